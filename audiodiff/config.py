@@ -1,8 +1,8 @@
 """Strict settings: the pydantic base, the TOML and JSON codec, and the settings of a model folder.
 
 Every settings class of audiodiff derives from `Settings`: frozen, strict (no silent casts), no unknown keys,
-finite numbers only. Whatever is wrong becomes one `ConfigError` line with the source, the key's path, what was
-found and, for an unknown key, the nearest name.
+finite numbers only. Whatever is wrong becomes one `ConfigError` line with the source, the key's path, what
+was found and, for an unknown key, the nearest name.
 """
 
 from __future__ import annotations
