@@ -7,16 +7,20 @@ was found and, for an unknown key, the nearest name.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from audiodiff.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FORMAT_VERSION = 1
 """Version of the model folder that this code writes; it reads every version up to this one."""
@@ -32,6 +36,7 @@ class Settings(BaseModel):
 
 
 T = TypeVar("T", bound=Settings)
+D = TypeVar("D", bound="DataclassInstance")
 
 
 class StftSettings(Settings):
@@ -39,14 +44,6 @@ class StftSettings(Settings):
 
     n_fft: int = Field(ge=16, le=16384)
     hop: int = Field(ge=4, le=16384)
-
-    @model_validator(mode="after")
-    def _overlap(self) -> StftSettings:
-        if self.hop * 2 > self.n_fft:
-            raise ValueError(
-                f"hop {self.hop} is more than half of n_fft {self.n_fft}; use at least 50 % overlap"
-            )
-        return self
 
 
 class CompressionSettings(Settings):
@@ -168,6 +165,34 @@ def parse(cls: type[T], data: Mapping[str, Any], source: str) -> T:
         return cls.model_validate_json(text)
     except ValidationError as error:
         raise ConfigError(f"{source}: {_describe(cls, error)}") from None
+
+
+def construct(cls: type[D], data: Mapping[str, Any], source: str) -> D:
+    """Build a plain frozen dataclass (a diffusion process, for one) from settings, as strictly as `parse`.
+
+    Args:
+        cls: Dataclass whose fields are plain values.
+        data: Its fields.
+        source: Name of the origin, for the error line.
+
+    Returns:
+        The object.
+
+    Raises:
+        ConfigError: Unknown key, missing key, wrong type, or a value that the class itself refuses.
+    """
+    hints = get_type_hints(cls)
+    fields: dict[str, Any] = {
+        field.name: (hints[field.name], ... if field.default is dataclasses.MISSING else field.default)
+        for field in dataclasses.fields(cls)
+        if field.init
+    }
+    shape: type[Settings] = create_model(cls.__name__, __base__=Settings, **fields)
+    checked = parse(shape, data, source)
+    try:
+        return cls(**{name: getattr(checked, name) for name in fields})
+    except (ConfigError, ValueError) as error:
+        raise ConfigError(f"{source}: {error}") from None
 
 
 def load_json(cls: type[T], path: Path) -> T:

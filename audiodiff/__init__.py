@@ -1,0 +1,52 @@
+"""Audio diffusion models that clean speech recordings, on a laptop.
+
+    import audiodiff
+    denoiser = audiodiff.Denoiser("podcast")
+    clean = denoiser.denoise(noisy, sample_rate)   # (T,) or (T, C), as soundfile gives it
+
+Importing this package is cheap: torch is loaded when a `Denoiser` or a model is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from audiodiff.errors import (
+    AudiodiffError,
+    AudioFileError,
+    ConfigError,
+    DataError,
+    ModelError,
+    ShapeError,
+)
+
+if TYPE_CHECKING:
+    from audiodiff.model import load_model
+    from audiodiff.tasks.denoise import Denoiser
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AudioFileError",
+    "AudiodiffError",
+    "ConfigError",
+    "DataError",
+    "Denoiser",
+    "ModelError",
+    "ShapeError",
+    "__version__",
+    "load_model",
+]
+
+_LAZY = {"Denoiser": "audiodiff.tasks.denoise", "load_model": "audiodiff.model"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'audiodiff' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
