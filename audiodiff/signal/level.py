@@ -1,0 +1,77 @@
+"""Gated active-speech level of a stream."""
+
+from __future__ import annotations
+
+import array
+
+import numpy as np
+import numpy.typing as npt
+
+from audiodiff.errors import ShapeError
+
+BLOCK_S = 0.04
+ABSOLUTE_GATE_DB = -70.0
+RELATIVE_GATE_DB = -10.0
+
+
+class LevelMeter:
+    """Measures how loud the speech of a recording is, without its pauses.
+
+    The recording is cut into blocks of 40 ms from sample 0 on. P is the power of a block: its variance
+    (so an offset is no sound), averaged over the channels. Blocks with 10 log10 P <= -70 dBFS are dropped;
+    then those more than 10 dB below the mean power of the rest, again until nothing changes. The level is
+    10 log10 of the mean P of what stays. These are the two gates of ITU-R BS.1770-4, annex 1, eq. 5 to 7,
+    without its frequency weighting; repeating the second makes it the self-consistent threshold of
+    ITU-T P.56, method B, so that a gain moves the level by exactly that gain while speech stays above
+    -60 dBFS.
+    0 dBFS is the power of a square wave of amplitude 1. The sizes of the pushed blocks do not matter.
+
+    Args:
+        sample_rate: Hz.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._length = max(1, round(BLOCK_S * sample_rate))
+        self._rest: npt.NDArray[np.float32] | None = None
+        self._powers = array.array("d")
+
+    def push(self, block: npt.NDArray[np.float32]) -> None:
+        """Take the next samples.
+
+        Args:
+            block: float32 [C, n], full scale 1; n may be 0.
+
+        Raises:
+            ShapeError: If block is not [C, n], or C changes.
+        """
+        if block.ndim != 2 or (self._rest is not None and block.shape[0] != self._rest.shape[0]):
+            raise ShapeError(
+                f"expected the next block [C, n] of one recording, got shape {list(block.shape)}"
+            )
+        x = block if self._rest is None else np.concatenate([self._rest, block], axis=1)
+        whole = x.shape[1] - x.shape[1] % self._length
+        for start in range(0, whole, self._length):
+            self._powers.append(_power(x[:, start : start + self._length]))
+        self._rest = x[:, whole:].copy()
+
+    def active_db(self) -> float | None:
+        """Level of what was pushed so far in dBFS, or None if nothing is above the absolute gate."""
+        powers = np.array(self._powers)
+        weights = np.ones(powers.size)
+        if self._rest is not None and self._rest.shape[1]:
+            powers = np.append(powers, _power(self._rest))
+            weights = np.append(weights, self._rest.shape[1] / self._length)
+        keep = powers > 10 ** (ABSOLUTE_GATE_DB / 10)
+        if not keep.any():
+            return None
+        while True:
+            mean = float(np.average(powers[keep], weights=weights[keep]))
+            above = keep & (powers >= mean * 10 ** (RELATIVE_GATE_DB / 10))
+            if above.sum() == keep.sum():
+                return float(10 * np.log10(mean))
+            keep = above
+
+
+def _power(x: npt.NDArray[np.float32]) -> float:
+    """Variance of every channel of [C, n], averaged over the channels."""
+    return float(x.var(axis=1, dtype=np.float64).mean())
