@@ -1,1 +1,1 @@
-"""TODO."""
+"""Training data: manifests, the packed store, corruptions, mixing on the fly."""

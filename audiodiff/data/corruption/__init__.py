@@ -1,0 +1,1 @@
+"""What happens to a recording: pure functions of (samples, generator, physical parameters)."""

@@ -1,0 +1,244 @@
+"""What there is to learn from: three ways to name audio files, one record for each.
+
+`read_corpus` reads a gathered corpus (JSON lines), `read_library` a list of noises and measured rooms,
+`read_folder` any plain folder. All give `Clip`s; nothing here opens audio except `read_folder`,
+which has to ask each file for its length and rate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import soundfile
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from audiodiff.errors import DataError
+
+Kind = Literal["speech", "noise", "room"]
+Split = Literal["train", "dev", "test", "unused"]
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".caf"})
+DEV_PERCENT, TEST_PERCENT = 5, 5
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One audio file and what is known about it.
+
+    Attributes:
+        path: The file.
+        kind: What it serves as.
+        source: The collection it comes from.
+        speaker: Who speaks, unique within all sources; for noise and rooms the file's own name.
+        language: Language code, empty where it does not apply.
+        seconds: Announced length.
+        bandwidth_hz: Above this frequency the file holds nothing true.
+        category: Speech: cleanliness class, A B C (full band) or a b c (narrower). Noise: what sounds.
+        licence: As the source states it.
+        split: Which part of the work may see it.
+    """
+
+    path: Path
+    kind: Kind
+    source: str
+    speaker: str
+    language: str
+    seconds: float
+    bandwidth_hz: int
+    category: str
+    licence: str
+    split: Split
+
+
+class _CorpusRow(BaseModel):
+    """One line of a corpus manifest; fields that are not needed here are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+    path: str
+    source: str
+    language: str
+    speaker: str
+    seconds: float = Field(gt=0)
+    bandwidth_hz: int = Field(gt=0)
+    category: str = Field(alias="class")
+    licence: str
+    split: Split
+
+
+class _LibraryRow(BaseModel):
+    """One entry of a noise and room list; fields that are not needed here are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+    file: str
+    kind: str
+    seconds: float = Field(gt=0)
+    bandwidth_hz: int = Field(gt=0)
+    category: str = Field(default="", alias="class")
+    source: str = ""
+    licence: str
+    split: Split
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    return f"{'.'.join(str(part) for part in fault['loc']) or 'entry'}: {fault['msg']}"
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: not a readable manifest ({error}); give the path of a manifest file"
+        ) from error
+
+
+def _corpus_rows(path: Path) -> Iterator[_CorpusRow]:
+    # Not splitlines: names may hold control characters that it takes for line ends.
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield _CorpusRow.model_validate_json(line)
+        except ValidationError as error:
+            raise DataError(f"{path}: line {number}: {_first_fault(error)}; correct or remove it") from error
+
+
+def read_corpus(path: Path) -> list[Clip]:
+    """Read a speech corpus manifest: JSON lines, one file each.
+
+    Args:
+        path: The manifest; relative paths in it are taken from its folder.
+
+    Returns:
+        One speech clip for each line, in the file's order.
+
+    Raises:
+        DataError: The manifest is unreadable, a line is malformed, or there is none.
+    """
+    clips = [
+        Clip(
+            path=path.parent / row.path,
+            kind="speech",
+            source=row.source,
+            speaker=f"{row.source}/{row.speaker}",
+            language=row.language,
+            seconds=row.seconds,
+            bandwidth_hz=row.bandwidth_hz,
+            category=row.category,
+            licence=row.licence,
+            split=row.split,
+        )
+        for row in _corpus_rows(path)
+    ]
+    if not clips:
+        raise DataError(f"{path}: no entries; give a manifest with one JSON object a line")
+    return clips
+
+
+def read_library(path: Path) -> list[Clip]:
+    """Read a list of noise recordings and measured rooms: one JSON array, kinds ``noise`` and ``rir``.
+
+    Args:
+        path: The list; relative paths in it are taken from its folder. Entries of other kinds are left out.
+
+    Returns:
+        Noise and room clips, in the file's order.
+
+    Raises:
+        DataError: The list is unreadable, an entry is malformed, or no noise or room is in it.
+    """
+    kinds: dict[str, Kind] = {"noise": "noise", "rir": "room"}
+    try:
+        rows = TypeAdapter(list[_LibraryRow]).validate_python(json.loads(_read_text(path)))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: expected a JSON array, found broken JSON ({error}); correct it") from error
+    except ValidationError as error:
+        raise DataError(f"{path}: entry {_first_fault(error)}; correct or remove it") from error
+    clips = [
+        Clip(
+            path=path.parent / row.file,
+            kind=kinds[row.kind],
+            source=row.source,
+            speaker=row.file,
+            language="",
+            seconds=row.seconds,
+            bandwidth_hz=row.bandwidth_hz,
+            category=row.category,
+            licence=row.licence,
+            split=row.split,
+        )
+        for row in rows
+        if row.kind in kinds
+    ]
+    if not clips:
+        raise DataError(f"{path}: no entry of kind noise or rir; give the list of a noise and room library")
+    return clips
+
+
+def stable_split(name: str) -> Split:
+    """Split by the name alone, so that adding or removing files moves no other file.
+
+    Args:
+        name: What must stay together: a speaker, or a noise file.
+
+    Returns:
+        ``train`` for 90 of 100 names, ``dev`` and ``test`` for 5 each.
+    """
+    bucket = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 100
+    if bucket < DEV_PERCENT:
+        return "dev"
+    return "test" if bucket < DEV_PERCENT + TEST_PERCENT else "train"
+
+
+def read_folder(folder: Path, kind: Kind) -> list[Clip]:
+    """Take every audio file under a plain folder.
+
+    The first folder below `folder` names the speaker; a file directly in `folder` is a speaker of its own.
+    The bandwidth is the file's Nyquist frequency, the class is ``A`` from 44.1 kHz on and ``a`` below, the split
+    is `stable_split` of the speaker.
+
+    Args:
+        folder: Where to look, at any depth.
+        kind: What the files serve as.
+
+    Returns:
+        Clips in the order of their paths.
+
+    Raises:
+        DataError: No such folder, no audio file in it, or a file that is not audio.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give a folder of audio files")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not paths:
+        raise DataError(
+            f"{folder}: no audio file in it; put wav, flac, ogg, opus, mp3, aiff or caf files there"
+        )
+    return [_folder_clip(path, folder, kind) for path in paths]
+
+
+def _folder_clip(path: Path, folder: Path, kind: Kind) -> Clip:
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        raise DataError(f"{path}: not readable as audio ({error}); remove it from the folder") from error
+    relative = path.relative_to(folder)
+    speaker = relative.parts[0]
+    return Clip(
+        path=path,
+        kind=kind,
+        source=folder.name,
+        speaker=f"{folder.name}/{speaker}",
+        language="",
+        seconds=info.frames / info.samplerate,
+        bandwidth_hz=info.samplerate // 2,
+        category=("A" if info.samplerate >= 44100 else "a") if kind == "speech" else "",
+        licence="not stated",
+        split=stable_split(speaker),
+    )
