@@ -1,0 +1,165 @@
+"""What an audio file is, and which container and sample format an output gets."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from audiodiff.errors import AudioFileError
+
+Dtype = Literal["float32", "float64"]
+
+MIN_RATE, MAX_RATE = 4_000, 384_000
+MAX_CHANNELS = 32
+
+_RIFF = frozenset({"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
+_SIGNED = _RIFF - {"PCM_U8"} | {"PCM_S8"}
+_SUBTYPES = {
+    "WAV": _RIFF,
+    "WAVEX": _RIFF,
+    "RF64": _RIFF,
+    "W64": _RIFF,
+    "AIFF": _SIGNED | {"PCM_U8"},
+    "AU": _SIGNED,
+    "CAF": _SIGNED | {"ALAC_16", "ALAC_24", "ALAC_32"},
+    "FLAC": frozenset({"PCM_S8", "PCM_16", "PCM_24"}),
+    "OGG": frozenset({"VORBIS", "OPUS"}),
+    "MP3": frozenset({"MPEG_LAYER_III"}),
+}
+"""Sample formats that a container keeps and that hold a length to the sample (ADPCM and GSM pad theirs)."""
+
+_CONTAINERS = {
+    ".wav": ("WAV", "WAVEX", "RF64"),
+    ".rf64": ("RF64",),
+    ".w64": ("W64",),
+    ".aiff": ("AIFF",),
+    ".aif": ("AIFF",),
+    ".aifc": ("AIFF",),
+    ".au": ("AU",),
+    ".caf": ("CAF",),
+    ".flac": ("FLAC",),
+    ".ogg": ("OGG",),
+    ".oga": ("OGG",),
+    ".opus": ("OGG",),
+    ".mp3": ("MP3",),
+}
+"""Suffix -> containers that bear it, the usual one first."""
+
+_INSTEAD = {
+    "ALAC_16": ("PCM_16",),
+    # libsndfile 1.2.2 writes 20-bit ALAC wrongly (errors above full scale).
+    "ALAC_20": ("ALAC_24", "PCM_24"),
+    "ALAC_24": ("PCM_24",),
+    "ALAC_32": ("PCM_32", "PCM_24"),
+    "PCM_32": ("PCM_24",),
+    "FLOAT": ("PCM_24",),
+    "DOUBLE": ("PCM_24",),
+}
+"""Where a container lacks a sample format: what holds most of it. Everything else becomes PCM_16."""
+
+_MAX_CHANNELS = {"MP3": 2, "FLAC": 8}
+_RATES = {
+    "MPEG_LAYER_III": (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
+    "OPUS": (8_000, 12_000, 16_000, 24_000, 48_000),
+}
+_VORBIS_MAX_RATE = 200_000
+_WAV_MAX_BYTES = (1 << 32) - (1 << 20)
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the header of an audio file says.
+
+    Attributes:
+        path: The file.
+        sample_rate: Hz.
+        channels: Number of channels.
+        n_samples: Announced length in samples of one channel; 0 if the header does not tell (a stream).
+        container: libsndfile's name, such as "WAV", "FLAC", "OGG".
+        subtype: libsndfile's name of the sample format, such as "PCM_16", "VORBIS", "OPUS".
+    """
+
+    path: Path
+    sample_rate: int
+    channels: int
+    n_samples: int
+    container: str
+    subtype: str
+
+    @property
+    def seconds(self) -> float:
+        """Announced duration."""
+        return self.n_samples / self.sample_rate
+
+    @property
+    def exact_dtype(self) -> Dtype:
+        """The smallest dtype that holds every sample of the file exactly."""
+        return "float64" if self.subtype in {"PCM_32", "DOUBLE", "ALAC_32"} else "float32"
+
+
+def shown(path: Path) -> str:
+    """A path as a message can print it, also when its name is not UTF-8."""
+    return os.fspath(path).encode("utf-8", "backslashreplace").decode()
+
+
+def output_format(info: AudioInfo, suffix: str) -> tuple[str, str]:
+    """Container and sample format for a file with this suffix made from that input.
+
+    The same container keeps the sample format (only ADPCM, GSM and their like become PCM_16, since they
+    cannot hold a length to the sample). Another container takes the input's format if it can, else the
+    nearest that is at least 16 bits deep; lossy inputs become PCM_16 in lossless containers.
+
+    Args:
+        info: The input.
+        suffix: Suffix of the output with its dot, such as ".flac"; upper or lower case.
+
+    Returns:
+        (container, subtype) for `AtomicWriter`.
+
+    Raises:
+        AudioFileError: Code ``unsupported`` if there is no such format, or it cannot hold the input's rate
+            or channels.
+    """
+    suffix = suffix.lower()
+    containers = _CONTAINERS.get(suffix)
+    if containers is None:
+        known = " ".join(_CONTAINERS)
+        raise _unsupported(info, f"no audio format is written to '{suffix}' files; use one of {known}")
+    container = info.container if info.container in containers else containers[0]
+    subtype = _subtype(info, container, suffix)
+    _check(info, container, subtype)
+    depth = 8 if subtype == "DOUBLE" else 4
+    if container == "WAV" and info.n_samples * info.channels * depth > _WAV_MAX_BYTES:
+        container = "RF64"
+    return container, subtype
+
+
+def _subtype(info: AudioInfo, container: str, suffix: str) -> str:
+    if container == "OGG":
+        return "OPUS" if suffix == ".opus" or info.subtype == "OPUS" else "VORBIS"
+    if container == "MP3":
+        return "MPEG_LAYER_III"
+    wishes = (info.subtype, *_INSTEAD.get(info.subtype, ()), "PCM_16")
+    return next(wish for wish in wishes if wish in _SUBTYPES[container])
+
+
+def _check(info: AudioInfo, container: str, subtype: str) -> None:
+    most = 8 if subtype.startswith("ALAC") else _MAX_CHANNELS.get(container, MAX_CHANNELS)
+    if info.channels > most:
+        raise _unsupported(
+            info, f"{container} holds at most {most} channels, here are {info.channels}; use .wav"
+        )
+    rates = _RATES.get(subtype)
+    if rates and info.sample_rate not in rates:
+        raise _unsupported(
+            info, f"{subtype} cannot hold {info.sample_rate} Hz, only {', '.join(map(str, rates))}; use .flac"
+        )
+    # libsndfile 1.2.2 crashes the process at Vorbis above 200 kHz.
+    if subtype == "VORBIS" and info.sample_rate > _VORBIS_MAX_RATE:
+        raise _unsupported(info, f"Vorbis holds at most 200000 Hz, here are {info.sample_rate}; use .flac")
+
+
+def _unsupported(info: AudioInfo, what: str) -> AudioFileError:
+    return AudioFileError(f"{shown(info.path)}: {what}", code="unsupported")

@@ -1,0 +1,234 @@
+"""Writing audio files so that a name in the target folder is always a whole, verified file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from audiodiff.errors import AudioFileError, ShapeError
+from audiodiff.signal.formats import shown
+
+_BITS = {
+    "PCM_S8": 8,
+    "PCM_U8": 8,
+    "PCM_16": 16,
+    "PCM_24": 24,
+    "PCM_32": 32,
+    # G.711 holds 16-bit values; libsndfile scales floats so that they miss their own code.
+    "ULAW": 16,
+    "ALAW": 16,
+    "ALAC_16": 16,
+    "ALAC_24": 24,
+    "ALAC_32": 32,
+}
+_WRITE_ERRORS = (soundfile.SoundFileError, OSError, AssertionError)
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+class AtomicWriter:
+    """Context manager that writes an audio file beside its target and renames it when all is well.
+
+    Samples go to ``.audiodiff-<8 hex>.part`` in the target's folder (a short name, so long target names
+    work). A clean exit closes it, opens it again and compares length, rate and channels, flushes it to the
+    disk and renames it; any exception, Ctrl-C too, removes it, so the old file or none stays.
+
+    Integer formats get the nearest code, without dither, so that samples read from a file of the same depth
+    are written bit for bit; what lies beyond full scale is clipped and counted.
+
+    Args:
+        path: The target; its folder must exist.
+        sample_rate: Hz.
+        channels: C.
+        container: libsndfile's name, see `output_format`.
+        subtype: libsndfile's name of the sample format.
+        overwrite: Whether an existing target may be replaced.
+
+    Attributes:
+        n_samples: Samples of one channel written so far.
+        clipped: Sample values beyond full scale that were clipped.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        sample_rate: int,
+        channels: int,
+        container: str,
+        subtype: str,
+        overwrite: bool = False,
+    ) -> None:
+        self.n_samples = 0
+        self.clipped = 0
+        self._path = path
+        self._shape = (sample_rate, channels)
+        self._format = (container, subtype)
+        self._overwrite = overwrite
+        self._fd = -1
+        self._file: Any = None
+        self._part = path.parent / f".audiodiff-{secrets.token_hex(4)}.part"
+
+    def __enter__(self) -> AtomicWriter:
+        """Create the temporary file.
+
+        Raises:
+            AudioFileError: Codes ``exists``, ``unwritable``, ``unsupported``.
+        """
+        self._refuse_existing()
+        try:
+            self._fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        except OSError as error:
+            raise AudioFileError(
+                f"{shown(self._path)}: its folder cannot be written to ({error.strerror}); choose another",
+                code="unwritable",
+            ) from error
+        try:
+            rate, channels = self._shape
+            container, subtype = self._format
+            self._file = soundfile.SoundFile(
+                self._fd, "w", rate, channels, subtype, format=container, closefd=False
+            )
+        except (soundfile.SoundFileError, ValueError) as error:
+            self._discard()
+            raise AudioFileError(
+                f"{shown(self._path)}: {channels} channels at {rate} Hz cannot be written as "
+                f"{container} {subtype} ({error}); choose another format",
+                code="unsupported",
+            ) from error
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def write(self, block: npt.NDArray[np.floating]) -> None:
+        """Append samples.
+
+        Args:
+            block: float32 or float64 [C, n], full scale 1; n may be 0.
+
+        Raises:
+            ShapeError: If block is not [C, n].
+            AudioFileError: Codes ``nonfinite`` (then nothing of the block is written), ``no_space``,
+                ``unwritable``.
+        """
+        if block.ndim != 2 or block.shape[0] != self._shape[1]:
+            raise ShapeError(f"expected a block [{self._shape[1]}, n], got shape {list(block.shape)}")
+        finite = np.isfinite(block).all(axis=0)
+        if not finite.all():
+            seconds = (self.n_samples + int(finite.argmin())) / self._shape[0]
+            raise AudioFileError(
+                f"{shown(self._path)}: not written, the sample at {seconds:.3f} s is not a finite number; "
+                "this is a fault of the processing, please report it",
+                code="nonfinite",
+            )
+        x = np.ascontiguousarray(block.T)
+        try:
+            self._file.write(self._codes(x) if self._format[1] in _BITS else x)
+        except _WRITE_ERRORS as error:
+            raise self._failure(error) from error
+        self.n_samples += block.shape[1]
+
+    def _codes(self, x: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
+        """Integer codes in the high bits of int32, as libsndfile takes them."""
+        self.clipped += int(np.count_nonzero(np.abs(x) > 1))
+        bits = _BITS[self._format[1]]
+        full = 2.0 ** (bits - 1)
+        codes: npt.NDArray[np.float64] = np.clip(np.rint(x.astype(np.float64) * full), -full, full - 1)
+        return (codes * 2.0 ** (32 - bits)).astype(np.int32)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish or remove the file.
+
+        Raises:
+            AudioFileError: Codes ``empty`` (nothing was written), ``exists``, ``no_space``, ``unwritable``.
+        """
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            self._commit()
+        except _WRITE_ERRORS as fault:
+            self._discard()
+            raise self._failure(fault) from fault
+        except BaseException:
+            self._discard()
+            raise
+
+    def _commit(self) -> None:
+        if self.n_samples == 0:
+            raise AudioFileError(f"{shown(self._path)}: not written, there are no samples", code="empty")
+        self._file.close()
+        self._clear_time_stamp()
+        os.fsync(self._fd)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        with soundfile.SoundFile(self._fd, closefd=False) as file:
+            found = (file.frames, file.samplerate, file.channels)
+        if found != (self.n_samples, *self._shape):
+            raise AudioFileError(
+                f"{shown(self._path)}: not written, verifying found (samples, Hz, channels) {found} "
+                f"and not {(self.n_samples, *self._shape)}; choose another format or disk",
+                code="unwritable",
+            )
+        self._close_fd()
+        self._refuse_existing()
+        self._part.replace(self._path)
+        _sync_folder(self._path.parent)
+
+    def _clear_time_stamp(self) -> None:
+        """Make equal samples give equal bytes: the PEAK chunk of float files tells when it was written."""
+        if self._format[1] not in {"FLOAT", "DOUBLE"} or self._format[0] == "CAF":
+            return
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        chunk = os.read(self._fd, 4096).find(b"PEAK")
+        if chunk > 0:
+            os.lseek(self._fd, chunk + 12, os.SEEK_SET)
+            os.write(self._fd, bytes(4))
+
+    def _refuse_existing(self) -> None:
+        if self._path.is_dir():
+            raise AudioFileError(f"{shown(self._path)}: is a folder; name a file", code="exists")
+        if not self._overwrite and os.path.lexists(self._path):
+            raise AudioFileError(
+                f"{shown(self._path)}: exists already; use --overwrite or another name", code="exists"
+            )
+
+    def _discard(self) -> None:
+        """Close what is open, remove the temporary file; must not hide the error it is called for."""
+        with contextlib.suppress(*_WRITE_ERRORS):
+            if self._file is not None:
+                self._file.close()
+        self._close_fd()
+        with contextlib.suppress(OSError):
+            self._part.unlink()
+
+    def _close_fd(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def _failure(self, error: BaseException) -> AudioFileError:
+        full = shutil.disk_usage(self._path.parent).free < 1 << 20
+        what = "the disk is full; make room" if full else f"writing failed ({error}); choose another place"
+        return AudioFileError(
+            f"{shown(self._path)}: not written, {what}", code="no_space" if full else "unwritable"
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power loss, where the system can (not on Windows or some networks)."""
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
