@@ -60,13 +60,19 @@ class SamplerPreset(Settings):
         steps: Number of steps of the grid.
         sampler: ``ddim`` (one network evaluation a step), ``dpmpp_2m`` (the same) or ``heun`` (2 steps - 1).
         eta: Share of fresh noise a step, 0 (deterministic) to 1 (the posterior); only ``ddim`` uses it.
-        start_noise: False starts a bridge from the recording alone, the deterministic limit.
+        start_noise: Scale of the fresh noise that leaves a bridge's start; 0 is the deterministic limit.
     """
 
     steps: int = Field(ge=1, le=1000)
     sampler: Literal["ddim", "dpmpp_2m", "heun"] = "ddim"
     eta: float = Field(default=0.0, ge=0, le=1)
-    start_noise: bool = True
+    start_noise: float = Field(default=1.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _eta_is_used(self) -> SamplerPreset:
+        if self.eta > 0 and self.sampler != "ddim":
+            raise ValueError(f"eta {self.eta} has no meaning for {self.sampler}; use ddim or leave eta at 0")
+        return self
 
     @property
     def evaluations(self) -> int:
@@ -109,7 +115,7 @@ class ModelConfig(Settings):
     stft: StftSettings
     compression: CompressionSettings
     process: dict[str, Setting]
-    target: Literal["x0", "eps", "v", "flow"] = "x0"
+    target: Literal["x0", "eps", "v", "velocity"] = "x0"
     network: dict[str, Setting]
     start: float = Field(default=1.0, gt=0, le=1)
     presets: Presets

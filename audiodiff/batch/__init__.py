@@ -1,1 +1,1 @@
-"""TODO."""
+"""Files in, files out: the job of one recording."""

@@ -1,1 +1,70 @@
-"""TODO."""
+"""The command ``audiodiff``.
+
+One file a command: parse, call one function, print. Results go to standard output, the rest to standard error.
+Exit codes: 0 all good, 1 some inputs failed, 2 usage, configuration, target or model refused, 3 internal
+fault, 130 interrupted, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from audiodiff import __version__
+from audiodiff.cli._common import REFUSED, guarded
+from audiodiff.cli.denoise import denoise
+from audiodiff.cli.evaluate import evaluate
+from audiodiff.cli.train import train
+
+app = typer.Typer(
+    name="audiodiff",
+    help="Clean speech recordings with audio diffusion models, and train such models.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(denoise)
+app.command()(evaluate)
+app.command()(train)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"audiodiff {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001  typer calls _version for it
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(REFUSED)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line.
+
+    Args:
+        arguments: Words after ``audiodiff``.
+
+    Returns:
+        The exit code.
+    """
+    return guarded(lambda: app(list(arguments), prog_name="audiodiff", standalone_mode=False))
+
+
+def main() -> None:
+    """Entry point: run the process's own command line and exit."""
+    # Names that are not UTF-8 come in as surrogates and must be printable again.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="surrogateescape")
+    sys.exit(run(sys.argv[1:]))

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tasks on arrays and iterators of blocks: no files, no printing."""

@@ -1,0 +1,5 @@
+"""``python -m audiodiff`` is the command ``audiodiff``."""
+
+from audiodiff.cli import main
+
+main()

@@ -1,0 +1,113 @@
+"""What the commands share: exit codes, the error boundary, signals, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import typer
+
+from audiodiff.errors import AudiodiffError, AudioFileError
+
+OK, SOME_FAILED, REFUSED, INTERNAL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+"""Exit codes: all good; an input failed; usage, configuration, target or model refused; a fault of audiodiff
+itself; stopped by Ctrl-C; stopped by SIGTERM."""
+
+# Spelt out here because importing the job room would cost the start-up of `--help` numpy and soundfile.
+_TARGET_CODES = frozenset({"same_file", "exists", "unwritable", "format"})
+
+
+def guarded(command: Callable[[], object]) -> int:
+    """Run a command; whatever happens becomes one line on standard error and an exit code.
+
+    Args:
+        command: Does the work; an int that it returns is the exit code.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        with _sigterm_raises():
+            code = command()
+    except AudiodiffError as error:
+        return _fail(str(error), exit_code(error))
+    except typer.TyperException as error:
+        return _fail(f"{error.format_message().rstrip('.')}; see --help", REFUSED)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; no partial file was left", INTERRUPTED)
+    except _Terminated:
+        return _fail("terminated; no partial file was left", TERMINATED)
+    except Exception as error:  # noqa: BLE001  the boundary: a fault of ours must not look like a usage error
+        traceback.print_exc()
+        return _fail(f"internal fault, please report it: {type(error).__name__}: {error}", INTERNAL)
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this code
+        return _fail("interrupted; no partial file was left", INTERRUPTED)
+    return code if isinstance(code, int) else OK
+
+
+def exit_code(error: AudiodiffError) -> int:
+    """The exit code of an error that a user can put right.
+
+    Args:
+        error: The error.
+
+    Returns:
+        1 for an input that failed, 2 for everything that was refused before.
+    """
+    if isinstance(error, AudioFileError) and error.code not in _TARGET_CODES:
+        return SOME_FAILED
+    return REFUSED
+
+
+def say(line: str) -> None:
+    """Print one line on standard error."""
+    typer.echo(line, err=True)
+
+
+@contextlib.contextmanager
+def progress_bar(label: str, shown: bool) -> Iterator[Callable[[float, float], None] | None]:
+    """A bar with an estimate on standard error, only when that is a terminal.
+
+    Args:
+        label: Text before the bar.
+        shown: False for none.
+
+    Yields:
+        A function of (seconds done, seconds in all), or None when nothing is shown.
+    """
+    if not (shown and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived; like KeyboardInterrupt it passes every ``except Exception`` on its way out."""
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one kills at once
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _fail(line: str, code: int) -> int:
+    say("audiodiff: " + " ".join(line.split()))
+    return code

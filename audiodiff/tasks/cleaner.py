@@ -1,0 +1,169 @@
+"""What the model does with one chunk: spectrum, reverse process, and the part of the sound that goes away."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audiodiff.config import SamplerPreset
+from audiodiff.diffusion import grids, samplers
+from audiodiff.diffusion.predict import make_denoiser
+from audiodiff.errors import ModelError
+from audiodiff.model import Model
+from audiodiff.signal.noise import gaussian
+from audiodiff.signal.stft import to_complex, to_real
+from audiodiff.stream import Chunk, Plan, Samples
+
+CORE_S = 8.0
+"""Seconds that one chunk delivers: long enough that the halo costs little, short enough to stay small."""
+
+_ROWS = 2
+"""Channels in the network at once, so that memory does not grow with the channels of a file."""
+
+_NOISE_STREAM = 0
+
+
+@dataclass(frozen=True)
+class Cleaner:
+    """A model with the way to run it.
+
+    Attributes:
+        model: The model; its network lies on `device`.
+        preset: Sampler and steps.
+        seed: Seed of the noise, 0 <= seed < 2^64.
+        device: Where to compute.
+        dtype: Autocast format of the network, None for float32.
+        threads: CPU threads of torch during the work, None to leave them.
+    """
+
+    model: Model
+    preset: SamplerPreset
+    seed: int
+    device: torch.device
+    dtype: torch.dtype | None = None
+    threads: int | None = None
+
+    def plan(self, core_s: float = CORE_S) -> Plan:
+        """The chunk plan that this model needs.
+
+        Args:
+            core_s: Seconds that one chunk delivers.
+
+        Returns:
+            A plan whose halo covers every evaluation of the network.
+        """
+        model = self.model
+        return Plan(
+            hop=model.stft.hop,
+            n_fft=model.stft.n_fft,
+            core_frames=max(1, round(core_s * model.sample_rate / model.stft.hop)),
+            reach=model.net.reach_encode + self.preset.evaluations * model.net.reach_step,
+        )
+
+    def removed(self, audio: Samples, chunk: Chunk, gain: float) -> Samples:
+        """What the model takes out of a chunk.
+
+        Args:
+            audio: float32 [C, n] at the model's rate, the samples that the chunk reads.
+            chunk: The chunk.
+            gain: Factor that brings the recording to the model's level.
+
+        Returns:
+            float32 [C, stop - start], recording minus clean estimate, at the recording's own level.
+
+        Raises:
+            ModelError: The network gave NaN or infinity.
+        """
+        # Equal channels (dual mono) are one signal: the noise is shared, so the results are equal too.
+        same = bool((audio == audio[:1]).all())
+        rows = audio[:1] if same else audio
+        with torch.inference_mode(), _threads(self.threads):
+            parts = [self._rows(rows[i : i + _ROWS], chunk, gain) for i in range(0, len(rows), _ROWS)]
+        result = np.concatenate(parts)
+        if not np.isfinite(result).all():
+            at = chunk.start / self.model.sample_rate
+            raise ModelError(
+                f"the model gave NaN or infinity near {at:.1f} s; verify the model", code="nonfinite"
+            )
+        return np.repeat(result, len(audio), axis=0) if same else result
+
+    def _rows(self, rows: Samples, chunk: Chunk, gain: float) -> Samples:
+        stft, compression = self.model.stft, self.model.compression
+        scaled = torch.from_numpy(rows).to(self.device) * gain
+        z = stft.frames(scaled, chunk.first_frame, chunk.n_frames, chunk.first_sample)
+        x_0 = self._sample(to_real(compression.apply(z)), chunk.first_frame)
+        rest = (z - compression.invert(to_complex(x_0))) / gain
+        samples = stft.overlap_add(rest, chunk.first_frame, chunk.start, chunk.stop - chunk.start)
+        return samples.cpu().numpy()
+
+    def _sample(self, y: Tensor, first_frame: int) -> Tensor:
+        """Run the reverse process from the recording `y` [B, F, N, 2] to an estimate of x_0."""
+        model, preset = self.model, self.preset
+        with self._autocast():
+            h = model.net.encode(y)
+
+        def net_fn(x_t: Tensor, t: Tensor) -> Tensor:
+            with self._autocast():
+                return model.net(x_t, t, h).float()
+
+        def noise(step: int) -> Tensor:
+            return _noise(self.seed, step, y, first_frame)
+
+        process = model.process
+        denoiser = make_denoiser(process, model.config.target, net_fn, y)
+        grid = grids.default(process, preset.steps, model.config.start)
+        # A bridge starts at y itself: its start noise has the factor 0 and need not be drawn.
+        eps = noise(0) if process.coeffs(grid[0])[2] > 0 else torch.zeros_like(y)
+        x = process.start(y, eps, grid[0])
+        match preset.sampler:
+            case "ddim":
+                states = samplers.ddim(denoiser, process, x, grid, noise, y, preset.eta, preset.start_noise)
+            case "dpmpp_2m":
+                states = samplers.dpmpp_2m(denoiser, process, x, grid, noise, y, preset.start_noise)
+            case "heun":
+                states = samplers.heun(denoiser, process, x, grid, noise, y, preset.start_noise)
+        return samplers.last(states)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        if self.dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+
+def _noise(seed: int, step: int, like: Tensor, first_frame: int) -> Tensor:
+    """Complex noise of total variance 1, shared by the items, addressed by the absolute frame.
+
+    Args:
+        seed: The user's seed.
+        step: Which draw.
+        like: [B, F, N, 2], for shape and device.
+        first_frame: Absolute number of like's frame 0.
+
+    Returns:
+        [B, F, N, 2].
+    """
+    _, n_bins, n_frames, _ = like.shape
+    a_frame = 2 * n_bins
+    flat = gaussian(seed, _NOISE_STREAM, step, first_frame * a_frame, n_frames * a_frame)
+    eps = torch.from_numpy(flat).to(like.device).view(n_frames, n_bins, 2).transpose(0, 1)
+    return (eps * math.sqrt(0.5)).expand(like.shape)
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Run with `count` threads of torch, then put back what was set: the setting is the whole process's."""
+    before = torch.get_num_threads()
+    if count is None or count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,61 @@
+"""Where the network computes, and in which number format."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+
+from audiodiff.errors import ConfigError
+
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+"""``auto`` takes bfloat16 where the machine multiplies it natively."""
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name.
+
+    Args:
+        name: ``auto`` (a CUDA device when there is one), ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Returns:
+        The device.
+
+    Raises:
+        ConfigError: Unknown name, or no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device {name!r} is unknown; use auto, cpu or cuda") from None
+    missing = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    if device.type not in ("cpu", "cuda") or missing:
+        raise ConfigError(f"device {name!r} is not on this machine; use auto or cpu")
+    return device
+
+
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """The format of the network's matrix products; None for plain float32.
+
+    bfloat16 pays only where the hardware has it (AVX512_BF16, AMX, CUDA from compute capability 8 on):
+    elsewhere it is emulated and slower.
+
+    Args:
+        precision: What was asked for.
+        device: Where the network computes.
+
+    Returns:
+        ``torch.bfloat16`` or None.
+    """
+    if precision == "float32":
+        return None
+    if precision == "bfloat16":
+        return torch.bfloat16
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device)[0] >= 8
+    else:
+        found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        native = bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    return torch.bfloat16 if native else None
