@@ -1,1 +1,45 @@
-"""TODO."""
+"""Networks behind one contract: `encode` once a recording, `forward` once a step (see `contract`)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from audiodiff.errors import ConfigError
+from audiodiff.networks.contract import Features, Network
+from audiodiff.networks.spectral import Spectral, SpectralConfig
+
+__all__ = ["Features", "Network", "Spectral", "SpectralConfig", "build"]
+
+KINDS = ("spectral",)
+
+
+def build(config: Mapping[str, Any]) -> Network:
+    """Make an untrained network from plain values.
+
+    Args:
+        config: ``kind`` and the fields of that kind's config class; lists stand for tuples.
+
+    Raises:
+        ConfigError: Unknown kind or field (the nearest name is given), or sizes that do not fit.
+    """
+    match config.get("kind"):
+        case "spectral":
+            return Spectral(SpectralConfig(**_fields(config, SpectralConfig)))
+        case kind:
+            raise ConfigError(f"network.kind: expected one of {', '.join(KINDS)}, found {kind!r}")
+
+
+def _fields(config: Mapping[str, Any], into: type[SpectralConfig]) -> dict[str, Any]:
+    known = [field.name for field in fields(into)]
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "kind":
+            continue
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            raise ConfigError(f"network.{key}: unknown key, the nearest is network.{near}")
+        values[key] = tuple(value) if isinstance(value, list) else value
+    return values

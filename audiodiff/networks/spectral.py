@@ -1,0 +1,237 @@
+"""The spectral network: clean spectrum from a noisy one, as masks on the recording and the state.
+
+Letters: B items, F bins, N frames, C channels, P positions. A position is `low_stride` bins of the low part
+or `high_pool` bins of the high part, so that most of the work lies where speech is: with a window of 32 ms at
+48 kHz, 64 positions of 125 Hz below 8 kHz and 32 of 500 Hz above.
+
+    recording -> positions -> U-Net over (position, frame), at its bottom a stack over frames -> features
+    state, time, features -> positions -> one block -> masks
+
+Convolutions share their weights over frequency, so a harmonic learnt at one pitch is known at all; the dense
+stack at the bottom sees the whole spectrum of a frame and about a second around it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from audiodiff.errors import ConfigError
+from audiodiff.networks.layers import Block2d, FrameBlock, TimeEmbedding
+
+MAGNITUDE_FLOOR = 1e-6
+"""Added to squared magnitudes, so that the gradient of their root is finite on silence."""
+RESIDUAL_GAIN = 0.1
+"""Scale of the additive residual: masks, which keep what is right already, learn first."""
+
+
+@dataclass(frozen=True)
+class SpectralConfig:
+    """Sizes of `Spectral`.
+
+    Attributes:
+        n_bins: F; low_bins and a whole number of high_pool bins and the last bin.
+        low_bins: Bins treated one by one.
+        low_stride: Bins of the low part in a position.
+        high_pool: Bins of the high part in a position.
+        channels: C at the three levels of the U-Net, from fine to coarse.
+        squeeze: Channels a coarse position hands to the stack over frames.
+        width: Values a frame in that stack.
+        layers: Blocks in that stack; block i has dilation 2^i.
+        head: C of the part that runs once a step.
+        detail: C of the last convolution, on single bins.
+
+    Raises:
+        ConfigError: If the bins do not divide.
+    """
+
+    n_bins: int = 769
+    low_bins: int = 256
+    low_stride: int = 4
+    high_pool: int = 16
+    channels: tuple[int, int, int] = (32, 64, 96)
+    squeeze: int = 32
+    width: int = 384
+    layers: int = 4
+    head: int = 32
+    detail: int = 24
+
+    def __post_init__(self) -> None:
+        high = self.n_bins - 1 - self.low_bins
+        if self.low_bins % self.low_stride or high < self.high_pool or high % self.high_pool:
+            raise ConfigError(
+                f"network: {self.n_bins} bins do not divide into {self.low_bins} low bins by "
+                f"{self.low_stride}, at least one group of {self.high_pool} high bins, and the last bin"
+            )
+        if self.positions % 4:
+            raise ConfigError(f"network: {self.positions} positions must be a multiple of 4")
+        if self.low_stride % 2:
+            raise ConfigError(f"network: low_stride must be even, got {self.low_stride}")
+
+    @property
+    def low_positions(self) -> int:
+        """Positions of the low part."""
+        return self.low_bins // self.low_stride
+
+    @property
+    def positions(self) -> int:
+        """P."""
+        return self.low_positions + (self.n_bins - 1 - self.low_bins) // self.high_pool
+
+
+class _ToPositions(nn.Module):
+    """Bins to positions: [B, F, N, 2] to [B, C, P, N]."""
+
+    def __init__(self, config: SpectralConfig, channels: int, frames: int) -> None:
+        super().__init__()
+        self.low_bins, self.n_bins = config.low_bins, config.n_bins
+        stride, pool = config.low_stride, config.high_pool
+        self.low = nn.Conv2d(
+            3, channels, (2 * stride, frames), stride=(stride, 1), padding=(stride // 2, frames // 2)
+        )
+        self.high = nn.Conv2d(1, channels, (pool, 1), stride=(pool, 1))
+        self.reach = frames // 2
+
+    def forward(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the positions and the low bins as (re, im, magnitude) [B, 3, low_bins, N]."""
+        parts = spectrum.permute(0, 3, 1, 2)
+        magnitude = (parts.square().sum(1, keepdim=True) + MAGNITUDE_FLOOR).sqrt()
+        low = torch.cat([parts, magnitude], dim=1)[:, :, : self.low_bins]
+        low = low.contiguous(memory_format=torch.channels_last)
+        high = magnitude[:, :, self.low_bins : self.n_bins - 1]
+        positions = torch.cat([self.low(low), self.high(high)], dim=2)
+        return positions.contiguous(memory_format=torch.channels_last), low
+
+
+class _Encoder(nn.Module):
+    """U-Net over (position, frame) with a stack over frames at its bottom: [B, F, N, 2] to [B, C, P, N]."""
+
+    def __init__(self, config: SpectralConfig) -> None:
+        super().__init__()
+        fine, middle, coarse = config.channels
+        self.bottom = config.squeeze, config.positions // 4
+        flat = config.squeeze * self.bottom[1]
+        half = {"kernel_size": (4, 1), "stride": (2, 1), "padding": (1, 0)}
+        self.stem = _ToPositions(config, fine, frames=3)
+        self.place = nn.Parameter(torch.zeros(1, fine, config.positions, 1))
+        self.down_fine = Block2d(fine)
+        self.to_middle = nn.Conv2d(fine, middle, **half)  # type: ignore[arg-type]  # mixed value types
+        self.down_middle = Block2d(middle, dilation=2)
+        self.to_coarse = nn.Conv2d(middle, coarse, **half)  # type: ignore[arg-type]
+        self.down_coarse = Block2d(coarse, dilation=2)
+        self.squeeze = nn.Conv2d(coarse, config.squeeze, 1)
+        self.enter = nn.Linear(flat, config.width)
+        self.stack = nn.ModuleList(FrameBlock(config.width, 2**i) for i in range(config.layers))
+        self.leave = nn.Linear(config.width, flat)
+        self.expand = nn.Conv2d(config.squeeze, coarse, 1)
+        self.up_coarse = Block2d(coarse, dilation=2)
+        self.from_coarse = nn.ConvTranspose2d(coarse, middle, **half)  # type: ignore[arg-type]
+        self.skip_middle = nn.Conv2d(middle, middle, 1)
+        self.up_middle = Block2d(middle, dilation=2)
+        self.from_middle = nn.ConvTranspose2d(middle, fine, **half)  # type: ignore[arg-type]
+        self.skip_fine = nn.Conv2d(fine, fine, 1)
+        self.up_fine = Block2d(fine)
+        blocks = (self.stem, self.down_fine, self.down_middle, self.down_coarse)
+        blocks += (self.up_coarse, self.up_middle, self.up_fine, *self.stack)  # type: ignore[assignment]
+        self.reach = sum(int(block.reach) for block in blocks)
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        x, _ = self.stem(spectrum)
+        fine = self.down_fine(x + self.place)
+        middle = self.down_middle(self.to_middle(fine))
+        coarse = self.down_coarse(self.to_coarse(middle))
+        coarse = self.up_coarse(coarse + self._frames(coarse))
+        middle = self.up_middle(self.from_coarse(coarse) + self.skip_middle(middle))
+        result: Tensor = self.up_fine(self.from_middle(middle) + self.skip_fine(fine))
+        return result
+
+    def _frames(self, coarse: Tensor) -> Tensor:
+        """The stack over frames: every position of a frame sees every other."""
+        n_items, _, _, n_frames = coarse.shape
+        z = self.squeeze(coarse).permute(0, 3, 1, 2).reshape(n_items, n_frames, -1)
+        z = self.enter(z)
+        for block in self.stack:
+            z = block(z)
+        z = self.leave(z).reshape(n_items, n_frames, *self.bottom)
+        result: Tensor = self.expand(z.permute(0, 2, 3, 1))
+        return result
+
+
+class Spectral(nn.Module):
+    """Estimates x_0 as masks on the recording y and on the state x_t, plus a small residual.
+
+    Below `low_bins`: x0_hat = g u y + (1 - t) m x_t + r with a gain 0 < g < 2, a unit phase factor u, a
+    complex mask m and a residual r, each of single bins. Above: real gains of bands, interpolated over bins.
+    At the start g u is near 1, so an untrained network hands the recording on. The masks contain the skip
+    that preconditioning would add.
+
+    Args:
+        config: Sizes.
+    """
+
+    def __init__(self, config: SpectralConfig) -> None:
+        super().__init__()
+        self.config = config
+        fine, head, stride = config.channels[0], config.head, config.low_stride
+        self.encoder = _Encoder(config)
+        self.state = _ToPositions(config, head, frames=1)
+        self.features = nn.Conv2d(fine, head, 1)
+        self.time = TimeEmbedding(head)
+        self.block = Block2d(head)
+        self.to_bins = nn.ConvTranspose2d(
+            head, 16, (2 * stride, 1), stride=(stride, 1), padding=(stride // 2, 0)
+        )
+        self.detail = nn.Conv2d(16 + 6, config.detail, 3, padding=1)
+        self.low_masks = nn.Conv2d(config.detail, 7, 1)
+        self.high_masks = nn.Conv2d(head, 2, 1)
+        for layer in (self.low_masks, self.high_masks):
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # both have a bias
+        self.reach_encode: int = self.encoder.reach
+        self.reach_step: int = self.block.reach + 1
+        self.to(memory_format=torch.channels_last)
+
+    def encode(self, cond: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of the recording y [B, F, N, 2]: y itself, which the masks need, and [B, C, P, N]."""
+        return cond, self.encoder(cond)
+
+    def forward(self, x_t: Tensor, t: Tensor, h: tuple[Tensor, Tensor]) -> Tensor:
+        """Estimate x_0 [B, F, N, 2] from the state x_t [B, F, N, 2] at times t [B]."""
+        y, features = h
+        positions, low_x = self.state(x_t)
+        v = self.block(self.time(positions + self.features(features), t))
+        low_y = _low(y, self.config.low_bins)
+        bins = torch.cat([self.to_bins(v[:, :, : self.config.low_positions]), low_x, low_y], dim=1)
+        masks = self.low_masks(functional.silu(self.detail(bins)))
+        low = _apply_low(masks, low_y, low_x, (1 - t)[:, None, None])
+        gains = self.high_masks(v[:, :, self.config.low_positions :])
+        high = self._apply_high(gains, y, x_t, (1 - t)[:, None, None, None])
+        return torch.cat([low, high], dim=1)
+
+    def _apply_high(self, gains: Tensor, y: Tensor, x_t: Tensor, from_start: Tensor) -> Tensor:
+        low_bins = self.config.low_bins
+        size = (y.shape[1] - low_bins, y.shape[2])
+        gains = functional.interpolate(gains, size=size, mode="bilinear", align_corners=False)[..., None]
+        on_y, on_x = 2 * torch.sigmoid(gains[:, 0]), gains[:, 1] * from_start
+        return on_y * y[:, low_bins:] + on_x * x_t[:, low_bins:]
+
+
+def _low(spectrum: Tensor, low_bins: int) -> Tensor:
+    parts = spectrum[:, :low_bins].permute(0, 3, 1, 2)
+    magnitude = (parts.square().sum(1, keepdim=True) + MAGNITUDE_FLOOR).sqrt()
+    return torch.cat([parts, magnitude], dim=1)
+
+
+def _apply_low(masks: Tensor, y: Tensor, x_t: Tensor, from_start: Tensor) -> Tensor:
+    """Masks [B, 7, bins, N] on y and x_t [B, 3, bins, N] to [B, bins, N, 2]."""
+    gain = 2 * torch.sigmoid(masks[:, 0])
+    real, imag = 1 + masks[:, 1], masks[:, 2]
+    gain = gain * torch.rsqrt(real.square() + imag.square() + 1e-4)
+    on_y = gain * real, gain * imag
+    on_x = masks[:, 3] * from_start, masks[:, 4] * from_start
+    re = on_y[0] * y[:, 0] - on_y[1] * y[:, 1] + on_x[0] * x_t[:, 0] - on_x[1] * x_t[:, 1]
+    im = on_y[0] * y[:, 1] + on_y[1] * y[:, 0] + on_x[0] * x_t[:, 1] + on_x[1] * x_t[:, 0]
+    return torch.stack([re + RESIDUAL_GAIN * masks[:, 5], im + RESIDUAL_GAIN * masks[:, 6]], dim=-1)
