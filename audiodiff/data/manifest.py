@@ -200,8 +200,8 @@ def read_folder(folder: Path, kind: Kind) -> list[Clip]:
     """Take every audio file under a plain folder.
 
     The first folder below `folder` names the speaker; a file directly in `folder` is a speaker of its own.
-    The bandwidth is the file's Nyquist frequency, the class is ``A`` from 44.1 kHz on and ``a`` below, the split
-    is `stable_split` of the speaker.
+    The bandwidth is the file's Nyquist frequency, the class is ``A`` from 44.1 kHz on and ``a`` below, the
+    split is `stable_split` of the speaker.
 
     Args:
         folder: Where to look, at any depth.

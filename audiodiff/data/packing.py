@@ -111,8 +111,8 @@ def pack(
 ) -> PackReport:
     """Pack clips and a bank of simulated rooms into a store.
 
-    The store appears under its name only when it is complete. Clips of the split `unused` are left out without
-    a word; files that cannot be used are left out and reported.
+    The store appears under its name only when it is complete. Clips of the split `unused` are left out
+    without a word; files that cannot be used are left out and reported.
 
     Args:
         clips: From `read_corpus`, `read_library` or `read_folder`.

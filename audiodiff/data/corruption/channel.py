@@ -1,6 +1,7 @@
 """The way from the air to the file: filters, level, overload, codecs.
 
-Linear steps take [..., T] so that speech, target and noise can pass them together; those that destroy take [T].
+Linear steps take [..., T] so that speech, target and noise can pass them together; steps that destroy
+take [T].
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def peaking(centre_hz: float, gain_db: float, q: float, sample_rate: int) -> Sec
     alpha = math.sin(angle) / (2 * q)
     b = np.array([1 + alpha * amplitude, -2 * math.cos(angle), 1 - alpha * amplitude])
     a = np.array([1 + alpha / amplitude, -2 * math.cos(angle), 1 - alpha / amplitude])
-    return np.concatenate([b, a])[np.newaxis] / a[0]
+    section: Sections = np.concatenate([b, a])[np.newaxis] / a[0]
+    return section
 
 
 def random_equaliser(rng: np.random.Generator, sample_rate: int, largest_db: float) -> Sections:
@@ -123,7 +125,8 @@ def band_limit(x: Audio, cutoff_hz: float, sample_rate: int) -> Audio:
 def gain_drift(n: int, rng: np.random.Generator, sample_rate: int, range_db: float) -> Audio:
     """Gains [n] of someone who moves about: a slow curve within +-range_db."""
     curve = slow(n, rng, sample_rate, period_s=1.0)
-    return np.exp(curve * np.float32(range_db * math.log(10) / 20))
+    gains: Audio = np.exp(curve * np.float32(range_db * math.log(10) / 20))
+    return gains
 
 
 def overload(x: Audio, over_db: float) -> Audio:

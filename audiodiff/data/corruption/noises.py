@@ -1,6 +1,6 @@
 """Generated noises, each of unit power (mean square 1) unless it is silent; `mixing` sets their level.
 
-Recordings are thin where podcasts need them most: fans, mains hum, fridges, keyboards. These stand in for them.
+Recordings are thin where podcasts need them most: fans, mains hum, fridges, keyboards. These stand in.
 All are functions of (length, generator, physical parameters) and never of time or global state.
 """
 
@@ -10,21 +10,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.fft
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Audio = NDArray[np.float32]
+Curve = Sequence[float] | NDArray[np.float64]
 
 # Below this frequency a power law would put all its power where nobody hears it.
 LOWEST_HZ = 20.0
-# Long-term average speech spectrum, third-octave band levels in dB for both sexes and 12 languages
-# (Byrne et al., J. Acoust. Soc. Am. 96, 1994, table II, combined).
-SPEECH_BANDS_HZ = (
-    (63, 80, 100, 125, 160, 200, 250, 315, 400, 500, 630, 800, 1000)
-    + (1250, 1600, 2000, 2500, 3150, 4000, 5000, 6300, 8000, 10000, 12500, 16000)
-)  # fmt: skip
-SPEECH_BANDS_DB = (
-    (38.6, 43.5, 54.4, 57.7, 56.8, 60.2, 60.3, 59.0, 62.1, 62.1, 60.5, 56.8, 53.7)
-    + (53.0, 52.0, 48.7, 48.1, 46.8, 45.6, 44.5, 44.3, 43.7, 43.4, 41.3, 40.7)
+# Long-term average speech spectrum, third-octave bands in Hz and their levels in dB, both sexes and 12
+# languages (Byrne et al., J. Acoust. Soc. Am. 96, 1994, table II, combined).
+SPEECH_BANDS = (
+    (63, 38.6), (80, 43.5), (100, 54.4), (125, 57.7), (160, 56.8), (200, 60.2), (250, 60.3), (315, 59.0),
+    (400, 62.1), (500, 62.1), (630, 60.5), (800, 56.8), (1000, 53.7), (1250, 53.0), (1600, 52.0),
+    (2000, 48.7), (2500, 48.1), (3150, 46.8), (4000, 45.6), (5000, 44.5), (6300, 44.3), (8000, 43.7),
+    (10000, 43.4), (12500, 41.3), (16000, 40.7),
 )  # fmt: skip
 # A third octave is 2^(1/6) - 2^(-1/6) of its centre wide.
 THIRD_OCTAVE = 0.2316
@@ -36,9 +35,7 @@ def unit_power(x: Audio) -> Audio:
     return x / np.float32(np.sqrt(power)) if power > 0 else x
 
 
-def shaped(
-    n: int, rng: np.random.Generator, sample_rate: int, freqs_hz: ArrayLike, density_db: ArrayLike
-) -> Audio:
+def shaped(n: int, rng: np.random.Generator, sample_rate: int, freqs_hz: Curve, density_db: Curve) -> Audio:
     """Gaussian noise of a given power spectral density.
 
     Args:
@@ -55,7 +52,7 @@ def shaped(
     n_fft = scipy.fft.next_fast_len(n, real=True)
     bins_hz = np.arange(n_fft // 2 + 1) * (sample_rate / n_fft)
     octaves = np.log2(np.maximum(bins_hz, sample_rate / n_fft))
-    amplitude = 10 ** (np.interp(octaves, np.log2(freqs_hz), density_db) / 20)
+    amplitude: NDArray[np.float64] = 10 ** (np.interp(octaves, np.log2(freqs_hz), density_db) / 20)
     amplitude[0] = 0.0
     pairs = rng.standard_normal((n_fft // 2 + 1, 2), dtype=np.float32)
     spectrum = pairs.view(np.complex64)[:, 0] * amplitude.astype(np.float32)
@@ -91,9 +88,8 @@ def speech_shaped(n: int, rng: np.random.Generator, sample_rate: int) -> Audio:
     Returns:
         Samples [n] of unit power.
     """
-    centres = np.array(SPEECH_BANDS_HZ, dtype=np.float64)
-    density = np.array(SPEECH_BANDS_DB) - 10 * np.log10(THIRD_OCTAVE * centres)
-    return shaped(n, rng, sample_rate, centres, density)
+    centres, levels = np.array(SPEECH_BANDS).T
+    return shaped(n, rng, sample_rate, centres, levels - 10 * np.log10(THIRD_OCTAVE * centres))
 
 
 def hum(
@@ -115,9 +111,9 @@ def hum(
     base_hz = mains_hz + rng.uniform(-0.1, 0.1)
     lines = np.arange(1, n_harmonics + 1)
     lines = lines[lines * base_hz < sample_rate / 2]
-    level_db = -slope_db * np.log2(lines) + rng.uniform(-6, 6, lines.size)
+    level_db = -slope_db * np.log2(lines.astype(np.float64)) + rng.uniform(-6, 6, lines.size)
     phases = rng.uniform(0, 2 * np.pi, lines.size)
-    return _lines(base_hz / sample_rate * np.arange(n), lines, level_db, phases)
+    return _lines(base_hz / sample_rate * np.arange(n, dtype=np.float64), lines, level_db, phases)
 
 
 def _lines(
@@ -176,11 +172,10 @@ def slow(n: int, rng: np.random.Generator, sample_rate: int, period_s: float) ->
         Samples [n].
     """
     step = max(1, round(period_s * sample_rate))
-    knots = rng.uniform(-1, 1, 2 + n // step)
+    knots = rng.uniform(-1, 1, 3 + n // step)
     offset = rng.uniform(0, step)
-    return np.interp(np.arange(n) + offset, np.arange(knots.size + 1) * step, [*knots, knots[-1]]).astype(
-        np.float32
-    )
+    curve = np.interp(np.arange(n) + offset, np.arange(knots.size) * step, knots)
+    return curve.astype(np.float32)
 
 
 def _event_times(n: int, rng: np.random.Generator, sample_rate: int, rate_hz: float) -> NDArray[np.int64]:
@@ -194,7 +189,8 @@ def _burst(n: int, rng: np.random.Generator, sample_rate: int, decay_s: float, c
     time = np.arange(n, dtype=np.float32) / np.float32(sample_rate)
     tone = np.cos(np.float32(2 * np.pi * centre_hz) * time + np.float32(rng.uniform(0, 6.28)))
     body = rng.standard_normal(n, dtype=np.float32) * np.float32(0.7) + tone
-    return body * np.exp(-time / np.float32(decay_s))
+    burst: Audio = body * np.exp(-time / np.float32(decay_s))
+    return burst
 
 
 def clicks(n: int, rng: np.random.Generator, sample_rate: int, rate_hz: float) -> Audio:

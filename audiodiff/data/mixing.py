@@ -1,0 +1,333 @@
+"""Mixing: from a speaker, noises and a room to a noisy recording and what should be left of it.
+
+The order is that of the world: voice, room, noises at an SNR, microphone, converter, codec. Everything linear
+that a microphone does to the voice is done to the target too, since it is not the denoiser's to undo.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from audiodiff.config import Settings
+from audiodiff.data.corruption import channel, noises
+from audiodiff.data.corruption.rooms import in_room
+from audiodiff.data.levels import active_level_db, gain_of
+from audiodiff.data.sources import Sources, Speech, draw_noise, draw_room, draw_speech, draw_voices
+
+Audio = NDArray[np.float32]
+Probability = float
+
+GENERATED = ("hum", "fan", "hiss", "clicks", "keys", "speech_shaped", "babble")
+
+
+def _p(default: float) -> Probability:
+    """A probability with its default."""
+    value: Probability = Field(default=default, ge=0, le=1)
+    return value
+
+
+class MixConfig(Settings):
+    """Which corruptions, how often and how strong. Ranges are (lowest, highest), drawn uniformly.
+
+    Attributes:
+        level_db: Active level of every noisy item, dBFS; the level at which the model hears recordings.
+        class_weights: How much more often a cleanliness class is drawn than its length would give.
+        snr_db: Usual signal-to-noise ratio, by active levels.
+        quiet_snr_db: The ratio of nearly clean recordings.
+        p_quiet: Share of nearly clean recordings.
+        p_clean: Share of items that are clean already.
+        p_noise_only: Share of items without speech, whose target is silence.
+        p_recorded: Recorded noise, one to three.
+        p_hum: Mains hum.
+        p_fan: Fan or air conditioning.
+        p_hiss: Hiss, pink or brown noise.
+        p_clicks: Clicks.
+        p_keys: Typing.
+        p_speech_shaped: Stationary noise with the spectrum of speech.
+        p_babble: Four to eight other people of the same split.
+        noise_gain_db: Level of each further noise against the first.
+        p_room: A room; its first 50 ms stay in the target.
+        p_speed: Speech played slower or faster.
+        speed: By which factor.
+        p_eq: Another voice colour or microphone, on speech and target; and, drawn apart, on the noise.
+        eq_db: Bound of each bell of the equaliser.
+        p_high_pass: Low cut of the microphone, on everything.
+        high_pass_hz: Its cut-off.
+        p_band_limit: A lower sample rate, on everything.
+        cutoffs_hz: Its possible cut-offs.
+        p_drift: Someone who moves, on speech and target.
+        drift_db: By how much, either way.
+        p_overload: Clipping.
+        overload_db: How far the peak is above the ceiling.
+        p_codec: A lossy format.
+        p_mu_law: Eight-bit telephone quantisation.
+    """
+
+    level_db: float = Field(default=-25.0, ge=-60, le=0)
+    class_weights: dict[str, float] = Field(
+        default_factory=lambda: {"A": 3.0, "B": 3.0, "C": 2.0, "a": 1.5, "b": 1.0, "c": 1.0}
+    )
+    snr_db: tuple[float, float] = (-5.0, 20.0)
+    quiet_snr_db: tuple[float, float] = (20.0, 40.0)
+    p_quiet: Probability = _p(0.15)
+    p_clean: Probability = _p(0.05)
+    p_noise_only: Probability = _p(0.03)
+    p_recorded: Probability = _p(0.85)
+    p_hum: Probability = _p(0.1)
+    p_fan: Probability = _p(0.15)
+    p_hiss: Probability = _p(0.2)
+    p_clicks: Probability = _p(0.05)
+    p_keys: Probability = _p(0.1)
+    p_speech_shaped: Probability = _p(0.05)
+    p_babble: Probability = _p(0.1)
+    noise_gain_db: tuple[float, float] = (-15.0, 0.0)
+    p_room: Probability = _p(0.3)
+    p_speed: Probability = _p(0.3)
+    speed: tuple[float, float] = (0.9, 1.1)
+    p_eq: Probability = _p(0.4)
+    eq_db: float = Field(default=8.0, ge=0, le=24)
+    p_high_pass: Probability = _p(0.3)
+    high_pass_hz: tuple[float, float] = (60.0, 300.0)
+    p_band_limit: Probability = _p(0.4)
+    cutoffs_hz: tuple[int, ...] = (4000, 5500, 8000, 11000, 12000, 16000)
+    p_drift: Probability = _p(0.1)
+    drift_db: float = Field(default=6.0, ge=0, le=20)
+    p_overload: Probability = _p(0.05)
+    overload_db: tuple[float, float] = (0.0, 6.0)
+    p_codec: Probability = _p(0.02)
+    p_mu_law: Probability = _p(0.02)
+
+
+@dataclass(frozen=True)
+class Meta:
+    """How an item came about.
+
+    Attributes:
+        snr_db: Active level of the target over that of the noise; None without noise or without speech.
+        noises: What sounds beside the speech.
+        category: Cleanliness class of the speech.
+        speaker: Who speaks; empty in noise-only items.
+        room: Whether there is a room.
+        cutoff_hz: Band limit of noisy and clean, None where there is none.
+    """
+
+    snr_db: float | None
+    noises: tuple[str, ...]
+    category: str
+    speaker: str
+    room: bool
+    cutoff_hz: int | None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One training example.
+
+    Attributes:
+        noisy: Samples [T] at the active level that the configuration states.
+        clean: Samples [T], what should be left of them.
+        bandwidth_hz: Above it `clean` is not known. A band limit that noisy and clean share does not lower
+            it: there the truth is silence, and a model must learn to keep it.
+        meta: How it came about.
+    """
+
+    noisy: Audio
+    clean: Audio
+    bandwidth_hz: int
+    meta: Meta
+
+
+def at_snr(noise: Audio, speech: Audio, snr_db: float, sample_rate: int) -> Audio | None:
+    """Scale noise so that the active level of speech is `snr_db` above the noise's.
+
+    Args:
+        noise: Samples [T].
+        speech: Samples [T].
+        snr_db: Wanted difference, dB.
+        sample_rate: Hz.
+
+    Returns:
+        Samples [T], or None when one of the two is silent.
+    """
+    speech_db, noise_db = active_level_db(speech, sample_rate), active_level_db(noise, sample_rate)
+    if speech_db is None or noise_db is None:
+        return None
+    return noise * gain_of(speech_db - snr_db - noise_db)
+
+
+def draw_item(sources: Sources, config: MixConfig, rng: np.random.Generator, n: int) -> Item | None:
+    """Mix one item.
+
+    Args:
+        sources: Where from.
+        config: What happens how often.
+        rng: Source of all randomness.
+        n: Samples.
+
+    Returns:
+        An item with finite samples that are not silent, or None when the draw gave silence: draw again.
+    """
+    rate = sources.store.sample_rate
+    share = rng.random()
+    is_clean, is_noise_only = share < config.p_clean, share > 1 - config.p_noise_only
+    speech = _voice(sources, config, rng, n)
+    target, wet, has_room = speech.audio, speech.audio, False
+    if not is_clean and sources.rooms.size and rng.random() < config.p_room:
+        wet, target = in_room(speech.audio, *draw_room(sources, rng), rate)
+        has_room = True
+    kinds: tuple[str, ...] = ()
+    noise = np.zeros(n, dtype=np.float32)
+    if not is_clean:
+        noise, kinds = _noise(sources, config, rng, n, speech.speaker)
+    (target, wet, noise), cutoff_hz = _microphone(np.stack([target, wet, noise]), config, rng, rate)
+    snr_db: float | None = None
+    if is_clean:
+        noisy = target
+    elif is_noise_only:
+        noisy, target = noise, np.zeros_like(target)
+    else:
+        snr_db = _draw_snr(config, rng)
+        scaled = at_snr(noise, target, snr_db, rate)
+        if scaled is None:
+            return None
+        noisy = wet + scaled
+    bandwidth_hz = rate // 2 if is_noise_only else speech.bandwidth_hz
+    if not is_clean:
+        noisy, kept_hz = _destroyed(noisy, config, rng, rate)
+        bandwidth_hz = min(bandwidth_hz, kept_hz)
+    meta = Meta(snr_db, kinds, speech.category, "" if is_noise_only else speech.speaker, has_room, cutoff_hz)
+    return _levelled(noisy, target, bandwidth_hz, meta, config.level_db, rate)
+
+
+def _levelled(
+    noisy: Audio, clean: Audio, bandwidth_hz: int, meta: Meta, level_db: float, sample_rate: int
+) -> Item | None:
+    found_db = active_level_db(noisy, sample_rate)
+    if found_db is None:
+        return None
+    gain = gain_of(level_db - found_db)
+    # One infinite or undefined sample would show in the sum of squares.
+    if not np.isfinite(float(np.dot(noisy, noisy)) + float(np.dot(clean, clean))):
+        return None
+    return Item(noisy * gain, clean * gain, bandwidth_hz, meta)
+
+
+def _draw_snr(config: MixConfig, rng: np.random.Generator) -> float:
+    return float(rng.uniform(*(config.quiet_snr_db if rng.random() < config.p_quiet else config.snr_db)))
+
+
+def _voice(sources: Sources, config: MixConfig, rng: np.random.Generator, n: int) -> Speech:
+    """Speech at the drawn speed and polarity."""
+    rate = sources.store.sample_rate
+    sign = np.float32(-1 if rng.random() < 0.5 else 1)
+    if rng.random() >= config.p_speed:
+        speech = draw_speech(sources, rng, n)
+        return Speech(speech.audio * sign, speech.bandwidth_hz, speech.category, speech.speaker)
+    factor = float(rng.uniform(*config.speed))
+    speech = draw_speech(sources, rng, int(np.ceil(n * factor)) + 2)
+    audio = channel.speed(speech.audio, factor, rate)[:n] * sign
+    bandwidth_hz = min(rate // 2, round(speech.bandwidth_hz * factor))
+    return Speech(audio, bandwidth_hz, speech.category, speech.speaker)
+
+
+def _noise(
+    sources: Sources, config: MixConfig, rng: np.random.Generator, n: int, speaker: str
+) -> tuple[Audio, tuple[str, ...]]:
+    """Sum of all drawn noises; hiss where none was drawn, so it is never silent."""
+    rate = sources.store.sample_rate
+    parts: list[tuple[Audio, str]] = []
+    if sources.noises.size and rng.random() < config.p_recorded:
+        for _ in range(int(rng.integers(1, 4))):
+            audio, kind = draw_noise(sources, rng, n)
+            parts.append((noises.unit_power(audio), kind))
+    for kind in GENERATED:
+        if rng.random() < _probability(config, kind):
+            parts.append((_generated(kind, sources, rng, n, speaker), kind))
+    if not any(np.any(audio) for audio, _ in parts):
+        parts = [(_hiss(n, rng, rate), "hiss")]
+    total = np.zeros(n, dtype=np.float32)
+    loudest = int(rng.integers(len(parts)))
+    for number, (audio, _) in enumerate(parts):
+        gain_db = 0.0 if number == loudest else float(rng.uniform(*config.noise_gain_db))
+        # -25 dBFS: far from both gates of the level meter.
+        total += audio * gain_of(gain_db - 25.0)
+    return total, tuple(kind for _, kind in parts)
+
+
+def _probability(config: MixConfig, kind: str) -> float:
+    return {
+        "hum": config.p_hum,
+        "fan": config.p_fan,
+        "hiss": config.p_hiss,
+        "clicks": config.p_clicks,
+        "keys": config.p_keys,
+        "speech_shaped": config.p_speech_shaped,
+        "babble": config.p_babble,
+    }[kind]
+
+
+def _generated(kind: str, sources: Sources, rng: np.random.Generator, n: int, speaker: str) -> Audio:
+    rate = sources.store.sample_rate
+    match kind:
+        case "hum":
+            mains_hz = float(rng.choice((50.0, 60.0)))
+            return noises.hum(n, rng, rate, mains_hz, int(rng.integers(3, 25)), float(rng.uniform(3, 9)))
+        case "fan":
+            blade_hz = float(np.exp(rng.uniform(np.log(40), np.log(400))))
+            return noises.fan(
+                n, rng, rate, blade_hz, float(rng.uniform(-20, 0)), float(rng.uniform(150, 1500))
+            )
+        case "hiss":
+            return _hiss(n, rng, rate)
+        case "clicks":
+            return noises.clicks(n, rng, rate, float(rng.uniform(1, 15)))
+        case "keys":
+            return noises.key_bursts(n, rng, rate, float(rng.uniform(2, 9)))
+        case "speech_shaped":
+            return noises.speech_shaped(n, rng, rate)
+        case _:
+            voices = draw_voices(sources, rng, n, speaker)
+            return noises.babble(voices, rng) if voices else _hiss(n, rng, rate)
+
+
+def _hiss(n: int, rng: np.random.Generator, sample_rate: int) -> Audio:
+    return noises.coloured(n, rng, sample_rate, float(rng.uniform(-0.5, 2.0)))
+
+
+def _microphone(
+    rows: Audio, config: MixConfig, rng: np.random.Generator, sample_rate: int
+) -> tuple[Audio, int | None]:
+    """Linear steps on [target, wet, noise] together; also the cut-off of a band limit."""
+    if rng.random() < config.p_eq:
+        rows[:2] = channel.filtered(rows[:2], channel.random_equaliser(rng, sample_rate, config.eq_db))
+    if rng.random() < config.p_eq:
+        rows[2] = channel.filtered(rows[2], channel.random_equaliser(rng, sample_rate, config.eq_db))
+    if rng.random() < config.p_drift:
+        rows[:2] *= channel.gain_drift(rows.shape[1], rng, sample_rate, config.drift_db)
+    if rng.random() < config.p_high_pass:
+        cutoff_hz = float(rng.uniform(*config.high_pass_hz))
+        rows = channel.filtered(rows, channel.high_pass_sections(cutoff_hz, sample_rate))
+    usable = [cutoff for cutoff in config.cutoffs_hz if cutoff < sample_rate / 2]
+    if not usable or rng.random() >= config.p_band_limit:
+        return rows, None
+    limit_hz = usable[int(rng.integers(len(usable)))]
+    return channel.band_limit(rows, limit_hz, sample_rate), limit_hz
+
+
+def _destroyed(
+    noisy: Audio, config: MixConfig, rng: np.random.Generator, sample_rate: int
+) -> tuple[Audio, int]:
+    """Steps that cannot be undone, and up to which frequency their result can be trusted."""
+    kept_hz = sample_rate // 2
+    if rng.random() < config.p_overload:
+        noisy = channel.overload(noisy, float(rng.uniform(*config.overload_db)))
+    if rng.random() < config.p_codec:
+        codec = channel.CODECS[int(rng.integers(len(channel.CODECS)))]
+        noisy, kept_hz = channel.coded(noisy, codec, sample_rate), min(kept_hz, codec.keeps_hz)
+    if rng.random() < config.p_mu_law:
+        noisy = channel.mu_law(noisy)
+    return noisy, kept_hz
