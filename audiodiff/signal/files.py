@@ -114,7 +114,7 @@ class BlockReader(Iterator[Block]):
             try:
                 got = len(self._file.read(out=x[n : min(n + _PIECE, self._block)]))
             except soundfile.LibsndfileError as error:
-                return x[:n], str(error.error_string).strip().rstrip(".")
+                return x[:n], _plain(error)
             if got == 0:
                 break
             n += got
@@ -251,9 +251,14 @@ def _sound(fd: int, path: Path) -> _ForwardFile:
         return _ForwardFile(fd, "r", closefd=False)
     except soundfile.LibsndfileError as error:
         raise AudioFileError(
-            f"{shown(path)}: cannot be read as audio ({str(error.error_string).strip().rstrip('.')}); "
+            f"{shown(path)}: cannot be read as audio ({_plain(error)}); "
             "expected wav, flac, ogg, opus, mp3, aiff, caf, w64 or rf64: convert it first"
         ) from error
+
+
+def _plain(error: soundfile.LibsndfileError) -> str:
+    """libsndfile's own words, without its "Error :" and full stop."""
+    return str(error.error_string).strip().removeprefix("Error :").strip().rstrip(".")
 
 
 def _info(file: _ForwardFile, path: Path) -> AudioInfo:
