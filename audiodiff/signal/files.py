@@ -257,7 +257,7 @@ def _sound(fd: int, path: Path) -> _ForwardFile:
 
 
 def _plain(error: soundfile.LibsndfileError) -> str:
-    """libsndfile's own words, without its "Error :" and full stop."""
+    """Give the words of libsndfile without its "Error :" and full stop."""
     return str(error.error_string).strip().removeprefix("Error :").strip().rstrip(".")
 
 
