@@ -14,6 +14,7 @@ stack at the bottom sees the whole spectrum of a frame and about a second around
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -134,8 +135,8 @@ class _Encoder(nn.Module):
         self.from_middle = nn.ConvTranspose2d(middle, fine, **half)  # type: ignore[arg-type]
         self.skip_fine = nn.Conv2d(fine, fine, 1)
         self.up_fine = Block2d(fine)
-        blocks = (self.stem, self.down_fine, self.down_middle, self.down_coarse)
-        blocks += (self.up_coarse, self.up_middle, self.up_fine, *self.stack)  # type: ignore[assignment]
+        blocks: tuple[Any, ...] = (self.stem, self.down_fine, self.down_middle, self.down_coarse)
+        blocks += (self.up_coarse, self.up_middle, self.up_fine, *self.stack)
         self.reach = sum(int(block.reach) for block in blocks)
 
     def forward(self, spectrum: Tensor) -> Tensor:
@@ -192,7 +193,7 @@ class Spectral(nn.Module):
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # both have a bias
         self.reach_encode: int = self.encoder.reach
         self.reach_step: int = self.block.reach + 1
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
 
     def encode(self, cond: Tensor) -> tuple[Tensor, Tensor]:
         """Features of the recording y [B, F, N, 2]: y itself, which the masks need, and [B, C, P, N]."""

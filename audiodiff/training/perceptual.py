@@ -2,10 +2,10 @@
 
 It follows the model of P.862 (2001) and its wide-band form P.862.2 (2007): level alignment, power per
 critical band, compensation of the linear response and of slow gain, Zwicker loudness, a dead zone, a
-symmetric and an asymmetric disturbance, and norms over time. What differs, so that it is smooth, cheap and works at any
-rate: bands come from Schroeder's Bark formula instead of the standard's tables, the threshold of hearing from
-Terhardt's formula, there is no time alignment, and gains are not smoothed over frames. It orders recordings
-as PESQ does; it is not PESQ, and scores are always taken with the real one.
+symmetric and an asymmetric disturbance, and norms over time. What differs, so that it is smooth and works
+at any rate: bands come from Schroeder's Bark formula instead of the standard's tables, the threshold of
+hearing from Terhardt's formula, there is no time alignment, and gains are not smoothed over frames. It
+orders recordings as PESQ does; it is not PESQ, and scores are always taken with the real one.
 
 Letters: B items, T samples, F bins, K bands, N frames.
 """

@@ -24,7 +24,7 @@ SMALL = SpectralConfig(
 
 def make(config: SpectralConfig = SMALL, seed: int = 0) -> Spectral:
     with torch.random.fork_rng():
-        torch.random.default_generator.manual_seed(seed)
+        torch.random.manual_seed(seed)
         return Spectral(config)
 
 
