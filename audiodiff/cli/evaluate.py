@@ -1,0 +1,127 @@
+"""``audiodiff evaluate``: score a folder of estimates against a folder of references."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from audiodiff.metrics.pair import FileScore
+    from audiodiff.metrics.report import Report, Summary
+
+LABELS = {
+    "pesq_wb": "PESQ-WB",
+    "pesq_nb": "PESQ-NB",
+    "estoi": "ESTOI",
+    "si_sdr_db": "SI-SDR dB",
+    "lsd_db": "LSD dB",
+}
+
+
+def evaluate(
+    ref_dir: Annotated[Path, typer.Argument(help="Folder of clean references.")],
+    est_dir: Annotated[Path, typer.Argument(help="Folder of estimates, named like the references.")],
+    noisy: Annotated[
+        Path | None, typer.Option(help="Folder of the noisy originals: shows what was gained.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Files scored at the same time.")] = 2,
+    worst: Annotated[int, typer.Option(min=0, help="How many of the worst files to list.")] = 5,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="One JSON object a file, then one with the summary.")
+    ] = False,
+) -> None:
+    """Score estimates against clean references: PESQ, ESTOI, SI-SDR, log-spectral distance.
+
+    Files are paired by their relative names; suffixes may differ. A file that cannot be scored is listed
+    with the reason and has no number. Exit code 1 if there was one.
+    """
+    from audiodiff.metrics.folders import evaluate_folders
+
+    report = evaluate_folders(ref_dir, est_dir, noisy_dir=noisy, jobs=jobs, on_progress=_progress())
+    lines = _json_lines(report) if json_lines else _text_lines(report, worst)
+    typer.echo("\n".join(lines))
+    if report.unscored():
+        raise typer.Exit(1)
+
+
+def _progress() -> Callable[[int, int], None] | None:
+    """A counter on standard error, if a person is looking."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int) -> None:
+        typer.echo(f"\rscored {done} of {total}" + ("\n" if done == total else ""), err=True, nl=False)
+
+    return show
+
+
+def _text_lines(report: Report, n_worst: int) -> list[str]:
+    lines = [*_table(report), ""]
+    if n_worst:
+        ranked = report.worst("pesq_wb", n_worst)
+        lines.append(
+            "worst by PESQ-WB: " + (", ".join(f"{name} {value:.2f}" for name, value in ranked) or "none")
+        )
+    if report.noisy:
+        worse = report.worse_than_noisy()
+        count = len(report.differences("pesq_wb"))
+        names = f": {', '.join(worse)}" if worse else ""
+        lines.append(f"worse than noisy by more than 0.1 PESQ-WB: {len(worse)} of {count}{names}")
+    lines += [f"note: {file.name}: {note}" for file in report.files for note in file.notes]
+    lines += [f"not scored: {name} ({metric}): {reason.text}" for name, metric, reason in report.unscored()]
+    return lines
+
+
+def _table(report: Report) -> list[str]:
+    header = f"{'':10} {'mean':>8} {'95 %':>7} {'files':>6}"
+    if report.noisy:
+        header += f" {'noisy':>8} {'gain':>8} {'95 %':>7}"
+    lines = [header]
+    noisy = report.noisy_summary()
+    for metric, summary in report.summary().items():
+        line = f"{LABELS[metric]:10} {_mean(summary)} {_interval(summary)} {summary.count:6d}"
+        if report.noisy:
+            gain = report.gain(metric)
+            line += f" {_mean(noisy[metric])} {_mean(gain)} {_interval(gain)}"
+        lines.append(line)
+    return lines
+
+
+def _mean(summary: Summary) -> str:
+    return f"{'-':>8}" if summary.mean is None else f"{summary.mean:8.3f}"
+
+
+def _interval(summary: Summary) -> str:
+    return f"{'-':>7}" if summary.ci95 is None else f"±{summary.ci95:6.3f}"
+
+
+def _json_lines(report: Report) -> list[str]:
+    noisy = {file.name: file for file in report.noisy}
+    lines = []
+    for file in report.files:
+        row: dict[str, object] = {"file": file.name, **_as_json(file)}
+        if file.name in noisy:
+            row["noisy"] = _as_json(noisy[file.name])
+        lines.append(json.dumps(row, ensure_ascii=False))
+    total: dict[str, object] = {"summary": {m: asdict(s) for m, s in report.summary().items()}}
+    if report.noisy:
+        total["noisy"] = {m: asdict(s) for m, s in report.noisy_summary().items()}
+        total["gain"] = {m: asdict(report.gain(m)) for m in LABELS}
+        total["worse_than_noisy"] = report.worse_than_noisy()
+    total["unscored"] = [{"file": n, "metric": m, **asdict(r)} for n, m, r in report.unscored()]
+    return [*lines, json.dumps(total, ensure_ascii=False)]
+
+
+def _as_json(file: FileScore) -> dict[str, object]:
+    reasons = file.reasons
+    return {
+        "scores": {m: None if m in reasons else s for m, s in file.scores.items()},
+        "reasons": {m: asdict(r) for m, r in reasons.items()},
+        "notes": list(file.notes),
+    }

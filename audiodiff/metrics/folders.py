@@ -1,0 +1,131 @@
+"""Score a folder of estimates against a folder of references."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from queue import SimpleQueue
+
+from audiodiff.errors import AudioFileError, ConfigError
+from audiodiff.metrics.pair import FileScore, score_pair, unscored
+from audiodiff.metrics.pesq import Pesq
+from audiodiff.metrics.reason import Reason
+from audiodiff.metrics.report import Report
+from audiodiff.signal.files import read
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".caf"})
+
+
+def evaluate_folders(
+    ref_dir: Path,
+    est_dir: Path,
+    *,
+    noisy_dir: Path | None = None,
+    jobs: int = 2,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Score every file of `est_dir` against the reference of the same relative name.
+
+    Suffixes do not matter: ``a/talk.flac`` is the estimate of ``a/talk.wav``. Files without a partner
+    are part of the report, with that reason.
+
+    Args:
+        ref_dir: Folder of clean references, searched with its sub-folders.
+        est_dir: Folder of estimates.
+        noisy_dir: Folder of the noisy originals, for the difference.
+        jobs: Files scored at the same time, each with a PESQ process; no effect on the scores.
+        on_progress: Called with the number of results so far and in all.
+
+    Returns:
+        The report, in order of names.
+
+    Raises:
+        ConfigError: If a folder is missing, no file has a partner, or a package is not installed.
+    """
+    _require_packages()
+    refs, ests = _index(ref_dir), _index(est_dir)
+    noisy = _index(noisy_dir) if noisy_dir else {}
+    if not refs.keys() & ests.keys():
+        raise ConfigError(
+            f"{est_dir}: no audio file has the name of one in {ref_dir}; give folders with equal file names "
+            "(suffixes may differ)"
+        )
+    names = sorted(refs.keys() | ests.keys())
+    tasks = [(name, refs.get(name, []), ests.get(name, [])) for name in names]
+    if noisy_dir:
+        tasks += [(name, refs[name], noisy.get(name, [])) for name in names if name in refs]
+    results: list[FileScore] = []
+    for score in _scored(tasks, jobs):
+        results.append(score)
+        if on_progress:
+            on_progress(len(results), len(tasks))
+    return Report(tuple(results[: len(names)]), tuple(results[len(names) :]))
+
+
+def _scored(tasks: list[tuple[str, list[Path], list[Path]]], jobs: int) -> Iterator[FileScore]:
+    """Results in the order of the tasks; threads, because the time is spent in the PESQ processes."""
+    with ExitStack() as stack:
+        idle: SimpleQueue[Pesq] = SimpleQueue()
+        for _ in range(max(1, jobs)):
+            idle.put(stack.enter_context(Pesq()))
+
+        def run(task: tuple[str, list[Path], list[Path]]) -> FileScore:
+            pesq = idle.get()
+            try:
+                return score_files(*task, pesq)
+            finally:
+                idle.put(pesq)
+
+        pool = stack.enter_context(ThreadPoolExecutor(max(1, jobs)))
+        stack.callback(pool.shutdown, cancel_futures=True)
+        yield from pool.map(run, tasks)
+
+
+def score_files(name: str, refs: list[Path], ests: list[Path], pesq: Pesq) -> FileScore:
+    """Score one name, given the files that carry it on both sides.
+
+    Args:
+        name: What the result is called.
+        refs: The reference; more or less than one file is a reason.
+        ests: The estimate; likewise.
+        pesq: The child process to use.
+
+    Returns:
+        A score or a reason for every metric.
+    """
+    for paths, role in ((refs, "reference"), (ests, "estimate")):
+        if not paths:
+            return unscored(name, Reason("unpaired", f"there is no {role} of this name"))
+        if len(paths) > 1:
+            found = ", ".join(path.name for path in paths)
+            return unscored(name, Reason("ambiguous", f"more than one {role}: {found}"))
+    try:
+        ref, ref_rate = read(refs[0])
+        est, est_rate = read(ests[0])
+    except AudioFileError as error:
+        return unscored(name, Reason(error.code, str(error)))
+    if ref_rate != est_rate:
+        return unscored(name, Reason("rate", f"{ref_rate} Hz in the reference, {est_rate} Hz here"))
+    return score_pair(name, ref, est, ref_rate, pesq)
+
+
+def _index(folder: Path) -> dict[str, list[Path]]:
+    """The audio files of a folder by relative path without suffix."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: not a folder; give a folder of audio files")
+    names: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file():
+            names.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
+    return names
+
+
+def _require_packages() -> None:
+    missing = [name for name in ("pesq", "pystoi") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"{' and '.join(missing)} not installed; pip install 'audiodiff[eval]' (pesq needs a C compiler)"
+        )

@@ -1,0 +1,61 @@
+"""What stands in a table where a number cannot: the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audiodiff.errors import ShapeError
+
+Signal: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a pair of signals has no score.
+
+    Attributes:
+        code: Stable machine-readable name, for example ``silence``.
+        text: One line for people.
+    """
+
+    code: str
+    text: str
+
+
+Score: TypeAlias = float | Reason
+
+
+def comparable(ref: NDArray[np.floating], est: NDArray[np.floating]) -> tuple[Signal, Signal] | Reason:
+    """Bring two mono signals to one length in float64, or say why they cannot be compared.
+
+    A difference of one sample is a rounding of a resampler and is cut off; more is a mistake
+    that no score should hide.
+
+    Args:
+        ref: Reference ``[T]``.
+        est: Estimate ``[T]``.
+
+    Returns:
+        Both signals ``[T]``, or the reason: ``empty``, ``nonfinite``, ``length`` or ``silence``.
+
+    Raises:
+        ShapeError: If one of them is not one-dimensional.
+    """
+    if ref.ndim != 1 or est.ndim != 1:
+        raise ShapeError(f"expected two signals [T], found {ref.shape} and {est.shape}; mix channels down")
+    if abs(ref.size - est.size) > 1:
+        return Reason("length", f"lengths differ: {ref.size} samples in the reference, {est.size} here")
+    n = min(ref.size, est.size)
+    if n == 0:
+        return Reason("empty", "no samples")
+    r, e = ref[:n].astype(np.float64), est[:n].astype(np.float64)
+    if not (np.isfinite(r).all() and np.isfinite(e).all()):
+        return Reason("nonfinite", "NaN or infinite samples")
+    for signal, name in ((r, "reference"), (e, "estimate")):
+        if np.ptp(signal) == 0:
+            return Reason("silence", f"the {name} is silent")
+    return r, e

@@ -1,0 +1,56 @@
+"""Promise: table and JSON lines show the report; the exit code says if a file has no score."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import typer
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from audiodiff.cli.evaluate import evaluate
+
+RATE = 16000
+Wave = NDArray[np.float32]
+
+app = typer.Typer()
+app.command()(evaluate)
+
+
+@pytest.fixture
+def folders(tmp_path: Path, speech: Wave, noisy: Wave) -> list[str]:
+    for name, x in (("clean", speech), ("noisy", noisy), ("est", 0.1 * noisy + 0.9 * speech)):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "talk.wav", x, RATE)
+    return [str(tmp_path / "clean"), str(tmp_path / "est"), "--noisy", str(tmp_path / "noisy")]
+
+
+def test_the_table_names_what_was_gained(folders: list[str]) -> None:
+    result = CliRunner().invoke(app, folders)
+    assert result.exit_code == 0, result.output
+    assert "gain" in result.output
+    assert "SI-SDR dB" in result.output
+    assert "worse than noisy by more than 0.1 PESQ-WB: 0 of 1" in result.output
+
+
+def test_the_json_lines_hold_every_number(folders: list[str]) -> None:
+    result = CliRunner().invoke(app, [*folders, "--json"])
+    file, total = (json.loads(line) for line in result.output.splitlines())
+    assert file["file"] == "talk"
+    assert total["summary"]["si_sdr_db"]["mean"] == file["scores"]["si_sdr_db"]
+    assert total["gain"]["si_sdr_db"]["mean"] == pytest.approx(20, abs=0.2)
+    assert total["unscored"] == []
+
+
+def test_a_file_without_a_score_gives_exit_code_1_and_no_number(folders: list[str], speech: Wave) -> None:
+    soundfile.write(Path(folders[0]) / "lost.wav", speech, RATE)
+    text = CliRunner().invoke(app, folders[:2])
+    assert text.exit_code == 1
+    assert "not scored: lost (all): there is no estimate of this name" in text.output
+    lines = CliRunner().invoke(app, [*folders[:2], "--json"])
+    assert lines.exit_code == 1
+    assert set(json.loads(lines.output.splitlines()[0])["scores"].values()) == {None}
