@@ -1,0 +1,158 @@
+"""Variance-preserving processes on a table of alpha_bar (DDPM, cosine, DiffWave).
+
+Entry i of a table sits at t = (i + 1)/N and data (alpha_bar = 1) at t = 0. Between entries sqrt(alpha_bar) is
+linear in t; that choice alone reproduces DiffWave's aligned steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from audiodiff.diffusion.process import Process
+from audiodiff.errors import ConfigError
+
+
+def linear_betas(first: float, last: float, n_entries: int) -> tuple[float, ...]:
+    """``n_entries`` variances from ``first`` to ``last``, evenly spaced (Ho et al. 2020)."""
+    return tuple(torch.linspace(first, last, n_entries, dtype=torch.float64).tolist())
+
+
+def root_table(betas: Iterable[float]) -> Tensor:
+    """sqrt(alpha_bar) at t = 0, 1/N, ..., 1: float64 ``[N + 1]``, first entry 1.
+
+    Raises:
+        ConfigError: no variances, or one outside (0, 1).
+    """
+    values = torch.tensor(tuple(betas), dtype=torch.float64)
+    if values.numel() == 0 or not bool(((values > 0) & (values < 1)).all()):
+        raise ConfigError("a table needs at least one beta and each in (0, 1); check the schedule")
+    # the product of 1 - beta first, then the root: the order of the published code
+    return torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1.0 - values, 0).sqrt()])
+
+
+def locate(table: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Index of the interval that holds t, and the fraction of it that lies below t."""
+    n_entries = table.numel() - 1
+    position = t * n_entries
+    index = position.floor().clamp(0, n_entries - 1)
+    return index.long(), position - index
+
+
+def lookup(table: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Value and slope in t of the piecewise linear table at float64 times of any shape."""
+    table = table.to(t.device)
+    index, fraction = locate(table, t)
+    low, high = table[index], table[index + 1]
+    return (1.0 - fraction) * low + fraction * high, (high - low) * (table.numel() - 1)
+
+
+def time_of_root(table: Tensor, root: float) -> float:
+    """The time at which the falling table equals ``root``; above 1 when it never does."""
+    last = table[-1].item()
+    if root < last:
+        return 1.0 if root >= last * (1.0 - 1e-12) else math.inf
+    n_entries = table.numel() - 1
+    above = int((table >= root).sum().item()) - 1
+    index = min(max(above, 0), n_entries - 1)
+    low, high = table[index].item(), table[index + 1].item()
+    return (index + (low - root) / (low - high)) / n_entries
+
+
+def time_of_alpha_bar(table: Tensor, alpha_bar: float) -> float:
+    """The time of an inference alpha_bar, between the entries of a training table.
+
+    Raises:
+        ConfigError: alpha_bar lies outside the table (the published search then drops a step without a word).
+    """
+    t = time_of_root(table, math.sqrt(max(alpha_bar, 0.0)))
+    if alpha_bar > 1.0 or t > 1.0:
+        last = table[-1].item() ** 2
+        raise ConfigError(
+            f"alpha_bar must lie in [{last:.6g}, 1] of the training table, found {alpha_bar:.6g}"
+        )
+    return t
+
+
+@dataclass(frozen=True)
+class VP(Process):
+    """x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps (Ho et al. 2020).
+
+    Args:
+        betas: variance of each entry of the training table, in (0, 1).
+        zero_terminal: shift and rescale sqrt(alpha_bar) so that the last entry is pure noise (Lin et al.
+            2023).
+
+    Raises:
+        ConfigError: a beta outside (0, 1).
+    """
+
+    betas: tuple[float, ...]
+    zero_terminal: bool = False
+    table: Tensor = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        table = root_table(self.betas)
+        if self.zero_terminal:
+            if table.numel() < 3:
+                raise ConfigError("zero terminal SNR needs a table of at least two entries, found one")
+            first, last = table[1].clone(), table[-1].clone()
+            table[1:] = (table[1:] - last) * first / (first - last)
+        object.__setattr__(self, "table", table)
+
+    @classmethod
+    def linear(cls, n_entries: int = 1000, zero_terminal: bool = False) -> VP:
+        """The DDPM table: beta from 1e-4 to 0.02 (Ho et al. 2020)."""
+        return cls(linear_betas(1e-4, 0.02, n_entries), zero_terminal)
+
+    @classmethod
+    def cosine(cls, n_entries: int = 1000, zero_terminal: bool = False) -> VP:
+        """alpha_bar = cos^2 with offset 0.008, betas cut at 0.999 (Nichol and Dhariwal 2021)."""
+        angles = [(i / n_entries + 0.008) / 1.008 * math.pi / 2 for i in range(n_entries + 1)]
+        ratios = [(math.cos(v) / math.cos(u)) ** 2 for u, v in pairwise(angles)]
+        return cls(tuple(min(1.0 - ratio, 0.999) for ratio in ratios), zero_terminal)
+
+    @classmethod
+    def diffwave(cls) -> VP:
+        """DiffWave's 50 entries, beta from 1e-4 to 0.05 (Kong et al. 2021); 28 % of the power is left."""
+        return cls(linear_betas(1e-4, 0.05, 50))
+
+    @property
+    def uses_y(self) -> bool:
+        """Never: b = 0."""
+        return False
+
+    def path(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See ``Process.path``."""
+        a, _ = lookup(self.table, t)
+        return a, torch.zeros_like(a), torch.sqrt((1.0 - a) * (1.0 + a))
+
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See ``Process.rates``; s^2 = 1 - a^2 gives s s' = -a a'."""
+        a, slope = lookup(self.table, t)
+        return slope, torch.zeros_like(a), -a * slope
+
+    def time_at(self, ratio: float) -> float:
+        """See ``Process.time_at``."""
+        return time_of_root(self.table, math.sqrt(1.0 / (1.0 + ratio)))
+
+    def time_of(self, alpha_bar: float) -> float:
+        """The time at which this table has ``alpha_bar``.
+
+        Raises:
+            ConfigError: alpha_bar lies outside the table.
+        """
+        return time_of_alpha_bar(self.table, alpha_bar)
+
+    def network_time(self, t: Tensor) -> Tensor:
+        """The step of DiffWave's embedding, N t - 1: 0 at the first entry, N - 1 at the last, ``[B]``."""
+        return t * len(self.betas) - 1.0
+
+    def start(self, y: Tensor | None, eps: Tensor, t0: float) -> Tensor:  # noqa: ARG002 - every process's signature
+        """Unit-variance noise at any t0, as DiffWave starts, ``[B, ...]``."""
+        return eps
