@@ -75,6 +75,7 @@ def _text_lines(report: Report, n_worst: int) -> list[str]:
         lines.append(f"worse than noisy by more than 0.1 PESQ-WB: {len(worse)} of {count}{names}")
     lines += [f"note: {file.name}: {note}" for file in report.files for note in file.notes]
     lines += [f"not scored: {name} ({metric}): {reason.text}" for name, metric, reason in report.unscored()]
+    lines += [f"noisy not scored: {name} ({metric}): {r.text}" for name, metric, r in report.noisy_unscored()]
     return lines
 
 

@@ -132,7 +132,7 @@ class Pesq:
             line = b""
         finally:
             timer.cancel()
-        if line.endswith(b"\n"):
+        if line.endswith(b"\n") and not late.is_set():
             reply: dict[str, object] = json.loads(line)
             return reply
         status = self._buried()

@@ -79,14 +79,11 @@ class Report:
 
     def unscored(self) -> list[tuple[str, str, Reason]]:
         """(file, metric, reason) for every number that is missing; one metric "all" where all agree."""
-        rows: list[tuple[str, str, Reason]] = []
-        for file in self.files:
-            reasons = file.reasons
-            if len(reasons) == len(METRICS) and len(set(reasons.values())) == 1:
-                rows.append((file.name, "all", reasons[METRICS[0]]))
-            else:
-                rows.extend((file.name, metric, reason) for metric, reason in reasons.items())
-        return rows
+        return _missing(self.files)
+
+    def noisy_unscored(self) -> list[tuple[str, str, Reason]]:
+        """The same for the noisy originals: these files have no part in the differences."""
+        return _missing(self.noisy)
 
     def _both(self, metric: str) -> dict[str, tuple[float, float]]:
         noisy = _numbers(self.noisy, metric)
@@ -96,3 +93,14 @@ class Report:
 def _numbers(files: Sequence[FileScore], metric: str) -> dict[str, float]:
     scores = {file.name: file.scores[metric] for file in files}
     return {name: score for name, score in scores.items() if not isinstance(score, Reason)}
+
+
+def _missing(files: Sequence[FileScore]) -> list[tuple[str, str, Reason]]:
+    rows: list[tuple[str, str, Reason]] = []
+    for file in files:
+        reasons = file.reasons
+        if len(reasons) == len(METRICS) and len(set(reasons.values())) == 1:
+            rows.append((file.name, "all", reasons[METRICS[0]]))
+        else:
+            rows.extend((file.name, metric, reason) for metric, reason in reasons.items())
+    return rows

@@ -55,3 +55,4 @@ def test_differences_are_paired() -> None:
     assert report.gain("pesq_wb").mean == pytest.approx((1.0 - 0.2 - 0.05) / 3)
     assert report.noisy_summary()["pesq_wb"].mean == pytest.approx((1.0 + 1.2 + 1.55) / 3)
     assert report.worse_than_noisy() == ["b"]
+    assert report.noisy_unscored() == [("d", "all", LOST)]
