@@ -13,6 +13,7 @@ stack at the bottom sees the whole spectrum of a frame and about a second around
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,9 @@ from audiodiff.networks.layers import Block2d, FrameBlock, TimeEmbedding
 
 MAGNITUDE_FLOOR = 1e-6
 """Added to squared magnitudes, so that the gradient of their root is finite on silence."""
+GAIN_LIMIT = 1.25
+"""Largest gain of a mask in the compressed domain: with an exponent of 0.3, twice the amplitude. An unbounded
+gain can ruin a waveform in bands that a perceptual loss does not hear."""
 RESIDUAL_GAIN = 0.1
 """Scale of the additive residual: masks, which keep what is right already, learn first."""
 
@@ -164,8 +168,8 @@ class _Encoder(nn.Module):
 class Spectral(nn.Module):
     """Estimates x_0 as masks on the recording y and on the state x_t, plus a small residual.
 
-    Below `low_bins`: x0_hat = g u y + (1 - t) m x_t + r with a gain 0 < g < 2, a unit phase factor u, a
-    complex mask m and a residual r, each of single bins. Above: real gains of bands, interpolated over bins.
+    Below `low_bins`: x0_hat = g u y + (1 - t) m x_t + r with a gain 0 < g < `GAIN_LIMIT`, a unit phase
+    factor u, a complex mask m and a residual r, each of single bins. Above: real gains of bands, interpolated over bins.
     At the start g u is near 1, so an untrained network hands the recording on. The masks contain the skip
     that preconditioning would add.
 
@@ -216,8 +220,13 @@ class Spectral(nn.Module):
         low_bins = self.config.low_bins
         size = (y.shape[1] - low_bins, y.shape[2])
         gains = functional.interpolate(gains, size=size, mode="bilinear", align_corners=False)[..., None]
-        on_y, on_x = 2 * torch.sigmoid(gains[:, 0]), gains[:, 1] * from_start
+        on_y, on_x = _gain(gains[:, 0]), gains[:, 1] * from_start
         return on_y * y[:, low_bins:] + on_x * x_t[:, low_bins:]
+
+
+def _gain(logit: Tensor) -> Tensor:
+    """Gain between 0 and `GAIN_LIMIT`, 1 at a logit of 0."""
+    return GAIN_LIMIT * torch.sigmoid(logit - math.log(GAIN_LIMIT - 1))
 
 
 def _low(spectrum: Tensor, low_bins: int) -> Tensor:
@@ -228,7 +237,7 @@ def _low(spectrum: Tensor, low_bins: int) -> Tensor:
 
 def _apply_low(masks: Tensor, y: Tensor, x_t: Tensor, from_start: Tensor) -> Tensor:
     """Masks [B, 7, bins, N] on y and x_t [B, 3, bins, N] to [B, bins, N, 2]."""
-    gain = 2 * torch.sigmoid(masks[:, 0])
+    gain = _gain(masks[:, 0])
     real, imag = 1 + masks[:, 1], masks[:, 2]
     gain = gain * torch.rsqrt(real.square() + imag.square() + 1e-4)
     on_y = gain * real, gain * imag
