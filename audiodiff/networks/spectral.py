@@ -169,9 +169,9 @@ class Spectral(nn.Module):
     """Estimates x_0 as masks on the recording y and on the state x_t, plus a small residual.
 
     Below `low_bins`: x0_hat = g u y + (1 - t) m x_t + r with a gain 0 < g < `GAIN_LIMIT`, a unit phase
-    factor u, a complex mask m and a residual r, each of single bins. Above: real gains of bands, interpolated over bins.
-    At the start g u is near 1, so an untrained network hands the recording on. The masks contain the skip
-    that preconditioning would add.
+    factor u, a complex mask m and a residual r, each of single bins. Above: real gains of bands,
+    interpolated over bins. At the start g u is near 1, so an untrained network hands the recording on. The
+    masks contain the skip that preconditioning would add.
 
     Args:
         config: Sizes.
