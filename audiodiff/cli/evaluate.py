@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from audiodiff.cli._common import SOME_FAILED, progress_bar
 
 if TYPE_CHECKING:
     from audiodiff.metrics.pair import FileScore
@@ -43,22 +43,12 @@ def evaluate(
     """
     from audiodiff.metrics.folders import evaluate_folders
 
-    report = evaluate_folders(ref_dir, est_dir, noisy_dir=noisy, jobs=jobs, on_progress=_progress())
+    with progress_bar("scoring", shown=True) as show:
+        report = evaluate_folders(ref_dir, est_dir, noisy_dir=noisy, jobs=jobs, on_progress=show)
     lines = _json_lines(report) if json_lines else _text_lines(report, worst)
     typer.echo("\n".join(lines))
     if report.unscored():
-        raise typer.Exit(1)
-
-
-def _progress() -> Callable[[int, int], None] | None:
-    """A counter on standard error, if a person is looking."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(done: int, total: int) -> None:
-        typer.echo(f"\rscored {done} of {total}" + ("\n" if done == total else ""), err=True, nl=False)
-
-    return show
+        raise typer.Exit(SOME_FAILED)
 
 
 def _text_lines(report: Report, n_worst: int) -> list[str]:
