@@ -85,12 +85,14 @@ def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
         The model.
 
     Raises:
-        ModelError: The network's reaches are not those that the settings state.
-        ConfigError: The front end or the process is refused.
+        ConfigError: The network's reaches are not those that the settings state, or the front end or the
+            process is refused.
     """
     stated, found = (config.reach_encode, config.reach_step), (net.reach_encode, net.reach_step)
     if stated != found:
-        raise ModelError(f"settings state reaches {stated} but the network has {found}; correct the settings")
+        raise ConfigError(
+            f"settings state reaches {stated} but the network has {found}; correct the settings"
+        )
     return Model(
         config=config,
         net=net.train(False),

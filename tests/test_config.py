@@ -138,15 +138,14 @@ def test_unreadable_files(tmp_path: Path) -> None:
         load_json(Outer, bad)
 
 
-def test_construct_is_as_strict() -> None:
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [({"roh": 1.0}, "did you mean 'rho'"), ({}, "'rho' is missing"), ({"rho": "a"}, "rho: ")],
+)
+def test_construct_is_as_strict(data: dict[str, Any], line: str) -> None:
     assert construct(Bridge, {"rho": 1}, "p") == Bridge(rho=1.0)
-    for data, line in [
-        ({"roh": 1.0}, "did you mean 'rho'"),
-        ({}, "'rho' is missing"),
-        ({"rho": "a"}, "rho: "),
-    ]:
-        with pytest.raises(ConfigError, match=line):
-            construct(Bridge, data, "config.json: process")
+    with pytest.raises(ConfigError, match=line):
+        construct(Bridge, data, "config.json: process")
 
 
 def test_evaluations() -> None:

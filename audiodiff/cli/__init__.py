@@ -1,6 +1,6 @@
 """The command ``audiodiff``.
 
-One file a command: parse, call one function, print. Results go to standard output, the rest to standard error.
+One file a command: parse, call a function, print. Results go to standard output, the rest to standard error.
 Exit codes: 0 all good, 1 some inputs failed, 2 usage, configuration, target or model refused, 3 internal
 fault, 130 interrupted, 143 terminated.
 """
@@ -17,6 +17,7 @@ from audiodiff import __version__
 from audiodiff.cli._common import REFUSED, guarded
 from audiodiff.cli.denoise import denoise
 from audiodiff.cli.evaluate import evaluate
+from audiodiff.cli.prepare import prepare
 from audiodiff.cli.train import train
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(denoise)
 app.command()(evaluate)
+app.command()(prepare)
 app.command()(train)
 
 

@@ -1,0 +1,269 @@
+"""Promise: a job gives a whole file of the input's length and format, or one clear line and no file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+from audiodiff import Denoiser
+from audiodiff.batch.job import Options, check, default_target, process_file
+from audiodiff.errors import AudioFileError
+from audiodiff.model import Model
+from audiodiff.stream import Samples
+
+Recording = Callable[..., Samples]
+
+
+@pytest.fixture(scope="module")
+def denoiser(toy_model: Model) -> Denoiser:
+    return Denoiser(toy_model, steps=1)
+
+
+def write(path: Path, x: npt.NDArray[np.floating], rate: int = 16000, subtype: str | None = None) -> Path:
+    soundfile.write(path, x.T, rate, subtype)
+    return path
+
+
+def state(folder: Path) -> dict[str, str]:
+    """Every file of a folder with its hash."""
+    return {
+        entry.name: hashlib.sha256(entry.read_bytes()).hexdigest()
+        for entry in folder.iterdir()
+        if entry.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "rate", "channels"),
+    [
+        ("talk.wav", "PCM_16", 44100, 2),
+        ("talk.wav", "PCM_U8", 8000, 1),
+        ("talk.wav", "FLOAT", 16000, 6),
+        ("talk.flac", "PCM_24", 96000, 1),
+        ("talk.aiff", "PCM_16", 22050, 2),
+        ("talk.mp3", "MPEG_LAYER_III", 44100, 2),
+        ("talk.ogg", "VORBIS", 48000, 1),
+        ("talk.opus", "OPUS", 48000, 2),
+    ],
+)
+def test_length_and_format_stay(
+    tmp_path: Path,
+    denoiser: Denoiser,
+    recording: Recording,
+    name: str,
+    subtype: str,
+    rate: int,
+    channels: int,
+) -> None:
+    source = tmp_path / name
+    container = {".opus": "OGG"}.get(source.suffix)
+    soundfile.write(source, recording(0.7, rate, channels).T, rate, subtype, format=container)
+    before = state(tmp_path)
+    seen: list[tuple[float, float]] = []
+    target = default_target(source, None)
+    assert target.name == f"talk.denoised{source.suffix}"
+    result = process_file(source, target, denoiser, progress=lambda done, total: seen.append((done, total)))
+    old, new = soundfile.info(source), soundfile.info(target)
+    for key in ("frames", "samplerate", "channels", "format", "subtype"):
+        assert getattr(new, key) == getattr(old, key), key
+    assert result.status == "done"
+    assert result.warnings == ()
+    assert result.seconds == pytest.approx(0.7, abs=1e-3)
+    assert seen[-1] == pytest.approx((result.seconds, result.seconds), abs=1e-3)
+    after = state(tmp_path)
+    assert after.pop(target.name) != before[name]
+    assert after == before  # the input and nothing else
+
+
+def test_it_is_what_the_array_gives(tmp_path: Path, denoiser: Denoiser, recording: Recording) -> None:
+    x = recording(9.0, 44100, channels=2)
+    source = write(tmp_path / "a.wav", x, 44100, "FLOAT")
+    process_file(source, tmp_path / "b.wav", denoiser)
+    result, _ = soundfile.read(tmp_path / "b.wav", dtype="float32")
+    np.testing.assert_array_equal(result, denoiser.denoise(x.T, 44100))
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_strength_0_is_bit_exact(
+    tmp_path: Path, toy_model: Model, recording: Recording, subtype: str
+) -> None:
+    source = write(tmp_path / "a.wav", recording(channels=2), 44100, subtype)
+    result = process_file(source, tmp_path / "b.wav", Denoiser(toy_model, strength=0))
+    assert result.status == "copied"
+    for dtype in ("int32", "float64"):
+        old, _ = soundfile.read(source, dtype=dtype)
+        new, _ = soundfile.read(tmp_path / "b.wav", dtype=dtype)
+        np.testing.assert_array_equal(new, old)
+
+
+def test_digital_silence(tmp_path: Path, denoiser: Denoiser) -> None:
+    source = write(tmp_path / "a.wav", np.zeros((2, 5000)))
+    result = process_file(source, tmp_path / "b.wav", denoiser)
+    assert result.status == "copied"
+    assert "only silence" in result.warnings[0]
+    assert not soundfile.read(tmp_path / "b.wav")[0].any()
+
+
+def test_another_container(tmp_path: Path, denoiser: Denoiser, recording: Recording) -> None:
+    source = write(tmp_path / "a.wav", recording(), subtype="PCM_16")
+    process_file(source, tmp_path / "b.flac", denoiser)
+    assert soundfile.info(tmp_path / "b.flac").format == "FLAC"
+
+
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 129])
+def test_very_short_files(tmp_path: Path, denoiser: Denoiser, n: int) -> None:
+    source = write(tmp_path / "a.wav", np.full((1, n), 0.1), 48000)
+    process_file(source, tmp_path / "b.wav", denoiser)
+    assert soundfile.info(tmp_path / "b.wav").frames == n
+
+
+def test_a_truncated_file_is_processed_with_a_warning(
+    tmp_path: Path, denoiser: Denoiser, recording: Recording
+) -> None:
+    source = write(tmp_path / "a.wav", recording())
+    source.write_bytes(source.read_bytes()[:20_044])
+    result = process_file(source, tmp_path / "b.wav", denoiser)
+    assert "cut short" in result.warnings[0]
+    assert soundfile.info(tmp_path / "b.wav").frames == 10_000
+
+
+def test_clipping_is_counted(tmp_path: Path, denoiser: Denoiser, recording: Recording) -> None:
+    source = write(tmp_path / "a.wav", 3.0 * recording(), subtype="FLOAT")
+    result = process_file(source, tmp_path / "b.flac", denoiser)
+    assert len(result.warnings) == 0
+    source = write(tmp_path / "a.wav", 30.0 * recording(), subtype="FLOAT")
+    result = process_file(source, tmp_path / "c.flac", denoiser)
+    assert "beyond full scale" in result.warnings[0]
+
+
+def _nothing(folder: Path) -> None:
+    pass
+
+
+def _nan(folder: Path) -> None:
+    x = np.full((8000, 1), 0.1)
+    x[6000] = np.nan
+    soundfile.write(folder / "a.wav", x, 16000, "FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "line"),
+    [
+        (lambda folder: (folder / "a.wav").touch(), "empty", "0 bytes"),
+        (
+            lambda folder: (folder / "a.wav").write_text("hello " * 50),
+            "unreadable",
+            "cannot be read as audio",
+        ),
+        (lambda folder: (folder / "a.wav").mkdir(), "unreadable", "not a regular file"),
+        (_nothing, "unreadable", "cannot be opened"),
+        (lambda folder: os.mkfifo(folder / "a.wav"), "unreadable", "not a regular file"),
+        (lambda folder: write(folder / "a.wav", np.zeros((1, 0))), "empty", "no samples"),
+        (_nan, "nonfinite", "0.375 s"),
+    ],
+)
+def test_bad_input_is_one_line_and_no_file(
+    tmp_path: Path, denoiser: Denoiser, make: Callable[[Path], object], code: str, line: str
+) -> None:
+    make(tmp_path)
+    before = state(tmp_path) if code != "unreadable" or not (tmp_path / "a.wav").is_fifo() else {}
+    with pytest.raises(AudioFileError, match=line) as caught:
+        process_file(tmp_path / "a.wav", tmp_path / "b.wav", denoiser)
+    assert caught.value.code == code
+    assert str(tmp_path / "a.wav") in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (state(tmp_path) if before else {}) == before
+
+
+def test_the_input_is_never_the_target(tmp_path: Path, denoiser: Denoiser, recording: Recording) -> None:
+    source = write(tmp_path / "a.wav", recording())
+    (tmp_path / "soft.wav").symlink_to(source)
+    (tmp_path / "hard.wav").hardlink_to(source)
+    before = state(tmp_path)
+    targets = [source, tmp_path / "soft.wav", tmp_path / "hard.wav", tmp_path / "." / "a.wav"]
+    for target in targets:
+        with pytest.raises(AudioFileError, match="is the input itself") as caught:
+            process_file(source, target, denoiser, Options(overwrite=True))
+        assert caught.value.code == "same_file"
+    assert state(tmp_path) == before
+
+
+def test_targets_that_are_refused(tmp_path: Path, recording: Recording) -> None:
+    source = write(tmp_path / "a.wav", recording(channels=6))
+    (tmp_path / "folder.wav").mkdir()
+    taken = write(tmp_path / "taken.wav", recording())
+    (tmp_path / "dangling.wav").symlink_to(tmp_path / "nowhere")
+    cases = [
+        (taken, "exists", "--overwrite"),
+        (tmp_path / "dangling.wav", "exists", "--overwrite"),
+        (tmp_path / "folder.wav", "exists", "is a folder"),
+        (tmp_path / "no" / "b.wav", "unwritable", "make it first"),
+        (taken / "b.wav", "unwritable", "make it first"),
+        (tmp_path / "b.mp3", "format", "at most 2 channels"),
+        (tmp_path / "b.docx", "format", "no audio format"),
+    ]
+    for target, code, line in cases:
+        with pytest.raises(AudioFileError, match=line) as caught:
+            check(source, target, Options())
+        assert caught.value.code == code
+    assert check(source, taken, Options(overwrite=True)).channels == 6
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_write_permission(tmp_path: Path, recording: Recording) -> None:
+    source = write(tmp_path / "a.wav", recording())
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    with pytest.raises(AudioFileError, match="cannot be written to") as caught:
+        check(source, locked / "b.wav", Options())
+    assert caught.value.code == "unwritable"
+
+
+def test_a_change_of_the_input_is_noticed(tmp_path: Path, denoiser: Denoiser, recording: Recording) -> None:
+    source = write(tmp_path / "a.wav", recording())
+
+    def touch(done: float, total: float) -> None:
+        os.utime(source, ns=(1, 1))
+
+    with pytest.raises(AudioFileError, match="changed while it was read") as caught:
+        process_file(source, tmp_path / "b.wav", denoiser, progress=touch)
+    assert caught.value.code == "changed"
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_overwriting_replaces_only_at_the_end(
+    tmp_path: Path, denoiser: Denoiser, recording: Recording
+) -> None:
+    source = write(tmp_path / "a.wav", recording())
+    target = write(tmp_path / "b.wav", recording())
+    old = target.read_bytes()
+
+    def fail(done: float, total: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process_file(source, target, denoiser, Options(overwrite=True), progress=fail)
+    assert target.read_bytes() == old
+    process_file(source, target, denoiser, Options(overwrite=True))
+    assert target.read_bytes() != old
+
+
+def test_names_of_all_sorts(tmp_path: Path, denoiser: Denoiser, recording: Recording) -> None:
+    content = write(tmp_path / "a.wav", recording(0.1)).read_bytes()
+    for name in ("-o.wav", "ä 🎙.wav", "a\nb.wav", os.fsdecode(b"caf\xe9.wav"), "x" * 251 + ".wav"):
+        source = tmp_path / name
+        source.write_bytes(content)
+        process_file(source, tmp_path / "out.wav", denoiser, Options(overwrite=True))
+
+
+def test_default_targets(tmp_path: Path) -> None:
+    assert default_target(Path("a/talk.v2.flac"), None) == Path("a/talk.v2.denoised.flac")
+    assert default_target(Path("a/talk.wav"), tmp_path) == tmp_path / "talk.wav"
+    assert default_target(Path("a/talk.wav"), Path("clean.flac")) == Path("clean.flac")

@@ -1,0 +1,240 @@
+"""Promise: one command cleans one file; what goes wrong is one line, an exit code, and no partial file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import audiodiff
+from audiodiff.cli import _common, run
+from audiodiff.stream import Samples
+
+Recording = Callable[..., Samples]
+CONFTEST = Path(__file__).parents[1] / "conftest.py"
+
+CHILD = """
+import importlib.util, sys
+from audiodiff import networks
+spec = importlib.util.spec_from_file_location("toy_conftest", {conftest!r})
+toy = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(toy)
+
+class Waiting(toy.ToyNet):
+    calls = 0
+
+    def encode(self, cond):
+        # the second chunk: the first one is in the temporary file by now
+        Waiting.calls += 1
+        if Waiting.calls == 2:
+            print("half-way", flush=True)
+            sys.stdin.read()
+        return super().encode(cond)
+
+networks.build = lambda config: Waiting(65)
+from audiodiff.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def talk(tmp_path: Path, recording: Recording) -> Path:
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, recording(1.0, 16000, 2).T, 16000)
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+
+
+def test_the_default(talk: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = talk.read_bytes()
+    assert run(["denoise", str(talk), "-m", str(toy_folder)]) == 0
+    out, err = capsys.readouterr()
+    target = talk.with_name("talk.denoised.wav")
+    assert out == f"{target}\n"
+    assert err.startswith("1.0 s of audio in ")
+    assert len(err.splitlines()) == 1
+    assert talk.read_bytes() == before
+    assert soundfile.info(target).frames == soundfile.info(talk).frames
+
+
+def test_options_reach_the_denoiser(
+    talk: Path, toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = "--steps 3 --strength 0.5 --seed 7 --device cpu --threads 1 -q".split()
+    target = tmp_path / "clean.wav"
+    assert run(["denoise", str(talk), "-o", str(target), "-m", str(toy_folder), *options]) == 0
+    assert capsys.readouterr() == (f"{target}\n", "")
+    x, rate = soundfile.read(talk, dtype="float32")
+    denoiser = audiodiff.Denoiser(toy_folder, steps=3, strength=0.5, seed=7, device="cpu", threads=1)
+    result, _ = soundfile.read(target, dtype="float32")
+    np.testing.assert_allclose(result, denoiser.denoise(x, rate), atol=2**-16)
+
+
+def test_a_folder_as_output(talk: Path, toy_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "clean").mkdir()
+    assert run(["denoise", str(talk), "-o", str(tmp_path / "clean"), "-m", str(toy_folder)]) == 0
+    assert names(tmp_path / "clean") == ["talk.wav"]
+
+
+def test_overwrite(talk: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["denoise", str(talk), "-m", str(toy_folder), "-q"]
+    assert run(words) == 0
+    capsys.readouterr()
+    assert run(words) == 2
+    assert "exists already; use --overwrite" in capsys.readouterr().err
+    assert run([*words, "--overwrite"]) == 0
+
+
+def test_warnings_are_lines(talk: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    talk.write_bytes(talk.read_bytes()[:30_044])
+    assert run(["denoise", str(talk), "-m", str(toy_folder), "-q"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("audiodiff: warning: ")
+    assert "cut short" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["denoise"], 2, "Missing argument"),
+        (["denoise", "{talk}", "--stps", "3"], 2, "--steps"),
+        (["denoise", "{talk}", "--steps", "0"], 2, "'--steps'"),
+        (["denoise", "{talk}", "--strength", "2"], 2, "'--strength'"),
+        (["denoise", "{talk}", "--seed", "-1"], 2, "'--seed'"),
+        (["denoise", "{talk}", "-m", "podcats"], 2, "neither a shipped model nor a folder"),
+        (["denoise", "{talk}", "-m", "{toy}", "--device", "tpu"], 2, "device"),
+        (["denoise", "{talk}", "-o", "{talk}", "--overwrite"], 2, "is the input itself"),
+        (["denoise", "{talk}", "-o", "{folder}/no/b.wav"], 2, "make it first"),
+        (["denoise", "{talk}", "-o", "{folder}/b.xyz"], 2, "no audio format"),
+        (["denoise", "{folder}/none.wav"], 1, "cannot be opened"),
+        (["denoise", "{folder}/empty.wav"], 1, "0 bytes"),
+        (["denoise", "{folder}/text.wav"], 1, "cannot be read as audio"),
+        (["denoise", "{folder}/nan.wav", "-m", "{toy}"], 1, "not a finite number"),
+        (["denois"], 2, "Did you mean 'denoise'"),
+    ],
+)
+def test_faults_are_one_line(
+    talk: Path,
+    toy_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+    line: str,
+) -> None:
+    folder = talk.parent
+    (folder / "empty.wav").touch()
+    (folder / "text.wav").write_text("this is no audio " * 30)
+    soundfile.write(folder / "nan.wav", np.array([0.1, np.nan, 0.1] * 900), 16000, "FLOAT")
+    before, content = names(folder), talk.read_bytes()
+    filled = [word.format(talk=talk, folder=folder, toy=toy_folder) for word in words]
+    assert run(filled) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("audiodiff: ")
+    assert line in err
+    assert len(err.splitlines()) == 1
+    assert names(folder) == before
+    assert talk.read_bytes() == content
+
+
+def test_a_damaged_model_is_refused(talk: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (toy_folder / "card.md").write_text("changed")
+    assert run(["denoise", str(talk), "-m", str(toy_folder)]) == 2
+    assert "SHA-256" in capsys.readouterr().err
+    assert names(talk.parent) == ["talk.wav"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_killed_half_way(
+    tmp_path: Path, toy_folder: Path, recording: Recording, number: signal.Signals, code: int
+) -> None:
+    talk = tmp_path / "talk.wav"
+    soundfile.write(talk, recording(26.0, 16000).T, 16000)
+    before = talk.read_bytes()
+    child = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            CHILD.format(conftest=str(CONFTEST)),
+            "denoise",
+            str(talk),
+            "-m",
+            str(toy_folder),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "half-way\n"
+    part = [entry for entry in tmp_path.iterdir() if entry.suffix == ".part"]
+    assert len(part) == 1
+    child.send_signal(number)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == code
+    assert out == ""
+    assert talk.read_bytes() == before
+    left = part if number == signal.SIGKILL else []
+    assert names(tmp_path) == sorted(["talk.wav", *(entry.name for entry in left)])
+    if code > 0:
+        assert len(err.splitlines()) == 1
+        assert "no partial file" in err
+
+
+def test_version_and_bare_call(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"audiodiff {audiodiff.__version__}\n"
+    assert run([]) == 2
+    assert "Usage: audiodiff" in capsys.readouterr().err
+
+
+def test_python_m(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "audiodiff", "denoise", os.fsencode(tmp_path) + b"/caf\xe9.wav"],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"audiodiff: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_fault_of_ours_is_exit_code_3(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("oops")
+
+    assert _common.guarded(broken) == 3
+    assert "audiodiff: internal fault, please report it: ZeroDivisionError: oops" in capsys.readouterr().err
+
+
+def test_the_handler_of_sigterm_is_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    _common.guarded(lambda: None)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_bar_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _common.progress_bar("talk.wav", shown=True) as progress:
+        assert progress is None
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with _common.progress_bar("talk.wav", shown=False) as progress:
+        assert progress is None
+    with _common.progress_bar("talk.wav", shown=True) as progress:
+        assert progress is not None
+        progress(1.0, 2.0)
+        progress(1.0, 0.0)

@@ -1,0 +1,131 @@
+"""Promise: rooms import only to the left, importing audiodiff is cheap, nothing grows beyond its limits."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import audiodiff
+
+ROOT = Path(audiodiff.__file__).parent
+SOURCES = sorted(ROOT.rglob("*.py"))
+LAYERS = (
+    {"errors"},
+    {"config"},
+    {"signal"},
+    {"diffusion"},
+    {"networks"},
+    {"model", "stream", "metrics"},
+    {"tasks", "data"},
+    {"training"},
+    {"batch", "report"},
+    {"cli"},
+)
+PURE = {"signal", "diffusion", "networks", "stream"}
+"""These import `errors` and nothing else of audiodiff."""
+
+HEAVY = ("torch", "numpy", "scipy", "librosa", "soundfile", "rich", "matplotlib")
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> Iterator[tuple[str, int]]:
+    """(room, line) of every import of audiodiff in a file, those inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            names = [f"audiodiff.{a.name}" for a in node.names] if module == "audiodiff" else [module]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "audiodiff" and len(parts) > 1:
+                yield parts[1], getattr(node, "lineno", 0)
+
+
+def layer(name: str) -> int:
+    return next(i for i, rooms in enumerate(LAYERS) if name in rooms)
+
+
+def test_every_room_has_its_layer() -> None:
+    rooms = {room(path) for path in SOURCES} - {"__init__", "__main__"}
+    assert rooms <= set().union(*LAYERS)
+
+
+def test_imports_go_to_the_left() -> None:
+    wrong = []
+    for path in SOURCES:
+        here = room(path)
+        if here in {"__init__", "__main__"}:
+            continue
+        for there, line in imported_rooms(path):
+            if there.startswith("__") or there == here:
+                continue
+            left = layer(there) < layer(here)
+            if not left or (here in PURE and there != "errors"):
+                wrong.append(f"{path.relative_to(ROOT)}:{line}: {here} imports {there}")
+    assert not wrong, "\n".join(wrong)
+
+
+def modules_after(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint('\\n'.join(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_audiodiff_imports_nothing_heavy() -> None:
+    modules = modules_after("import audiodiff; audiodiff.AudiodiffError; dir(audiodiff)")
+    assert modules.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("command", [[], ["denoise"], ["evaluate"], ["prepare"], ["train"]])
+def test_help_imports_nothing_heavy(command: list[str]) -> None:
+    arguments = [*command, "--help"]
+    modules = modules_after(f"from audiodiff.cli import run; assert run({arguments!r}) == 0")
+    assert modules.isdisjoint(HEAVY)
+
+
+def test_a_bad_input_is_told_without_torch() -> None:
+    modules = modules_after("from audiodiff.cli import run; assert run(['denoise', 'no-such-file.wav']) == 1")
+    assert "torch" not in modules
+
+
+def test_public_names_exist() -> None:
+    assert audiodiff.__all__ == sorted(audiodiff.__all__)
+    for name in audiodiff.__all__:
+        assert getattr(audiodiff, name) is not None
+    assert dir(audiodiff) == audiodiff.__all__
+    with pytest.raises(AttributeError):
+        _ = audiodiff.Denoizer
+
+
+def test_the_version_is_the_packages() -> None:
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
+    assert audiodiff.__version__ == project["version"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_are_small(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) < 400
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        assert node.end_lineno is not None
+        assert node.end_lineno - node.lineno + 1 < 60, node.name
+        arguments = node.args
+        assert arguments.kwarg is None, f"{node.name} takes **{arguments.kwarg and arguments.kwarg.arg}"
+        count = len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs)
+        if room(path) != "cli":  # a command has one parameter an option
+            assert count <= 8, node.name
