@@ -1,0 +1,53 @@
+"""``audiodiff train``: train a model by a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SIGNAL_EXIT = 128
+"""A run that a signal stopped ends with this plus the signal's number, as shells do: 130, 143."""
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML), or the recipe.json of another run.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Change keys of the recipe.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of the run; default runs/NAME.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+    init: Annotated[Path | None, typer.Option(help="Model folder to take the first weights from.")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so many minutes; 0 only exports the model.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: torch's choice.")] = None,
+) -> None:
+    """Train a model: log, checkpoints, curve and the model itself go to one folder.
+
+    SIGTERM and Ctrl-C stop after the current step with a checkpoint; --resume goes on as if nothing had
+    happened. Exit code 1 if the training cannot become good any more; the reason is on standard error.
+    """
+    import torch
+
+    from audiodiff.training.config import load_recipe
+    from audiodiff.training.loop import BrokenRun
+    from audiodiff.training.run import run
+
+    config = load_recipe(recipe, overrides or ())
+    folder = output or Path("runs") / recipe.resolve().parent.name
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        outcome = run(config, folder, resume=resume, init=init, max_minutes=max_minutes)
+    except BrokenRun as error:
+        typer.echo(f"{folder}: stopped, {error}", err=True)
+        raise typer.Exit(1) from error
+    if outcome.signal_number is not None:
+        typer.echo(f"{folder}: stopped at step {outcome.step}; go on with --resume", err=True)
+        raise typer.Exit(SIGNAL_EXIT + outcome.signal_number)
+    done = "finished" if outcome.finished else "time is up"
+    typer.echo(f"{folder / 'model'}: model after {outcome.step} steps ({done})")

@@ -1,0 +1,39 @@
+"""The card of an exported model: what the training itself knows. Scores and data licences come by hand."""
+
+from __future__ import annotations
+
+from audiodiff.training.checkpoint import Progress
+from audiodiff.training.config import TrainConfig
+
+
+def card(config: TrainConfig, progress: Progress, n_parameters: int) -> str:
+    """Markdown for ``card.md``.
+
+    Args:
+        config: The recipe.
+        progress: How far the training has come.
+        n_parameters: Size of the network.
+
+    Returns:
+        The text.
+    """
+    model = config.model
+    rows = {
+        "sample rate": f"{model.sample_rate} Hz",
+        "parameters": f"{n_parameters:,}",
+        "network": ", ".join(f"{key} = {value}" for key, value in config.network.items()),
+        "process": ", ".join(f"{key} = {value}" for key, value in config.process.items()),
+        "packed store": config.data.store,
+        "steps": f"{progress.step:,} of {config.optim.steps:,}",
+        "audio seen": f"{progress.audio_s / 3600:.1f} h",
+        "training time": f"{progress.minutes / 60:.2f} h",
+        "licence of the weights": model.licence,
+    }
+    lines = [
+        "# Denoiser",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in rows.items()),
+    ]
+    return "\n".join(lines) + "\n"

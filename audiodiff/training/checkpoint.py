@@ -1,0 +1,203 @@
+"""Everything a training needs to go on as if it had never stopped, in safetensors and JSON.
+
+A checkpoint is a folder ``step-00001234`` with ``state.safetensors`` (weights ``net.*``, their average
+``ema.*``, the optimiser's moments ``optimiser.<kind>.*``) and ``state.json`` (progress, configuration,
+where the log stood). It is written under a temporary name, flushed to disk and renamed, so that one which
+bears the final name is complete. The randomness of training is a function of (seed, step), so no generator
+state has to be kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from audiodiff.errors import ConfigError, ModelError
+from audiodiff.networks.contract import Network
+from audiodiff.training import ema
+
+_KEEP = 2
+_PREFIX = "step-"
+
+
+@dataclass
+class Progress:
+    """How far a training has come, and the choices that later steps depend on."""
+
+    step: int = 0
+    minutes: float = 0.0
+    audio_s: float = 0.0
+    bf16: bool | None = None  # None: not decided yet; decided once by measurement, then kept for ever
+    compiled: bool | None = None
+    against_trivial: list[tuple[float, float]] = field(default_factory=list)  # (loss, loss of x0_hat = y)
+
+
+@dataclass
+class State:
+    """What changes during a training."""
+
+    net: nn.Module
+    average: dict[str, Tensor]
+    optimiser: torch.optim.AdamW
+    progress: Progress
+
+    @property
+    def network(self) -> Network:
+        """The network by its contract."""
+        return cast(Network, self.net)  # every network is a torch.nn.Module too; the protocol cannot say so
+
+
+def fresh(net: nn.Module, optimiser: torch.optim.AdamW) -> State:
+    """The state before the first step."""
+    return State(net, ema.start(net), optimiser, Progress())
+
+
+def _tensors(state: State) -> dict[str, Tensor]:
+    """Every tensor of a state under its name in the file."""
+    tensors = {f"net.{name}": value for name, value in state.net.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in state.average.items()}
+    for name, parameter in state.net.named_parameters():
+        for kind, value in state.optimiser.state.get(parameter, {}).items():
+            tensors[f"optimiser.{kind}.{name}"] = torch.as_tensor(value)
+    return {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()}
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _steps(folder: Path) -> list[Path]:
+    """Finished checkpoints, oldest first."""
+    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir())
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest finished checkpoint of a run's ``checkpoints`` folder, or None."""
+    found = _steps(folder)
+    return found[-1] if found else None
+
+
+def save(folder: Path, state: State, config: Mapping[str, Any], log_bytes: int) -> Path:
+    """Write a checkpoint atomically and remove all but the last two.
+
+    Args:
+        folder: The run's ``checkpoints`` folder; made if it is not there.
+        state: What to keep.
+        config: The resolved recipe, plain JSON values.
+        log_bytes: Length of the log at this step; a resumed run cuts its log back to it.
+
+    Returns:
+        The checkpoint's folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{_PREFIX}{state.progress.step:08d}"
+    temporary = folder / f".{target.name}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    save_file(_tensors(state), temporary / "state.safetensors")
+    document = {"progress": vars(state.progress), "config": config, "log_bytes": log_bytes}
+    (temporary / "state.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    for name in ("state.safetensors", "state.json"):
+        _fsync(temporary / name)
+    if target.exists():  # the same step of the same run, saved again at its end
+        shutil.rmtree(target)
+    temporary.rename(target)
+    _fsync(folder)
+    for old in _steps(folder)[:-_KEEP]:
+        shutil.rmtree(old)
+    return target
+
+
+def read_document(checkpoint: Path) -> dict[str, Any]:
+    """The JSON half of a checkpoint: ``progress``, ``config``, ``log_bytes``.
+
+    Raises:
+        ModelError: The file is missing or damaged.
+    """
+    path = checkpoint / "state.json"
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path}: damaged ({error}); remove {checkpoint} to resume from the one before"
+        ) from error
+    return document
+
+
+def _take(
+    tensors: dict[str, Tensor], prefix: str, like: Mapping[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """The entries under a prefix, checked against the shapes they must have."""
+    taken: dict[str, Tensor] = {}
+    for name, value in like.items():
+        found = tensors.get(prefix + name)
+        if found is None or found.shape != value.shape:
+            has = "nothing" if found is None else f"shape {tuple(found.shape)}"
+            raise ConfigError(
+                f"{path}: {prefix}{name} should have shape {tuple(value.shape)}, found {has}; resume with "
+                "the recipe that started the run, or start another run with --init"
+            )
+        taken[name] = found
+    return taken
+
+
+def load(checkpoint: Path, state: State) -> dict[str, Any]:
+    """Put a checkpoint into a fresh state, in place.
+
+    Args:
+        checkpoint: A folder that `latest` found.
+        state: A state of the same network and optimiser; its tensors and progress are replaced.
+
+    Returns:
+        The checkpoint's JSON document.
+
+    Raises:
+        ModelError: The checkpoint is damaged.
+        ConfigError: It belongs to another network.
+    """
+    document = read_document(checkpoint)
+    path = checkpoint / "state.safetensors"
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"{path}: damaged ({error}); remove {checkpoint} to resume from the one before"
+        ) from error
+    weights = state.net.state_dict()
+    state.net.load_state_dict(_take(tensors, "net.", weights, path))
+    for name, value in _take(tensors, "ema.", state.average, path).items():
+        state.average[name].copy_(value)
+    _load_moments(tensors, state)
+    values = document["progress"]
+    values["against_trivial"] = [(float(a), float(b)) for a, b in values["against_trivial"]]
+    state.progress = Progress(**values)
+    return document
+
+
+def _load_moments(tensors: dict[str, Tensor], state: State) -> None:
+    """Give every parameter its AdamW state back (a parameter that never had a gradient has none)."""
+    for name, parameter in state.net.named_parameters():
+        kinds = ("step", "exp_avg", "exp_avg_sq")
+        found = {kind: tensors.get(f"optimiser.{kind}.{name}") for kind in kinds}
+        entry: dict[str, Tensor] = {}
+        for kind, value in found.items():
+            if value is not None:
+                # the fused kernel walks raw memory: moments must lie as their parameter does
+                like = value.to(parameter.device) if kind == "step" else torch.empty_like(parameter.detach())
+                entry[kind] = like.copy_(value)
+        if entry:
+            state.optimiser.state[parameter] = entry

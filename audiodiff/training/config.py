@@ -1,0 +1,220 @@
+"""What a recipe may say: seven flat sections, checked before anything is loaded.
+
+A recipe is a TOML file (or its resolved JSON) with the sections ``[model] [process] [network] [data]
+[objective] [optim] [run]``. ``[process]`` and ``[network]`` name a ``kind`` and hold its parameters; the
+others are the classes below. Unknown keys are errors that name the nearest key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from audiodiff.config import (
+    CompressionSettings,
+    ModelConfig,
+    Presets,
+    SamplerPreset,
+    Setting,
+    Settings,
+    StftSettings,
+    load_json,
+    load_toml,
+    parse,
+)
+from audiodiff.data.mixing import MixConfig
+from audiodiff.diffusion.predict import Target
+from audiodiff.errors import ConfigError
+from audiodiff.networks.contract import Network
+from audiodiff.training.objective import ObjectiveConfig
+
+Choice = Literal["auto", "on", "off"]
+
+
+class ModelSection(Settings):
+    """What the finished model folder will state.
+
+    Attributes:
+        sample_rate: Rate in Hz at which the model works; the packed store must have it.
+        n_fft: Window of the spectral front end in samples.
+        hop: Distance of its frames in samples.
+        exponent: Power law of the compression.
+        scale: Factor of the compression.
+        target: What the network predicts.
+        start: Time in (0, 1] at which sampling starts.
+        steps: Sampler steps of the presets fast, balanced and best.
+        sampler: Solver of the presets.
+        eta: Share of fresh noise a step in the presets.
+        start_noise: Scale of the fresh noise that leaves a bridge's start; 0 is the deterministic limit.
+        licence: Licence of the weights.
+    """
+
+    sample_rate: int = Field(ge=4000, le=384000)
+    n_fft: int = Field(ge=16, le=16384)
+    hop: int = Field(ge=4, le=16384)
+    exponent: float = Field(gt=0, le=1)
+    scale: float = Field(gt=0)
+    target: Target = "x0"
+    start: float = Field(default=1.0, gt=0, le=1)
+    steps: tuple[int, int, int] = (1, 2, 4)
+    sampler: Literal["ddim", "dpmpp_2m", "heun"] = "ddim"
+    eta: float = Field(default=0.0, ge=0, le=1)
+    start_noise: float = Field(default=1.0, ge=0, le=1)
+    licence: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _presets_fit(self) -> ModelSection:
+        self.presets()  # refused now, not after hours of training
+        return self
+
+    def presets(self) -> Presets:
+        """The sampler presets of the model folder.
+
+        Raises:
+            ConfigError: Steps, sampler, eta and start noise do not go together.
+        """
+        shared = {"sampler": self.sampler, "eta": self.eta, "start_noise": self.start_noise}
+        fast, balanced, best = (parse(SamplerPreset, {"steps": n, **shared}, "[model]") for n in self.steps)
+        return Presets(fast=fast, balanced=balanced, best=best)
+
+
+class OptimSection(Settings):
+    """How the weights are changed.
+
+    Attributes:
+        steps: Length of the schedule; training ends there.
+        lr: Highest learning rate.
+        lr_floor: Last learning rate as a share of the highest.
+        warmup: Steps of the linear warm-up.
+        betas: AdamW's decay rates.
+        weight_decay: AdamW's, on matrices and kernels only.
+        clip: Largest norm of the gradient.
+        ema: Largest decay of the average of the weights.
+        t_steps: Times are drawn around the default sampling grid of this many steps.
+        t_start_share: Probability of the start of sampling itself.
+        t_jitter: Reach of the other times towards their neighbours in the grid; 0.5 covers everything.
+    """
+
+    steps: int = Field(ge=1)
+    lr: float = Field(gt=0)
+    lr_floor: float = Field(default=0.01, ge=0, le=1)
+    warmup: int = Field(default=200, ge=0)
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.999, ge=0, lt=1)
+    t_steps: int = Field(default=4, ge=1, le=1000)
+    t_start_share: float = Field(default=0.4, ge=0, le=1)
+    t_jitter: float = Field(default=0.5, ge=0, lt=1)
+
+
+class RunSection(Settings):
+    """How the training runs; all of it may change when a run is resumed, but the seed should not.
+
+    Attributes:
+        seed: Seed of the first weights and of every batch, time and noise.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or another torch device.
+        bf16: bfloat16 autocast; ``auto`` measures both at the start and takes the faster.
+        compile: torch.compile; ``auto`` measures too, which costs a minute or two.
+        log_every: Steps between two lines of the log.
+        checkpoint_minutes: Minutes between two checkpoints.
+        validate_minutes: Minutes between two validations; 0 turns them off.
+        validate_items: Dev mixtures a validation denoises.
+        trivial_after: Steps after which a network that is worse than ``x0_hat = y`` ends the run.
+    """
+
+    seed: int = Field(default=0, ge=0)
+    device: str = "auto"
+    bf16: Choice = "auto"
+    compile: Choice = "off"
+    log_every: int = Field(default=20, ge=1)
+    checkpoint_minutes: float = Field(default=5.0, gt=0)
+    validate_minutes: float = Field(default=30.0, ge=0)
+    validate_items: int = Field(default=24, ge=1)
+    trivial_after: int = Field(default=500, ge=1)
+
+
+class DataSection(MixConfig):
+    """What is learned from, and how it is mixed (every key of `MixConfig`).
+
+    Attributes:
+        store: Folder of the packed store.
+        batch: Items in a batch.
+        segment_s: Seconds of each item.
+    """
+
+    store: str = Field(min_length=1)
+    batch: int = Field(ge=1)
+    segment_s: float = Field(gt=0)
+
+
+class TrainConfig(Settings):
+    """A whole recipe. ``network.n_bins`` follows from ``model.n_fft``."""
+
+    model: ModelSection
+    process: dict[str, Setting]
+    network: dict[str, Setting]
+    data: DataSection
+    objective: ObjectiveConfig
+    optim: OptimSection
+    run: RunSection = RunSection()
+
+    @model_validator(mode="after")
+    def _complete(self) -> TrainConfig:
+        for name in ("process", "network"):
+            if not isinstance(getattr(self, name).get("kind"), str):
+                raise ValueError(f'section [{name}] needs a string "kind"')
+        n_bins = self.model.n_fft // 2 + 1
+        if self.network.setdefault("n_bins", n_bins) != n_bins:
+            raise ValueError(f"network.n_bins must be n_fft / 2 + 1 = {n_bins}; leave it out")
+        return self
+
+
+def model_config(config: TrainConfig, net: Network) -> ModelConfig:
+    """What the model folder of this recipe states.
+
+    Args:
+        config: The recipe.
+        net: The network, which knows its reaches.
+
+    Returns:
+        The settings of the folder.
+    """
+    model = config.model
+    return ModelConfig(
+        sample_rate=model.sample_rate,
+        level_db=config.data.level_db,
+        stft=StftSettings(n_fft=model.n_fft, hop=model.hop),
+        compression=CompressionSettings(exponent=model.exponent, scale=model.scale),
+        process=config.process,
+        target=model.target,
+        network=config.network,
+        start=model.start,
+        presets=model.presets(),
+        reach_encode=net.reach_encode,
+        reach_step=net.reach_step,
+        licence=model.licence,
+    )
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a recipe (TOML) or the resolved recipe of another run (JSON) and apply overrides.
+
+    Args:
+        path: The file; a relative store in it is taken from the working folder.
+        overrides: ``section.key=value``, the value in TOML.
+
+    Returns:
+        The checked recipe.
+
+    Raises:
+        ConfigError: The file cannot be read, or a key, type or range is wrong.
+    """
+    if path.suffix == ".json" and overrides:
+        raise ConfigError(f"{path}: overrides go with a TOML recipe; edit the JSON file instead")
+    if path.suffix == ".json":
+        return load_json(TrainConfig, path)
+    return load_toml(TrainConfig, path, overrides)

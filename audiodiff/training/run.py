@@ -1,0 +1,310 @@
+"""A training in a folder: start or resume, log, checkpoint, validate, export.
+
+RUN/recipe.json      the resolved recipe
+RUN/log.jsonl        what happened
+RUN/checkpoints/     the last two checkpoints
+RUN/model/           the averaged weights as a model folder (after each validation and at the end)
+RUN/curve.png        the learning curve, if matplotlib is there
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import filelock
+import torch
+from torch import nn
+
+from audiodiff import networks
+from audiodiff.config import dump_json
+from audiodiff.data.dataset import DevMixture
+from audiodiff.errors import ConfigError
+from audiodiff.model import load, save
+from audiodiff.tasks.denoise import Denoiser
+from audiodiff.tasks.precision import pick_device
+from audiodiff.training import checkpoint
+from audiodiff.training.card import card
+from audiodiff.training.checkpoint import State
+from audiodiff.training.config import TrainConfig, model_config
+from audiodiff.training.curves import plot_curves
+from audiodiff.training.feed import Feed
+from audiodiff.training.log import Bar, RunLog, summary
+from audiodiff.training.loop import BrokenRun, Setup, StepRecord, train
+from audiodiff.training.schedule import make_optimiser
+from audiodiff.training.setup import prepare
+from audiodiff.training.stopping import Stop, stop_requests
+from audiodiff.training.validate import missing_scores, score, validate
+
+_FIXED = (
+    "sample_rate",
+    "n_fft",
+    "hop",
+    "exponent",
+    "scale",
+    "target",
+)  # of [model]: what the weights depend on
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of `run` ended.
+
+    Attributes:
+        step: Steps made in all.
+        finished: Whether the schedule is complete.
+        signal_number: The signal that stopped it, or None.
+    """
+
+    step: int
+    finished: bool
+    signal_number: int | None
+
+
+@dataclass
+class _Job:
+    """What the parts of one call share."""
+
+    config: TrainConfig
+    folder: Path
+    state: State
+    setup: Setup
+    log: RunLog
+    items: list[DevMixture]
+    noisy_scores: dict[str, float] = field(default_factory=dict)
+    pending: list[StepRecord] = field(default_factory=list)
+
+
+def run(
+    config: TrainConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    init: Path | None = None,
+    max_minutes: float | None = None,
+) -> Outcome:
+    """Train in a folder until the schedule, the time or a signal ends it.
+
+    Args:
+        config: The recipe.
+        folder: The run's folder; made if it is not there.
+        resume: Go on from the newest checkpoint in it; a folder without one starts at step 0.
+        init: Model folder whose weights a new run starts from.
+        max_minutes: Minutes of wall clock, validations included, after which to stop; 0 only exports.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        ConfigError: The folder already holds a run and `resume` is not set, the recipe does not fit the
+            checkpoint or the store, or another process trains in the folder.
+        ModelError: `init` or a checkpoint is damaged.
+        DataError: The packed store is unusable.
+        BrokenRun: The training cannot become good any more.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0), stop_requests(max_minutes) as stop:
+            return _locked(config, folder, resume, init, stop)
+    except filelock.Timeout as error:
+        raise ConfigError(
+            f"{folder}: another process trains there; wait for it or choose another folder"
+        ) from error
+
+
+def _locked(config: TrainConfig, folder: Path, resume: bool, init: Path | None, stop: Stop) -> Outcome:
+    device = pick_device(config.run.device)
+    feed = Feed(config)
+    state = new_state(config, device)
+    log_bytes, notes = _start(config, folder, state, resume, init)
+    (folder / "recipe.json").write_text(dump_json(config), encoding="utf-8")
+    log = RunLog(folder / "log.jsonl", log_bytes)
+    try:
+        setup, probes = prepare(config, state, device)
+        start = {
+            "step": state.progress.step,
+            "parameters": sum(p.numel() for p in state.net.parameters()),
+            "device": str(device),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "bf16": setup.bf16,
+            "compiled": state.progress.compiled,
+            "probes": {name: asdict(probe) for name, probe in probes.items()},
+        }
+        log.write("start", start)
+        for text in notes:
+            log.write("note", {"text": text})
+        items = feed.dev_items()
+        if items and (missing := missing_scores()):
+            log.write(
+                "note",
+                {"text": f"validations go without {' and '.join(missing)}: pip install 'audiodiff[eval]'"},
+            )
+        job = _Job(config, folder, state, setup, log, items)
+        return _train(job, feed, stop)
+    finally:
+        log.close()
+
+
+def new_state(config: TrainConfig, device: torch.device) -> State:
+    """Network, average and optimiser before the first step; the weights are a function of ``run.seed``."""
+    with torch.random.fork_rng(devices=[]):  # torch draws first weights from its global generator only
+        torch.default_generator.manual_seed(config.run.seed)
+        net = cast(nn.Module, networks.build(config.network).to(device))
+    return checkpoint.fresh(net, make_optimiser(net, config.optim))
+
+
+def _start(
+    config: TrainConfig, folder: Path, state: State, resume: bool, init: Path | None
+) -> tuple[int, list[str]]:
+    """Fill the state from a checkpoint or a model; returns how much of the log to keep, and notes for it."""
+    newest = checkpoint.latest(folder / "checkpoints")
+    if newest is not None and not resume:
+        raise ConfigError(f"{folder}: already holds a run; add --resume to go on, or choose another folder")
+    if newest is not None:
+        _refuse_other_model(config, checkpoint.read_document(newest)["config"], newest)
+        document = checkpoint.load(newest, state)
+        return int(document["log_bytes"]), _changes(config, document["config"])
+    notes = ["resume: no checkpoint yet, started at step 0"] if resume else []
+    if init is not None:
+        _take_weights(config, state, init)
+        notes.append(f"first weights from {init}")
+    return 0, notes
+
+
+def _refuse_other_model(config: TrainConfig, before: dict[str, Any], path: Path) -> None:
+    def weighty(recipe: dict[str, Any]) -> dict[str, Any]:
+        model = {f"model.{key}": recipe["model"][key] for key in _FIXED}
+        return model | {name: recipe[name] for name in ("process", "network")}
+
+    now = weighty(config.model_dump(mode="json"))
+    for name, value in weighty(before).items():
+        if now[name] != value:
+            raise ConfigError(
+                f"{path}: was trained with {name} = {value!r}, the recipe says {now[name]!r}; resume with "
+                "the old value, or start a new run with --init"
+            )
+
+
+def _changes(config: TrainConfig, before: dict[str, Any]) -> list[str]:
+    """What a resumed run does differently from here on; one note a key."""
+    now = config.model_dump(mode="json")
+    return [
+        f"resume: {section}.{key} is now {value!r}, was {before.get(section, {}).get(key)!r}"
+        for section in now
+        for key, value in now[section].items()
+        if value != before.get(section, {}).get(key)
+    ]
+
+
+def _take_weights(config: TrainConfig, state: State, init: Path) -> None:
+    """Start network and average from a model folder."""
+    model = load(init)
+    if model.config.network != config.network:
+        raise ConfigError(f"{init}: has another network than the recipe; make their [network] sections equal")
+    weights = model.net.state_dict()
+    state.net.load_state_dict(weights)
+    for name, value in weights.items():
+        state.average[name].copy_(value)
+
+
+def _train(job: _Job, feed: Feed, stop: Stop) -> Outcome:
+    """Make steps, and between them what is due."""
+    config, progress = job.config, job.state.progress
+    save_due = _Every(config.run.checkpoint_minutes)
+    validate_due = _Every(config.run.validate_minutes)
+    with Bar(config.optim.steps) as bar, closing(feed.batches(progress.step)) as batches:
+        records = train(config, job.setup, job.state, batches)
+        try:
+            while stop.reason is None and (record := next(records, None)) is not None:
+                job.pending.append(record)
+                bar.show(record)
+                if len(job.pending) >= config.run.log_every:
+                    _flush(job)
+                if job.items and validate_due.now():
+                    _export_and_validate(job)
+                if save_due.now():
+                    _checkpoint(job)
+        except BrokenRun as error:
+            _flush(job)
+            job.log.write("end", {"step": progress.step, "reason": str(error)})
+            raise
+    _flush(job)
+    if stop.signal_number is None:  # after a signal there may be seconds only: the checkpoint is what counts
+        _export_and_validate(job)
+    finished = progress.step >= config.optim.steps
+    job.log.write("end", {"step": progress.step, "reason": "finished" if finished else stop.reason})
+    _checkpoint(job)
+    can_plot = progress.step > 0 and importlib.util.find_spec("matplotlib") is not None
+    if stop.signal_number is None and can_plot:
+        plot_curves(job.folder / "log.jsonl", job.folder / "curve.png")
+    return Outcome(progress.step, finished, stop.signal_number)
+
+
+@dataclass
+class _Every:
+    """True once every so many minutes; never for 0."""
+
+    minutes: float
+    last: float = field(default_factory=time.monotonic)
+
+    def now(self) -> bool:
+        if not self.minutes or time.monotonic() < self.last + 60 * self.minutes:
+            return False
+        self.last = time.monotonic()
+        return True
+
+
+def _flush(job: _Job) -> None:
+    if job.pending:
+        job.log.write("step", summary(job.pending))
+        job.pending.clear()
+
+
+def _checkpoint(job: _Job) -> None:
+    _flush(job)
+    config = job.config.model_dump(mode="json")
+    checkpoint.save(job.folder / "checkpoints", job.state, config, job.log.n_bytes)
+
+
+def export(config: TrainConfig, state: State, folder: Path) -> None:
+    """Write the averaged weights as a model folder, in half precision.
+
+    Args:
+        config: The recipe.
+        state: The training's state.
+        folder: The model folder; an older one there is replaced.
+
+    Raises:
+        ModelError: A weight is not finite in half precision.
+    """
+    text = card(config, state.progress, sum(p.numel() for p in state.net.parameters()))
+    save(folder, model_config(config, state.network), state.average, text)
+
+
+def _export_and_validate(job: _Job) -> None:
+    """Export the model, and put it to the test as users would run it."""
+    config, folder = job.config, job.folder / "model"
+    export(config, job.state, folder)
+    if not job.items:
+        return
+    rate = config.model.sample_rate
+    if not job.noisy_scores:
+        job.noisy_scores, _ = score(job.items, [item.noisy for item in job.items], rate)
+    denoiser = Denoiser(load(folder), device=str(job.setup.device))
+    begin = time.monotonic()
+    found = validate(job.items, lambda noisy: denoiser.denoise(noisy, rate), rate)
+    progress = job.state.progress
+    entry = {
+        "step": progress.step,
+        "minutes": progress.minutes,
+        **found,
+        "noisy": job.noisy_scores,
+        "seconds": time.monotonic() - begin,
+    }
+    _flush(job)
+    job.log.write("valid", entry)

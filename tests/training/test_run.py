@@ -1,0 +1,211 @@
+"""The train command: a run killed by SIGTERM resumes bit for bit, and what is wrong is said in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import audiodiff
+from audiodiff import cli
+from audiodiff.config import parse
+from audiodiff.data.levels import active_level_db
+from audiodiff.data.manifest import Split
+from audiodiff.data.store import Labels, StoreWriter
+from audiodiff.model import verify
+from audiodiff.training import run as run_module
+from audiodiff.training.config import TrainConfig
+from audiodiff.training.loop import BrokenRun
+from audiodiff.training.run import run
+
+RATE = 8000
+RECIPE = """
+[model]
+sample_rate = 8000
+n_fft = 128
+hop = 64
+exponent = 0.5
+scale = 0.33
+licence = "CC0-1.0"
+[process]
+kind = "brownian"
+[network]
+kind = "spectral"
+low_bins = 32
+high_pool = 4
+channels = [8, 8, 8]
+squeeze = 4
+width = 16
+layers = 1
+head = 8
+detail = 8
+[data]
+store = "STORE"
+batch = 2
+segment_s = 1.0
+[objective]
+[optim]
+steps = 5
+lr = 1e-3
+warmup = 2
+[run]
+bf16 = "off"
+device = "cpu"
+log_every = 2
+validate_minutes = 0.0
+validate_items = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe beside a store of bursts of harmonics, full band and narrow, train and dev."""
+    folder = tmp_path_factory.mktemp("tiny")
+    time = np.arange(12 * RATE) / RATE
+    splits: tuple[Split, ...] = ("train", "dev")
+    with StoreWriter(folder / "store", RATE) as writer:
+        for number, split in enumerate(splits):
+            for category in ("A", "a"):
+                tones = sum(np.sin(2 * np.pi * (120 + 40 * number) * k * time) / k for k in range(1, 9))
+                audio = (0.1 * tones * (np.sin(2 * np.pi * 1.5 * time) > -0.3)).astype(np.float32)
+                level_db = active_level_db(audio, RATE)
+                writer.add(audio, Labels("speech", split, RATE // 2, category, "", split, level_db))
+    path = folder / "recipe.toml"
+    path.write_text(RECIPE.replace("STORE", str(folder / "store")), encoding="utf-8")
+    return path
+
+
+def settings(recipe: Path, **sections: dict[str, Any]) -> TrainConfig:
+    from audiodiff.training.config import load_recipe
+
+    values = load_recipe(recipe).model_dump(mode="json")
+    return parse(
+        TrainConfig, {name: value | sections.get(name, {}) for name, value in values.items()}, "test"
+    )
+
+
+def entries(folder: Path, kind: str) -> list[dict[str, Any]]:
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [entry for entry in map(json.loads, lines) if entry["kind"] == kind]
+
+
+def newest_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(sorted((folder / "checkpoints").glob("step-*"))[-1] / "state.safetensors")
+
+
+def test_a_run_killed_by_sigterm_resumes_bit_for_bit(recipe: Path, tmp_path: Path) -> None:
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    run(settings(recipe), straight)
+    threads = str(torch.get_num_threads())
+    script = Path(__file__).with_name("killed_run.py")
+    command = [sys.executable, str(script), "train", str(recipe), "-o", str(killed), "--threads", threads]
+    # the package may lie in the checkout without being installed
+    environment = os.environ | {"PYTHONPATH": str(Path(audiodiff.__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 143, done.stderr
+    assert done.stderr.splitlines() == [f"{killed}: stopped at step 3; go on with --resume"]
+    assert entries(killed, "end")[-1]["reason"] == "SIGTERM"
+    assert not (killed / "model").exists()
+    outcome = run(settings(recipe), killed, resume=True)
+    assert outcome.finished
+    first, second = newest_tensors(straight), newest_tensors(killed)
+    assert first.keys() == second.keys()
+    assert any(name.startswith("optimiser.exp_avg_sq") for name in first)
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+    weights = [(folder / "model" / "weights.safetensors").read_bytes() for folder in (straight, killed)]
+    assert weights[0] == weights[1]
+
+
+def test_the_folder_holds_recipe_log_curve_and_a_model_that_verifies(recipe: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert (
+        cli.run(["train", str(recipe), "-o", str(folder), "run.validate_minutes=1000", "optim.steps=4"]) == 0
+    )
+    assert verify(folder / "model").sample_rate == RATE
+    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+    step = entries(folder, "step")[-1]
+    assert step["step"] == 4
+    assert step["terms"].keys() == {"complex", "magnitude"}
+    assert step["trivial"] is None
+    assert entries(folder, "step")[0]["trivial"] > 0
+    assert {"lr", "grad_norm", "audio_per_s", "data_wait", "minutes"} <= step.keys()
+    valid = entries(folder, "valid")[-1]
+    assert valid["n"] == 2
+    assert np.isfinite(valid["si_sdr"])
+    assert np.isfinite(valid["noisy"]["si_sdr"])
+    again = tmp_path / "again"
+    assert cli.run(["train", str(folder / "recipe.json"), "-o", str(again), "--max-minutes", "0"]) == 0
+    assert not entries(again, "step")
+    assert verify(again / "model").sample_rate == RATE
+
+
+def test_a_run_may_start_from_the_weights_of_a_model(recipe: Path, tmp_path: Path) -> None:
+    run(settings(recipe), tmp_path / "first")
+    config = settings(recipe, run={"seed": 5})
+    run(config, tmp_path / "second", init=tmp_path / "first" / "model", max_minutes=0)
+    folders = [tmp_path / name / "model" / "weights.safetensors" for name in ("first", "second")]
+    first, second = (load_file(path) for path in folders)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("optim.stepz=3", "unknown key 'optim.stepz'; did you mean 'steps'?"),
+        ("data.p_babbel=0.5", "did you mean 'p_babble'?"),
+        ("network.widht=3", "the nearest is network.width"),
+        ("process.roh=3", "rho"),
+        ("network.n_bins=3", "must be n_fft / 2 + 1 = 65"),
+        ("optim.lr=-1.0", "optim.lr"),
+        ("model.steps=[1, 2, 0]", "steps"),
+        ("model.sample_rate=16000", "packed at 8000 Hz"),
+        ("data.store=nowhere", "nowhere"),
+        ("run.device=abacus", "abacus"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_one_line(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], override: str, said: str
+) -> None:
+    assert cli.run(["train", str(recipe), override, "-o", str(tmp_path / "run")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_a_folder_with_a_run_needs_resume_and_the_same_network(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    run(settings(recipe, optim={"steps": 1}), folder)
+    command = ["train", str(recipe), "-o", str(folder)]
+    assert cli.run(command) == 2
+    assert "add --resume" in capsys.readouterr().err
+    assert cli.run([*command, "--resume", "network.width=8"]) == 2
+    assert "was trained with network" in capsys.readouterr().err
+    assert cli.run([*command, "--resume", "optim.steps=2"]) == 0
+    notes = [entry["text"] for entry in entries(folder, "note")]
+    assert notes == ["resume: optim.steps is now 2, was 1"]
+    assert [entry["step"] for entry in entries(folder, "step")] == [1, 2]
+
+
+def test_a_broken_run_ends_with_code_1_and_its_reason(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: object) -> Any:
+        raise BrokenRun("step 7: the loss is not finite")
+        yield
+
+    monkeypatch.setattr(run_module, "train", train)
+    folder = tmp_path / "run"
+    assert cli.run(["train", str(recipe), "-o", str(folder)]) == 1
+    assert capsys.readouterr().err.splitlines() == [f"{folder}: stopped, step 7: the loss is not finite"]
+    assert entries(folder, "end")[-1]["reason"] == "step 7: the loss is not finite"
