@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -242,3 +242,26 @@ def _folder_clip(path: Path, folder: Path, kind: Kind) -> Clip:
         licence="not stated",
         split=stable_split(speaker),
     )
+
+
+def gather(
+    corpora: Sequence[Path], libraries: Sequence[Path], speech: Sequence[Path], noise: Sequence[Path]
+) -> list[Clip]:
+    """All clips of several origins.
+
+    Args:
+        corpora: Manifests for `read_corpus`.
+        libraries: Lists for `read_library`.
+        speech: Folders of speech.
+        noise: Folders of noise.
+
+    Returns:
+        Their clips in this order, noise and rooms first.
+
+    Raises:
+        DataError: One of them cannot be read.
+    """
+    clips = [clip for path in libraries for clip in read_library(path)]
+    clips += [clip for path in noise for clip in read_folder(path, "noise")]
+    clips += [clip for path in corpora for clip in read_corpus(path)]
+    return clips + [clip for path in speech for clip in read_folder(path, "speech")]

@@ -6,7 +6,7 @@ that a microphone does to the voice is done to the target too, since it is not t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from audiodiff.data.sources import Sources, Speech, draw_noise, draw_room, draw_
 
 Audio = NDArray[np.float32]
 Probability = float
+
+# Clips are drawn at -25 dBFS; a stretch with a mean power under -45 dBFS is a pause: its floor is no speech.
+QUIETEST_POWER = 10**-4.5
 
 GENERATED = ("hum", "fan", "hiss", "clicks", "keys", "speech_shaped", "babble")
 
@@ -171,67 +174,71 @@ def draw_item(sources: Sources, config: MixConfig, rng: np.random.Generator, n: 
     Returns:
         An item with finite samples that are not silent, or None when the draw gave silence: draw again.
     """
-    rate = sources.store.sample_rate
     share = rng.random()
-    is_clean, is_noise_only = share < config.p_clean, share > 1 - config.p_noise_only
+    if share < config.p_clean:
+        return _clean_item(sources, config, rng, n)
+    rate = sources.store.sample_rate
     speech = _voice(sources, config, rng, n)
-    target, wet, has_room = speech.audio, speech.audio, False
-    if not is_clean and sources.rooms.size and rng.random() < config.p_room:
-        wet, target = in_room(speech.audio, *draw_room(sources, rng), rate)
-        has_room = True
-    kinds: tuple[str, ...] = ()
-    noise = np.zeros(n, dtype=np.float32)
-    if not is_clean:
-        noise, kinds = _noise(sources, config, rng, n, speech.speaker)
-    (target, wet, noise), cutoff_hz = _microphone(np.stack([target, wet, noise]), config, rng, rate)
-    snr_db: float | None = None
-    if is_clean:
-        noisy = target
-    elif is_noise_only:
-        noisy, target = noise, np.zeros_like(target)
-    else:
-        snr_db = _draw_snr(config, rng)
-        scaled = at_snr(noise, target, snr_db, rate)
-        if scaled is None:
-            return None
-        noisy = wet + scaled
-    bandwidth_hz = rate // 2 if is_noise_only else speech.bandwidth_hz
-    if not is_clean:
-        noisy, kept_hz = _destroyed(noisy, config, rng, rate)
-        bandwidth_hz = min(bandwidth_hz, kept_hz)
-    meta = Meta(snr_db, kinds, speech.category, "" if is_noise_only else speech.speaker, has_room, cutoff_hz)
-    return _levelled(noisy, target, bandwidth_hz, meta, config.level_db, rate)
+    if speech is None:
+        return None
+    voice = speech.audio[np.newaxis]
+    if sources.rooms.size and rng.random() < config.p_room:
+        voice = np.stack(in_room(speech.audio, *draw_room(sources, rng), rate))
+    noise, kinds = _noise(sources, config, rng, n, speech.speaker)
+    voice, noise, cutoff_hz = _microphone(voice, noise, config, rng, rate)
+    if share >= 1 - config.p_noise_only:
+        meta = Meta(None, kinds, "", "", False, cutoff_hz)
+        mixed = Item(noise, np.zeros_like(noise), rate // 2, meta)
+        return _levelled(_destroyed(mixed, config, rng, rate), config.level_db, rate)
+    snr_db = _draw_snr(config, rng)
+    scaled = at_snr(noise, voice[-1], snr_db, rate)
+    if scaled is None:
+        return None
+    meta = Meta(snr_db, kinds, speech.category, speech.speaker, len(voice) == 2, cutoff_hz)
+    mixed = Item(voice[0] + scaled, voice[-1], speech.bandwidth_hz, meta)
+    return _levelled(_destroyed(mixed, config, rng, rate), config.level_db, rate)
 
 
-def _levelled(
-    noisy: Audio, clean: Audio, bandwidth_hz: int, meta: Meta, level_db: float, sample_rate: int
-) -> Item | None:
-    found_db = active_level_db(noisy, sample_rate)
-    if found_db is None:
+def _clean_item(sources: Sources, config: MixConfig, rng: np.random.Generator, n: int) -> Item | None:
+    """Speech that is clean already, and must come back as it is."""
+    rate = sources.store.sample_rate
+    speech = _voice(sources, config, rng, n)
+    if speech is None:
+        return None
+    nothing = np.zeros(n, dtype=np.float32)
+    voice, _, cutoff_hz = _microphone(speech.audio[np.newaxis], nothing, config, rng, rate)
+    meta = Meta(None, (), speech.category, speech.speaker, False, cutoff_hz)
+    return _levelled(Item(voice[0], voice[0], speech.bandwidth_hz, meta), config.level_db, rate)
+
+
+def _levelled(item: Item, level_db: float, sample_rate: int) -> Item | None:
+    """Bring the noisy side to a level, the clean side with it; None where it is silent or not finite."""
+    found_db = active_level_db(item.noisy, sample_rate)
+    # One infinite or undefined sample would show in the sum of squares.
+    energy = float(np.dot(item.noisy, item.noisy)) + float(np.dot(item.clean, item.clean))
+    if found_db is None or not np.isfinite(energy):
         return None
     gain = gain_of(level_db - found_db)
-    # One infinite or undefined sample would show in the sum of squares.
-    if not np.isfinite(float(np.dot(noisy, noisy)) + float(np.dot(clean, clean))):
-        return None
-    return Item(noisy * gain, clean * gain, bandwidth_hz, meta)
+    return replace(item, noisy=item.noisy * gain, clean=item.clean * gain)
 
 
 def _draw_snr(config: MixConfig, rng: np.random.Generator) -> float:
     return float(rng.uniform(*(config.quiet_snr_db if rng.random() < config.p_quiet else config.snr_db)))
 
 
-def _voice(sources: Sources, config: MixConfig, rng: np.random.Generator, n: int) -> Speech:
-    """Speech at the drawn speed and polarity."""
+def _voice(sources: Sources, config: MixConfig, rng: np.random.Generator, n: int) -> Speech | None:
+    """Speech at the drawn speed and polarity; None where a pause fills the segment."""
     rate = sources.store.sample_rate
-    sign = np.float32(-1 if rng.random() < 0.5 else 1)
-    if rng.random() >= config.p_speed:
-        speech = draw_speech(sources, rng, n)
-        return Speech(speech.audio * sign, speech.bandwidth_hz, speech.category, speech.speaker)
-    factor = float(rng.uniform(*config.speed))
-    speech = draw_speech(sources, rng, int(np.ceil(n * factor)) + 2)
-    audio = channel.speed(speech.audio, factor, rate)[:n] * sign
-    bandwidth_hz = min(rate // 2, round(speech.bandwidth_hz * factor))
-    return Speech(audio, bandwidth_hz, speech.category, speech.speaker)
+    factor = float(rng.uniform(*config.speed)) if rng.random() < config.p_speed else 1.0
+    speech = draw_speech(sources, rng, n if factor == 1 else int(np.ceil(n * factor)) + 2)
+    if float(np.dot(speech.audio, speech.audio)) < speech.audio.size * QUIETEST_POWER:
+        return None
+    audio = speech.audio if factor == 1 else channel.speed(speech.audio, factor, rate)[:n]
+    return replace(
+        speech,
+        audio=audio * np.float32(rng.choice((-1, 1))),
+        bandwidth_hz=min(rate // 2, round(speech.bandwidth_hz * factor)),
+    )
 
 
 def _noise(
@@ -299,35 +306,34 @@ def _hiss(n: int, rng: np.random.Generator, sample_rate: int) -> Audio:
 
 
 def _microphone(
-    rows: Audio, config: MixConfig, rng: np.random.Generator, sample_rate: int
-) -> tuple[Audio, int | None]:
-    """Linear steps on [target, wet, noise] together; also the cut-off of a band limit."""
+    voice: Audio, noise: Audio, config: MixConfig, rng: np.random.Generator, sample_rate: int
+) -> tuple[Audio, Audio, int | None]:
+    """Linear steps, the same on all rows of voice [1 or 2, T]; also the cut-off of a band limit."""
     if rng.random() < config.p_eq:
-        rows[:2] = channel.filtered(rows[:2], channel.random_equaliser(rng, sample_rate, config.eq_db))
+        voice = channel.filtered(voice, channel.random_equaliser(rng, sample_rate, config.eq_db))
     if rng.random() < config.p_eq:
-        rows[2] = channel.filtered(rows[2], channel.random_equaliser(rng, sample_rate, config.eq_db))
+        noise = channel.filtered(noise, channel.random_equaliser(rng, sample_rate, config.eq_db))
     if rng.random() < config.p_drift:
-        rows[:2] *= channel.gain_drift(rows.shape[1], rng, sample_rate, config.drift_db)
+        voice = voice * channel.gain_drift(noise.size, rng, sample_rate, config.drift_db)
     if rng.random() < config.p_high_pass:
-        cutoff_hz = float(rng.uniform(*config.high_pass_hz))
-        rows = channel.filtered(rows, channel.high_pass_sections(cutoff_hz, sample_rate))
+        sections = channel.high_pass_sections(float(rng.uniform(*config.high_pass_hz)), sample_rate)
+        voice, noise = channel.filtered(voice, sections), channel.filtered(noise, sections)
     usable = [cutoff for cutoff in config.cutoffs_hz if cutoff < sample_rate / 2]
     if not usable or rng.random() >= config.p_band_limit:
-        return rows, None
-    limit_hz = usable[int(rng.integers(len(usable)))]
-    return channel.band_limit(rows, limit_hz, sample_rate), limit_hz
+        return voice, noise, None
+    cutoff_hz = usable[int(rng.integers(len(usable)))]
+    rows = channel.band_limit(np.concatenate([voice, noise[np.newaxis]]), cutoff_hz, sample_rate)
+    return rows[:-1], rows[-1], cutoff_hz
 
 
-def _destroyed(
-    noisy: Audio, config: MixConfig, rng: np.random.Generator, sample_rate: int
-) -> tuple[Audio, int]:
-    """Steps that cannot be undone, and up to which frequency their result can be trusted."""
-    kept_hz = sample_rate // 2
+def _destroyed(item: Item, config: MixConfig, rng: np.random.Generator, sample_rate: int) -> Item:
+    """Steps that cannot be undone, on the noisy side alone."""
+    noisy, bandwidth_hz = item.noisy, item.bandwidth_hz
     if rng.random() < config.p_overload:
         noisy = channel.overload(noisy, float(rng.uniform(*config.overload_db)))
     if rng.random() < config.p_codec:
         codec = channel.CODECS[int(rng.integers(len(channel.CODECS)))]
-        noisy, kept_hz = channel.coded(noisy, codec, sample_rate), min(kept_hz, codec.keeps_hz)
+        noisy, bandwidth_hz = channel.coded(noisy, codec, sample_rate), min(bandwidth_hz, codec.keeps_hz)
     if rng.random() < config.p_mu_law:
         noisy = channel.mu_law(noisy)
-    return noisy, kept_hz
+    return replace(item, noisy=noisy, bandwidth_hz=bandwidth_hz)

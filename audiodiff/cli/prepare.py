@@ -1,0 +1,74 @@
+"""``audiodiff prepare``: pack audio into a store that trainings read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from audiodiff.cli._common import progress_bar
+
+if TYPE_CHECKING:
+    from audiodiff.data.packing import PackReport
+
+SHOWN = 10
+"""So many files that were left out are named."""
+
+
+def prepare(
+    store: Annotated[Path, typer.Argument(help="Folder of the store; made here, unless shards are written.")],
+    corpus: Annotated[
+        list[Path] | None, typer.Option(help="Speech manifest, JSON lines; may be given several times.")
+    ] = None,
+    library: Annotated[
+        list[Path] | None, typer.Option(help="List of noises and measured rooms, JSON; several times too.")
+    ] = None,
+    speech: Annotated[
+        list[Path] | None, typer.Option(help="Folder of clean speech; a folder a speaker.")
+    ] = None,
+    noise: Annotated[list[Path] | None, typer.Option(help="Folder of noise recordings.")] = None,
+    shard: Annotated[list[Path] | None, typer.Option(help="Shard to unpack, instead of the above.")] = None,
+    write_shards: Annotated[
+        int, typer.Option(min=0, help="Write at most so many shards of 56 MiB to STORE-shards.")
+    ] = 0,
+    sample_rate: Annotated[int, typer.Option(min=4000, help="Rate of the model in Hz.")] = 48_000,
+    rooms: Annotated[int, typer.Option(min=0, help="Simulated rooms to add.")] = 200,
+) -> None:
+    """Decode speech, noise and rooms once and pack them at the model's rate.
+
+    A store is packed from manifests and folders, or unpacked from shards; shards are written of the store
+    just made or of one that is there. Files that cannot be used are left out and named; exit code 1 if there
+    were any.
+    """
+    from audiodiff.data.manifest import gather
+    from audiodiff.data.packing import PackSettings, pack
+    from audiodiff.data.shards import read_shards
+    from audiodiff.data.shards import write_shards as write
+    from audiodiff.data.store import Store
+
+    report: PackReport | None = None
+    if shard:
+        typer.echo(f"{store}: {len(read_shards(shard, store).entries)} clips")
+    elif corpus or library or speech or noise:
+        clips = gather(corpus or (), library or (), speech or (), noise or ())
+        with progress_bar("packing", shown=True) as show:
+            report = pack(clips, store, PackSettings(sample_rate, rooms), show)
+        _tell(store, report)
+    elif not write_shards:
+        raise typer.BadParameter("nothing to pack; give --corpus, --library, --speech, --noise or --shard")
+    if write_shards:
+        with progress_bar("writing shards", shown=True) as show:
+            paths = write(Store(store), Path(f"{store}-shards"), write_shards, progress=show)
+        for path in paths:
+            typer.echo(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+    if report is not None and report.left_out:
+        raise typer.Exit(1)
+
+
+def _tell(store: Path, report: PackReport) -> None:
+    typer.echo(f"{store}: {report.n_clips} clips, {report.hours:.2f} h of speech and noise")
+    for _, reason in report.left_out[:SHOWN]:
+        typer.echo(f"left out: {reason}", err=True)
+    if len(report.left_out) > SHOWN:
+        typer.echo(f"left out: {len(report.left_out) - SHOWN} more", err=True)

@@ -1,0 +1,100 @@
+"""Guards: all ways of naming audio give the same records; broken manifests name file, line and fault."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audiodiff.data.manifest import Split, gather, read_corpus, read_folder, read_library, stable_split
+from audiodiff.errors import DataError
+
+ROW = {
+    "path": "a/b.wav",
+    "source": "set",
+    "language": "de",
+    "speaker": "Ann\u0085e",
+    "seconds": 1.5,
+    "sample_rate": 44100,
+    "bandwidth_hz": 16000,
+    "floor_db": -50.1,
+    "class": "B",
+    "licence": "CC0",
+    "split": "dev",
+}
+
+
+def test_corpus_row(tmp_path: Path) -> None:
+    # U+0085 is a line end for str.splitlines, and stands in real names.
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("\n".join(json.dumps(ROW, ensure_ascii=False) for _ in range(3)) + "\n", encoding="utf-8")
+    clips = read_corpus(path)
+    assert len(clips) == 3
+    assert (clips[0].path, clips[0].speaker) == (tmp_path / "a/b.wav", "set/Ann\u0085e")
+    assert (clips[0].kind, clips[0].category, clips[0].split) == ("speech", "B", "dev")
+    assert (clips[0].seconds, clips[0].bandwidth_hz, clips[0].licence) == (1.5, 16000, "CC0")
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [({"split": "eval"}, "split"), ({"seconds": -1}, "seconds"), ({"bandwidth_hz": None}, "bandwidth_hz")],
+)
+def test_corpus_fault_is_named(tmp_path: Path, change: dict[str, object], fault: str) -> None:
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(json.dumps(ROW) + "\n\n" + json.dumps(ROW | change), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"manifest\.jsonl: line 3: {fault}"):
+        read_corpus(path)
+
+
+def test_library_rows(tmp_path: Path) -> None:
+    row = {"file": "n/x.opus", "seconds": 3.0, "bandwidth_hz": 22050, "licence": "CC0", "split": "train"}
+    rows = [row | {"kind": "noise", "class": "rain"}, row | {"kind": "rir"}, row | {"kind": "speech"}]
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    clips = read_library(path)
+    assert [clip.kind for clip in clips] == ["noise", "room"]
+    assert clips[0].category == "rain"
+    assert clips[0].path == tmp_path / "n/x.opus"
+
+
+@pytest.mark.parametrize("text", ["", "[", "[]", '[{"file": "x"}]', "{}"])
+def test_library_faults(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "list.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=r"list\.json"):
+        read_library(path)
+
+
+def test_folder(tmp_path: Path) -> None:
+    (tmp_path / "ann").mkdir()
+    soundfile.write(tmp_path / "ann" / "1.wav", np.zeros(4000), 16000)
+    soundfile.write(tmp_path / "ann" / "2.FLAC", np.zeros(44100), 44100, format="FLAC")
+    soundfile.write(tmp_path / "bob.ogg", np.zeros(48000), 48000)
+    (tmp_path / "notes.txt").write_text("no audio")
+    one, two, three = read_folder(tmp_path, "speech")
+    assert one.speaker == two.speaker != three.speaker
+    assert one.split == two.split
+    assert (one.bandwidth_hz, one.category, one.seconds) == (8000, "a", 0.25)
+    assert (two.bandwidth_hz, two.category) == (22050, "A")
+    assert gather((), (), [tmp_path], [tmp_path])[0].kind == "noise"
+
+
+def test_folder_faults(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        read_folder(tmp_path / "missing", "speech")
+    with pytest.raises(DataError, match="no audio file"):
+        read_folder(tmp_path, "speech")
+    (tmp_path / "x.wav").write_text("text")
+    with pytest.raises(DataError, match=r"x\.wav: not readable"):
+        read_folder(tmp_path, "speech")
+
+
+def test_split_shares() -> None:
+    splits = [stable_split(f"speaker {number}") for number in range(4000)]
+    # Binomial with p = 0.05: four standard deviations are 0.014.
+    shares: tuple[tuple[Split, float], ...] = (("train", 0.9), ("dev", 0.05), ("test", 0.05))
+    for split, share in shares:
+        assert splits.count(split) / 4000 == pytest.approx(share, abs=0.02)

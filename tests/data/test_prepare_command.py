@@ -1,0 +1,68 @@
+"""Guards: `audiodiff prepare` packs folders, writes and unpacks shards, and says what it left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import typer
+from typer.testing import CliRunner
+
+from audiodiff.cli.prepare import prepare
+from audiodiff.data.store import Store
+
+app = typer.Typer()
+app.command()(prepare)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    (tmp_path / "speech").mkdir()
+    for number in range(3):
+        soundfile.write(tmp_path / "speech" / f"{number}.wav", 0.1 * rng.standard_normal(16_000), 16_000)
+    return tmp_path
+
+
+def test_pack_write_and_unpack(folder: Path) -> None:
+    run = CliRunner().invoke
+    packing = [
+        str(folder / "store"),
+        "--speech",
+        str(folder / "speech"),
+        "--sample-rate",
+        "16000",
+        "--rooms",
+        "0",
+    ]
+    result = run(app, [*packing, "--write-shards", "1"])
+    assert result.exit_code == 0, result.output
+    assert "store: 3 clips" in result.output
+    shard = folder / "store-shards" / "shard-000.zip"
+    result = run(app, [str(folder / "back"), "--shard", str(shard)])
+    assert result.exit_code == 0, result.output
+    assert len(Store(folder / "back").entries) == 3
+
+
+def test_left_out_files_are_named(folder: Path) -> None:
+    soundfile.write(folder / "speech" / "empty.wav", np.zeros(0), 16_000)
+    arguments = [
+        str(folder / "store"),
+        "--speech",
+        str(folder / "speech"),
+        "--sample-rate",
+        "16000",
+        "--rooms",
+        "0",
+    ]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "empty.wav: holds no samples" in result.output
+    assert len(Store(folder / "store").entries) == 3
+
+
+def test_nothing_to_pack(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [str(tmp_path / "store")])
+    assert result.exit_code == 2
