@@ -99,10 +99,12 @@ class CDiffuSE(Process):
 
     def time_at(self, ratio: float) -> float:
         """See ``Process.time_at``; by bisection, since the last interval has no closed form."""
+        if ratio == 0.0:
+            return 0.0
         low, high = 0.0, 1.0
         if self._ratio(high) < ratio * (1.0 - 1e-12):
             return math.inf
-        for _ in range(80):
+        for _ in range(60):
             middle = 0.5 * (low + high)
             low, high = (middle, high) if self._ratio(middle) < ratio else (low, middle)
         return high

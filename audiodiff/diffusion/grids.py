@@ -33,11 +33,11 @@ def uniform(n_steps: int, t_start: float = 1.0) -> list[float]:
         ConfigError: n_steps below 1, or t_start outside (0, 1].
     """
     _check(n_steps, t_start)
-    return [t_start * (n_steps - i) / n_steps for i in range(n_steps + 1)]
+    return [t_start * ((n_steps - i) / n_steps) for i in range(n_steps + 1)]
 
 
 def tau2(n_steps: int, t_start: float = 1.0) -> list[float]:
-    """Even steps in tau with t = tau^2: a bridge's s ~ sqrt(t) is smooth in tau, so that solvers gain.
+    """Even steps in tau with t = tau^2, in which a bridge's s ~ sqrt(t) is smooth and order 2 is kept.
 
     Raises:
         ConfigError: n_steps below 1, or t_start outside (0, 1].
