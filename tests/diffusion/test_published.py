@@ -122,7 +122,14 @@ def published_cdiffuse(betas: tuple[float, ...], net: list[Tensor], y: Tensor, z
     raise AssertionError("the loop ends at n = 1")
 
 
-@pytest.mark.parametrize("inference", [CDiffuSE.fast(), CDiffuSE(CDiffuSE.published().betas, inference=True)])
+@pytest.mark.parametrize(
+    "inference",
+    [
+        CDiffuSE.fast(),
+        CDiffuSE(CDiffuSE.published().betas, inference=True),
+        CDiffuSE(FAST, inference=True),
+    ],
+)
 def test_cdiffuse_steps_are_the_published_posterior(toy: Toy, inference: CDiffuSE) -> None:
     n = len(inference.betas)
     noise = toy.noise((2, 5))
