@@ -1,4 +1,4 @@
-"""Guards: a generated noise has unit power and its stated spectrum or rhythm, and its generator decides all."""
+"""Guards: a generated noise has unit power and its stated spectrum or rhythm; its generator decides all."""
 
 from __future__ import annotations
 
