@@ -1,1 +1,1 @@
-"""TODO."""
+"""Training: recipe, loop, checkpoints, objective, validation."""

@@ -12,6 +12,7 @@ anything is compared.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from pydantic import Field
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from audiodiff.config import Settings
 from audiodiff.signal.stft import STFT, Compression, to_complex, to_real
+from audiodiff.training.perceptual import PerceptualDistance
 
 _TINY = (
     1e-8  # added to squared compressed magnitudes (about 1 in speech): a floor 80 dB down, finite gradients
@@ -34,6 +36,9 @@ class ObjectiveConfig(Settings):
     waveform: float = Field(default=0.0, ge=0, description="mean absolute error of the waveform")
     mrstft: float = Field(default=0.0, ge=0, description="multi-resolution STFT loss")
     si_sdr: float = Field(default=0.0, ge=0, description="negative SI-SDR in dB")
+    perceptual: float = Field(default=0.0, ge=0, description="distance in the manner of P.862")
+    high_hz: float = Field(default=8000.0, gt=0, description="bins from here on are the high part")
+    high_weight: float = Field(default=1.0, ge=0, description="weight of a high bin in the spectral terms")
     magnitude_exponent: float = Field(default=0.3, gt=0, le=1)
     mrstft_windows: tuple[int, ...] = Field(default=(512, 1024, 2048), min_length=1)
 
@@ -70,8 +75,26 @@ def band_mask(n_fft: int, sample_rate: int, bandwidth_hz: Tensor) -> Tensor:
     return (frequency[None, :, None] <= bandwidth_hz.clamp_min(0.0)[:, None, None]).float()
 
 
+def bin_weight(config: ObjectiveConfig, front: Front, mask: Tensor) -> Tensor:
+    """Weight of each bin in the spectral terms: the mask, with the high part scaled by its own weight.
+
+    Two thirds of the bins of a 48 kHz spectrum lie above 8 kHz, a small part of speech.
+
+    Args:
+        config: Where the high part begins, and its weight.
+        front: The model's front end.
+        mask: ``[B, F, 1]`` of `band_mask`.
+
+    Returns:
+        ``[B, F, 1]``.
+    """
+    frequency = torch.arange(mask.shape[1], device=mask.device) * (front.sample_rate / front.stft.n_fft)
+    high = (frequency >= config.high_hz)[:, None]
+    return torch.where(high, mask * config.high_weight, mask)
+
+
 def _masked_mean(value: Tensor, mask: Tensor) -> Tensor:
-    """Mean of ``[B, F, N]`` over the bins of ``[B, F, 1]``: ``[B]``."""
+    """Mean of ``[B, F, N]`` weighted by ``[B, F, 1]``: ``[B]``."""
     return (value * mask).sum(dim=(1, 2)) / (mask.sum(dim=(1, 2)) * value.shape[2])
 
 
@@ -145,6 +168,12 @@ def negative_si_sdr(wave_hat: Tensor, wave: Tensor) -> Tensor:
     return torch.where(silent, torch.zeros_like(ratio), -ratio)
 
 
+@cache
+def _perceptual(sample_rate: int) -> PerceptualDistance:
+    """One distance a rate: its filter bank is computed once."""
+    return PerceptualDistance(sample_rate)
+
+
 def objective(
     config: ObjectiveConfig, front: Front, x0_hat: Tensor, x_0: Tensor, bandwidth_hz: Tensor, n_samples: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -163,27 +192,45 @@ def objective(
     """
     mask = band_mask(front.stft.n_fft, front.sample_rate, bandwidth_hz)
     x0_hat, x_0 = x0_hat.float() * mask[..., None], x_0.float() * mask[..., None]
-    terms: dict[str, Tensor] = {}
-    if config.complex:
-        terms["complex"] = complex_mse(x0_hat, x_0, mask)
-    if config.magnitude or config.over:
-        m_hat = power_magnitude(x0_hat, front.compression, config.magnitude_exponent)
-        m = power_magnitude(x_0, front.compression, config.magnitude_exponent)
-        if config.magnitude:
-            terms["magnitude"] = magnitude_mse(m_hat, m, mask)
-        if config.over:
-            terms["over"] = over_suppression(m_hat, m, mask)
-    if config.waveform or config.mrstft or config.si_sdr:
-        wave_hat, wave = front.waveform(x0_hat, n_samples), front.waveform(x_0, n_samples)
-        if config.waveform:
-            terms["waveform"] = waveform_l1(wave_hat, wave)
-        if config.mrstft:
-            terms["mrstft"] = multi_resolution_stft(
-                wave_hat, wave, config.mrstft_windows, front.sample_rate, bandwidth_hz
-            )
-        if config.si_sdr:
-            terms["si_sdr"] = negative_si_sdr(wave_hat, wave)
+    terms = _spectral_terms(config, front, x0_hat, x_0, bin_weight(config, front, mask))
+    if config.waveform or config.mrstft or config.si_sdr or config.perceptual:
+        waves = front.waveform(x0_hat, n_samples), front.waveform(x_0, n_samples)
+        terms |= _waveform_terms(config, front, *waves, bandwidth_hz)
     total = torch.zeros_like(bandwidth_hz, dtype=torch.float32)
     for name, value in terms.items():
         total = total + float(getattr(config, name)) * value
     return total, terms
+
+
+def _spectral_terms(
+    config: ObjectiveConfig, front: Front, x0_hat: Tensor, x_0: Tensor, weight: Tensor
+) -> dict[str, Tensor]:
+    """The terms on spectra, each ``[B]``."""
+    terms: dict[str, Tensor] = {}
+    if config.complex:
+        terms["complex"] = complex_mse(x0_hat, x_0, weight)
+    if config.magnitude or config.over:
+        m_hat = power_magnitude(x0_hat, front.compression, config.magnitude_exponent)
+        m = power_magnitude(x_0, front.compression, config.magnitude_exponent)
+        if config.magnitude:
+            terms["magnitude"] = magnitude_mse(m_hat, m, weight)
+        if config.over:
+            terms["over"] = over_suppression(m_hat, m, weight)
+    return terms
+
+
+def _waveform_terms(
+    config: ObjectiveConfig, front: Front, wave_hat: Tensor, wave: Tensor, bandwidth_hz: Tensor
+) -> dict[str, Tensor]:
+    """The terms on waveforms, each ``[B]``."""
+    terms: dict[str, Tensor] = {}
+    if config.waveform:
+        terms["waveform"] = waveform_l1(wave_hat, wave)
+    if config.mrstft:
+        windows, rate = config.mrstft_windows, front.sample_rate
+        terms["mrstft"] = multi_resolution_stft(wave_hat, wave, windows, rate, bandwidth_hz)
+    if config.si_sdr:
+        terms["si_sdr"] = negative_si_sdr(wave_hat, wave)
+    if config.perceptual:
+        terms["perceptual"] = _perceptual(front.sample_rate)(wave_hat, wave)
+    return terms
