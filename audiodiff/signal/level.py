@@ -50,8 +50,8 @@ class LevelMeter:
             )
         x = block if self._rest is None else np.concatenate([self._rest, block], axis=1)
         whole = x.shape[1] - x.shape[1] % self._length
-        for start in range(0, whole, self._length):
-            self._powers.append(_power(x[:, start : start + self._length]))
+        cut = x[:, :whole].astype(np.float64).reshape(x.shape[0], -1, self._length)
+        self._powers.extend(_power(cut))
         self._rest = x[:, whole:].copy()
 
     def active_db(self) -> float | None:
@@ -59,7 +59,7 @@ class LevelMeter:
         powers = np.array(self._powers)
         weights = np.ones(powers.size)
         if self._rest is not None and self._rest.shape[1]:
-            powers = np.append(powers, _power(self._rest))
+            powers = np.append(powers, _power(self._rest.astype(np.float64)[:, np.newaxis]))
             weights = np.append(weights, self._rest.shape[1] / self._length)
         keep = powers > 10 ** (ABSOLUTE_GATE_DB / 10)
         if not keep.any():
@@ -72,6 +72,7 @@ class LevelMeter:
             keep = above
 
 
-def _power(x: npt.NDArray[np.float32]) -> float:
-    """Variance of every channel of [C, n], averaged over the channels."""
-    return float(x.var(axis=1, dtype=np.float64).mean())
+def _power(blocks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Variance of each block [C, blocks, n], averaged over the channels: [blocks]."""
+    power: npt.NDArray[np.float64] = blocks.var(axis=2).mean(axis=0)
+    return power
