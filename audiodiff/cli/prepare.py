@@ -28,6 +28,12 @@ def prepare(
         list[Path] | None, typer.Option(help="Folder of clean speech; a folder a speaker.")
     ] = None,
     noise: Annotated[list[Path] | None, typer.Option(help="Folder of noise recordings.")] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SPEAKER", help="Pack nothing of this speaker (SOURCE/NAME); several times too."
+        ),
+    ] = None,
     shard: Annotated[list[Path] | None, typer.Option(help="Shard to unpack, instead of the above.")] = None,
     write_shards: Annotated[
         int, typer.Option(min=0, help="Write at most so many shards of 56 MiB to STORE-shards.")
@@ -40,18 +46,23 @@ def prepare(
     A store is packed from manifests and folders, or unpacked from shards; shards are written of the store
     just made or of one that is there. Files that cannot be used are left out and named; exit code 1 if there
     were any.
+
+    Example: audiodiff prepare store --corpus manifest.jsonl --noise fans --leave-out readings/ann
     """
-    from audiodiff.data.manifest import gather
+    from audiodiff.data import manifest
     from audiodiff.data.packing import PackSettings, pack
     from audiodiff.data.shards import read_shards
     from audiodiff.data.shards import write_shards as write
     from audiodiff.data.store import Store
 
     report: PackReport | None = None
+    if leave_out and (shard or not (corpus or library or speech or noise)):
+        raise typer.BadParameter("--leave-out goes with --corpus or --speech; a packed store keeps its clips")
     if shard:
         typer.echo(f"{store}: {len(read_shards(shard, store).entries)} clips")
     elif corpus or library or speech or noise:
-        clips = gather(corpus or (), library or (), speech or (), noise or ())
+        gathered = manifest.gather(corpus or (), library or (), speech or (), noise or ())
+        clips = manifest.leave_out(gathered, leave_out or ())
         with progress_bar("packing", shown=True) as show:
             report = pack(clips, store, PackSettings(sample_rate, rooms), show)
         _tell(store, report)

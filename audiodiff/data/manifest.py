@@ -7,6 +7,7 @@ which has to ask each file for its length and rate.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -265,3 +266,26 @@ def gather(
     clips += [clip for path in noise for clip in read_folder(path, "noise")]
     clips += [clip for path in corpora for clip in read_corpus(path)]
     return clips + [clip for path in speech for clip in read_folder(path, "speech")]
+
+
+def leave_out(clips: Sequence[Clip], speakers: Sequence[str]) -> list[Clip]:
+    """Drop the speech of some speakers, for example of one whose voice a demonstration or a test uses.
+
+    Args:
+        clips: From `gather`.
+        speakers: Whom to drop: `Clip.speaker` in full, such as ``source/name``.
+
+    Returns:
+        The other clips in their order; noise and rooms all stay.
+
+    Raises:
+        DataError: One of the speakers is not there: the name is wrong, and the voice would stay.
+    """
+    known = {clip.speaker for clip in clips if clip.kind == "speech"}
+    for name in speakers:
+        if name not in known:
+            close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)
+            hint = f"did you mean {close[0]!r}?" if close else "there is no speech at all"
+            raise DataError(f"speaker {name!r} to leave out is in none of the manifests and folders; {hint}")
+    dropped = set(speakers)
+    return [clip for clip in clips if clip.kind != "speech" or clip.speaker not in dropped]

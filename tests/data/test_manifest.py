@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiodiff.data.manifest import Split, gather, read_corpus, read_folder, read_library, stable_split
+from audiodiff.data.manifest import (
+    Clip,
+    Split,
+    gather,
+    leave_out,
+    read_corpus,
+    read_folder,
+    read_library,
+    stable_split,
+)
 from audiodiff.errors import DataError
 
 ROW = {
@@ -98,3 +107,24 @@ def test_split_shares() -> None:
     shares: tuple[tuple[Split, float], ...] = (("train", 0.9), ("dev", 0.05), ("test", 0.05))
     for split, share in shares:
         assert splits.count(split) / 4000 == pytest.approx(share, abs=0.02)
+
+
+def test_a_speaker_is_left_out(clips: list[Clip]) -> None:
+    rest = leave_out(clips, ["speaker3", "speaker0"])
+    assert {clip.speaker for clip in clips} - {clip.speaker for clip in rest} == {"speaker3", "speaker0"}
+    assert rest == [clip for clip in clips if clip.speaker not in {"speaker3", "speaker0"}]
+    assert leave_out(clips, []) == clips
+
+
+@pytest.mark.parametrize("name", ["speaker 3", "SPEAKER3", "3"])
+def test_an_unknown_speaker_is_an_error_with_the_nearest_name(clips: list[Clip], name: str) -> None:
+    with pytest.raises(DataError, match=rf"'{name}' .* did you mean 'speaker3'\?"):
+        leave_out(clips, [name])
+
+
+def test_a_noise_is_no_speaker(clips: list[Clip]) -> None:
+    # Only voices can be left out: a noise by this name must not hide a misspelt voice.
+    with pytest.raises(DataError, match=r"n0\.wav"):
+        leave_out(clips, ["n0.wav"])
+    with pytest.raises(DataError, match="no speech at all"):
+        leave_out([clip for clip in clips if clip.kind == "noise"], ["speaker0"])

@@ -66,3 +66,18 @@ def test_left_out_files_are_named(folder: Path) -> None:
 def test_nothing_to_pack(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [str(tmp_path / "store")])
     assert result.exit_code == 2
+
+
+def test_a_speaker_left_out_is_not_packed(folder: Path) -> None:
+    arguments = [str(folder / "store"), "--speech", str(folder / "speech"), "--sample-rate", "16000"]
+    arguments += ["--rooms", "0", "--leave-out", "speech/0.wav", "--leave-out", "speech/2.wav"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert [entry.speaker for entry in Store(folder / "store").entries] == ["speech/1.wav"]
+
+
+@pytest.mark.parametrize("origin", [["--shard", "a.zip"], ["--write-shards", "1"]])
+def test_nothing_can_be_left_out_of_what_is_packed_already(tmp_path: Path, origin: list[str]) -> None:
+    result = CliRunner().invoke(app, [str(tmp_path / "store"), *origin, "--leave-out", "ann"])
+    assert result.exit_code == 2
+    assert "--leave-out" in result.output
