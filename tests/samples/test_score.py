@@ -49,7 +49,7 @@ def test_half_of_the_noise_is_six_decibels(
 def test_si_sdr_needs_no_extra(
     score: Score, halved: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     score(halved)
     assert capsys.readouterr().out == "noisy    SI-SDR 7.5 dB\ncleaned  SI-SDR 13.5 dB\n"
 
