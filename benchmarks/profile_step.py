@@ -1,0 +1,187 @@
+"""Where the time of one training step goes, part by part, and how many seconds of audio a second trains on.
+
+    python benchmarks/profile_step.py recipes/podcast/recipe.toml [SECTION.KEY=VALUE ...]
+
+The batch is noise, so no store is needed; where the recipe's store is there, mixing is timed too. Precision
+and compilation are what the recipe says, measured first where it says ``auto``. Prints a markdown table of
+medians; its last row is the training loop itself on the same batch, to compare the sum with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import shlex
+import statistics
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from audiodiff.data.dataset import Batch, make_batch
+from audiodiff.data.sources import open_sources
+from audiodiff.data.store import Store
+from audiodiff.diffusion.loss import sample_state
+from audiodiff.diffusion.predict import make_denoiser
+from audiodiff.errors import AudiodiffError
+from audiodiff.tasks.precision import pick_device
+from audiodiff.training import ema
+from audiodiff.training.checkpoint import State
+from audiodiff.training.config import TrainConfig, load_recipe
+from audiodiff.training.loop import Setup, step_generator, train
+from audiodiff.training.objective import objective
+from audiodiff.training.run import new_state
+from audiodiff.training.setup import prepare
+
+PARTS = ("STFT and compression", "times and noising", "encode", "step", "objective", "backward", "optimiser")
+
+
+class Laps:
+    """Milliseconds between calls, collected by name."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.times: dict[str, list[float]] = defaultdict(list)
+        self._device = device
+        self._last = 0.0
+
+    def start(self) -> None:
+        """Begin a step."""
+        self._wait()
+        self._last = time.perf_counter()
+
+    def end(self, name: str) -> None:
+        """Book the time since the last call under a name."""
+        self._wait()
+        now = time.perf_counter()
+        self.times[name].append(1000 * (now - self._last))
+        self._last = now
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+def synthetic_batch(config: TrainConfig, device: torch.device) -> Batch:
+    n_samples = round(config.data.segment_s * config.model.sample_rate)
+    generator = torch.Generator().manual_seed(0)
+    clean = 0.05 * torch.randn(config.data.batch, n_samples, generator=generator)
+    noisy = clean + 0.02 * torch.randn(clean.shape, generator=generator)
+    bandwidth_hz = torch.full((config.data.batch,), config.model.sample_rate / 2)
+    return noisy.to(device), clean.to(device), bandwidth_hz.to(device)
+
+
+def timed_step(config: TrainConfig, setup: Setup, state: State, batch: Batch, laps: Laps) -> None:
+    """The step of `audiodiff.training.loop`, with a lap after each part."""
+    noisy, clean, bandwidth_hz = batch
+    device = setup.device
+
+    def autocast() -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=setup.bf16)
+
+    def net_fn(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        with autocast():
+            return setup.forward(x, u, h).float()
+
+    laps.start()
+    with torch.no_grad():
+        y, x_0 = setup.front.spectrum(noisy), setup.front.spectrum(clean)
+        laps.end("STFT and compression")
+        generator = step_generator(config.run.seed, state.progress.step, device)
+        t = setup.law.draw(torch.rand((len(clean), 3), generator=generator, device=device))
+        eps = torch.randn(x_0.shape, generator=generator, device=device) * math.sqrt(0.5)
+        x_t = sample_state(setup.process, x_0, y, t, eps)
+    laps.end("times and noising")
+    with autocast():
+        h = setup.encode(y)
+    laps.end("encode")
+    x0_hat = make_denoiser(setup.process, setup.target, net_fn, y)(x_t, t)
+    laps.end("step")
+    total, _ = objective(config.objective, setup.front, x0_hat, x_0, bandwidth_hz, clean.shape[-1])
+    laps.end("objective")
+    state.optimiser.zero_grad(set_to_none=True)
+    total.mean().backward()
+    laps.end("backward")
+    nn.utils.clip_grad_norm_(state.net.parameters(), config.optim.clip)
+    state.optimiser.step()
+    ema.update(state.average, state.net, config.optim.ema, state.progress.step)
+    laps.end("optimiser")
+    state.progress.step += 1
+
+
+def loop_ms(config: TrainConfig, setup: Setup, state: State, batch: Batch, n: int) -> float:
+    """Median milliseconds of a step by the training loop, after one to warm up."""
+    state.progress.step = 0
+    steps = min(n + 1, config.optim.steps)
+    records = itertools.islice(train(config, setup, state, itertools.repeat(batch)), steps)
+    times = [1000 * record.wall_s for record in records]
+    return statistics.median(times[1:] or times)
+
+
+def mixing_ms(config: TrainConfig, n: int) -> float | None:
+    """Median milliseconds of mixing a batch in one thread, or None without a store."""
+    folder = Path(config.data.store)
+    if not folder.is_dir():
+        return None
+    sources = open_sources(Store(folder), "train", config.data.class_weights)
+    segment = round(config.data.segment_s * config.model.sample_rate)
+    times = []
+    for number in range(n + 1):
+        begin = time.perf_counter()
+        make_batch(sources, config.data, config.run.seed, number, config.data.batch, segment)
+        times.append(1000 * (time.perf_counter() - begin))
+    return statistics.median(times[1:])
+
+
+def profile(config: TrainConfig, n: int) -> None:
+    device = pick_device(config.run.device)
+    state = new_state(config, device)
+    setup, _ = prepare(config, state, device)
+    batch = synthetic_batch(config, device)
+    laps = Laps(device)
+    state.net.train()
+    for _ in range(n + 2):
+        timed_step(config, setup, state, batch, laps)
+    parts = {name: statistics.median(laps.times[name][2:]) for name in PARTS}  # two to warm up
+    total = sum(parts.values())
+    whole, mixing = loop_ms(config, setup, state, batch, n), mixing_ms(config, n)
+    audio_s = config.data.batch * config.data.segment_s
+    precision = "bfloat16" if setup.bf16 else "float32"
+    compiled = "compiled" if state.progress.compiled else "not compiled"
+    parameters = sum(parameter.numel() for parameter in state.net.parameters()) / 1e6
+    print(
+        f"{config.data.batch} items of {config.data.segment_s:g} s, {parameters:.2f} M parameters, {device}, "
+        f"{torch.get_num_threads()} threads, {precision}, {compiled}, torch {torch.__version__}\n"
+    )
+    print(f"| part | ms (median of {n}) | share |\n|---|---|---|")
+    for name, ms in parts.items():
+        print(f"| {name} | {ms:.1f} | {ms / total:.0%} |")
+    print(f"| sum | {total:.1f} | 100% |\n| a step by the training loop | {whole:.1f} | |")
+    if mixing is not None:
+        print(f"| mixing a batch, in a thread beside | {mixing:.1f} | |")
+    print(f"\n{1000 * audio_s / whole:.1f} seconds of audio a second.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("overrides", nargs="*", metavar="SECTION.KEY=VALUE")
+    parser.add_argument("--steps", type=int, default=30, help="timed steps")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: torch's choice")
+    args = parser.parse_args()
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    print(f"`python {shlex.join(sys.argv)}`\n")
+    try:
+        profile(load_recipe(args.recipe, args.overrides), args.steps)
+    except AudiodiffError as error:
+        raise SystemExit(f"profile_step: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
