@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,10 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from toy_training import Toy, recipe, toy_batches
-
 from audiodiff.data.dataset import Batch
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.training import checkpoint, ema
@@ -26,6 +21,7 @@ from audiodiff.training.config import OptimSection, TrainConfig
 from audiodiff.training.loop import BrokenRun, StepRecord, train
 from audiodiff.training.schedule import learning_rate, make_optimiser
 from audiodiff.training.setup import prepare
+from tests.training.toy_training import Toy, recipe, toy_batches
 
 CPU = torch.device("cpu")
 
