@@ -85,18 +85,22 @@ def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
         The model.
 
     Raises:
-        ConfigError: The network's reaches are not those that the settings state, or the front end or the
-            process is refused.
+        ConfigError: The network's reaches or bins are not those that the settings state, or the front end or
+            the process is refused.
     """
     stated, found = (config.reach_encode, config.reach_step), (net.reach_encode, net.reach_step)
     if stated != found:
         raise ConfigError(
             f"settings state reaches {stated} but the network has {found}; correct the settings"
         )
+    stft = STFT(config.stft.n_fft, config.stft.hop)
+    n_bins = config.network.get("n_bins", stft.n_bins)
+    if n_bins != stft.n_bins:
+        raise ConfigError(f"network.n_bins is {n_bins} but n_fft gives {stft.n_bins}; correct the settings")
     return Model(
         config=config,
         net=net.train(False),
-        stft=STFT(config.stft.n_fft, config.stft.hop),
+        stft=stft,
         compression=Compression(config.compression.exponent, config.compression.scale),
         process=build_process(config.process),
         digest=digest,

@@ -14,7 +14,7 @@ stack at the bottom sees the whole spectrum of a frame and about a second around
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -50,7 +50,7 @@ class SpectralConfig:
         detail: C of the last convolution, on single bins.
 
     Raises:
-        ConfigError: If the bins do not divide.
+        ConfigError: If a size is no whole number above 0, or the bins do not divide.
     """
 
     n_bins: int = 769
@@ -65,6 +65,13 @@ class SpectralConfig:
     detail: int = 24
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            levels = field.name == "channels"
+            sizes = value if levels and isinstance(value, tuple) and len(value) == 3 else (value,)
+            if levels == (len(sizes) == 1) or not all(type(size) is int and size > 0 for size in sizes):
+                what = "three whole numbers" if levels else "one whole number"
+                raise ConfigError(f"network.{field.name}: expected {what} above 0, found {value!r}")
         high = self.n_bins - 1 - self.low_bins
         if self.low_bins % self.low_stride or high < self.high_pool or high % self.high_pool:
             raise ConfigError(

@@ -106,6 +106,7 @@ def test_another_format_version_is_refused(toy_folder: Path, version: object) ->
         ({"process": {"kind": "brownian", "rho": -1}}, "rho must be at least 0"),
         ({"stft": {"n_fft": 128, "hop": 60}}, "hop must divide n_fft"),
         ({"network": {"kind": "toy", "n_bins": 64}}, "weights do not fit"),
+        ({"stft": {"n_fft": 256, "hop": 64}}, "n_bins is 65 but n_fft gives 129"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(

@@ -73,6 +73,12 @@ def test_build_from_plain_values() -> None:
         ({"kind": "spectrl"}, "expected one of spectral"),
         ({"kind": "spectral", "chanels": [1, 2, 3]}, "nearest is network.channels"),
         ({"kind": "spectral", "low_bins": 255}, "do not divide"),
+        ({"kind": "spectral", "low_bins": "many"}, "network.low_bins: expected one whole number above 0"),
+        ({"kind": "spectral", "low_stride": 0}, "network.low_stride: expected"),
+        ({"kind": "spectral", "width": 24.0}, "network.width: expected"),
+        ({"kind": "spectral", "layers": True}, "network.layers: expected"),
+        ({"kind": "spectral", "channels": [8, 12]}, "network.channels: expected three whole numbers"),
+        ({"kind": "spectral", "head": [8]}, "found"),
         ({"kind": "spectral", "n_bins": 273, "high_pool": 16}, "multiple of 4"),
     ],
 )
