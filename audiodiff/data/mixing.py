@@ -66,7 +66,7 @@ class MixConfig(Settings):
         drift_db: By how much, either way.
         p_overload: Clipping.
         overload_db: How far the peak is above the ceiling.
-        p_codec: A lossy format.
+        p_codec: A lossy format, one of those that know the rate.
         p_mu_law: Eight-bit telephone quantisation.
     """
 
@@ -332,7 +332,8 @@ def _destroyed(item: Item, config: MixConfig, rng: np.random.Generator, sample_r
     if rng.random() < config.p_overload:
         noisy = channel.overload(noisy, float(rng.uniform(*config.overload_db)))
     if rng.random() < config.p_codec:
-        codec = channel.CODECS[int(rng.integers(len(channel.CODECS)))]
+        codecs = channel.codecs_at(sample_rate)
+        codec = codecs[int(rng.integers(len(codecs)))]
         noisy, bandwidth_hz = channel.coded(noisy, codec, sample_rate), min(bandwidth_hz, codec.keeps_hz)
     if rng.random() < config.p_mu_law:
         noisy = channel.mu_law(noisy)

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from audiodiff.data.packing import Progress
 from audiodiff.data.store import Entry, Labels, Store, StoreWriter
 from audiodiff.errors import DataError
+from audiodiff.signal.formats import RATES
 
 Audio = NDArray[np.float32]
 
@@ -36,7 +37,6 @@ FORMAT_VERSION = 1
 SHARD_BYTES = 56 * 2**20
 # libsndfile maps 0.8 to 56 kb/s for one channel, which keeps 20 kHz.
 OPUS_COMPRESSION = 0.8
-OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 # Opus spreads a clip over at most one frame; the silence keeps neighbours out of each other.
 SILENCE_S = 0.02
 HEADROOM = 0.5
@@ -104,9 +104,9 @@ def write_shards(
     Raises:
         DataError: A rate that Opus does not know, or shards too small for the rooms and one clip.
     """
-    if store.sample_rate not in OPUS_RATES:
+    if store.sample_rate not in RATES["OPUS"]:
         raise DataError(
-            f"{store.folder}: Opus knows {OPUS_RATES} Hz, not {store.sample_rate}; pack at one of these"
+            f"{store.folder}: Opus knows {RATES['OPUS']} Hz, not {store.sample_rate}; pack at one of these"
         )
     folder.mkdir(parents=True, exist_ok=True)
     rooms, rooms_index = _encode_rooms(store)

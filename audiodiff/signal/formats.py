@@ -47,6 +47,9 @@ _CONTAINERS = {
 }
 """Suffix -> containers that bear it, the usual one first."""
 
+AUDIO_SUFFIXES = frozenset(_CONTAINERS)
+"""Suffixes, in lower case, by which audio files are found in folders."""
+
 _INSTEAD = {
     "ALAC_16": ("PCM_16",),
     # libsndfile 1.2.2 writes 20-bit ALAC wrongly (errors above full scale).
@@ -60,10 +63,11 @@ _INSTEAD = {
 """Where a container lacks a sample format: what holds most of it. Everything else becomes PCM_16."""
 
 _MAX_CHANNELS = {"MP3": 2, "FLAC": 8}
-_RATES = {
+RATES = {
     "MPEG_LAYER_III": (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
     "OPUS": (8_000, 12_000, 16_000, 24_000, 48_000),
 }
+"""Rates in Hz of the sample formats that do not hold every rate."""
 _VORBIS_MAX_RATE = 200_000
 _WAV_MAX_BYTES = (1 << 32) - (1 << 20)
 
@@ -151,7 +155,7 @@ def _check(info: AudioInfo, container: str, subtype: str) -> None:
         raise _unsupported(
             info, f"{container} holds at most {most} channels, here are {info.channels}; use .wav"
         )
-    rates = _RATES.get(subtype)
+    rates = RATES.get(subtype)
     if rates and info.sample_rate not in rates:
         raise _unsupported(
             info, f"{subtype} cannot hold {info.sample_rate} Hz, only {', '.join(map(str, rates))}; use .flac"

@@ -108,3 +108,13 @@ def test_speed_moves_a_tone_and_the_length(factor: float) -> None:
 def test_gain_drift_stays_in_range(range_db: float, seed: int) -> None:
     gains = channel.gain_drift(RATE, np.random.default_rng(seed), RATE, range_db)
     assert np.abs(20 * np.log10(gains)).max() <= range_db + 1e-4
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000])
+def test_every_rate_has_codecs_that_know_it(rate: int) -> None:
+    codecs = channel.codecs_at(rate)
+    assert codecs
+    assert (codecs == channel.CODECS) == (rate in (8_000, 16_000, 48_000))  # Opus knows few rates
+    x = noise(rate // 2)
+    for codec in codecs:
+        assert channel.coded(x, codec, rate).shape == x.shape

@@ -17,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from audiodiff.data.corruption.noises import slow
+from audiodiff.signal.formats import RATES
 from audiodiff.signal.resample import resample
 
 Audio = NDArray[np.float32]
@@ -47,6 +48,11 @@ CODECS = (
     Codec("OGG", "VORBIS", 0.95, 15_500),
     Codec("OGG", "OPUS", 0.8, 20_000),
 )
+
+
+def codecs_at(sample_rate: int) -> tuple[Codec, ...]:
+    """Those of `CODECS` that know a rate in Hz."""
+    return tuple(codec for codec in CODECS if sample_rate in RATES.get(codec.subtype, (sample_rate,)))
 
 
 def peaking(centre_hz: float, gain_db: float, q: float, sample_rate: int) -> Sections:
