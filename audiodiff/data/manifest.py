@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import soundfile
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from audiodiff.errors import DataError
+from audiodiff.errors import AudioFileError, DataError
+from audiodiff.signal.files import probe
+from audiodiff.signal.formats import AUDIO_SUFFIXES, shown
 
 Kind = Literal["speech", "noise", "room"]
 Split = Literal["train", "dev", "test", "unused"]
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".caf"})
 DEV_PERCENT, TEST_PERCENT = 5, 5
 
 
@@ -202,7 +202,8 @@ def read_folder(folder: Path, kind: Kind) -> list[Clip]:
 
     The first folder below `folder` names the speaker; a file directly in `folder` is a speaker of its own.
     The bandwidth is the file's Nyquist frequency, the class is ``A`` from 44.1 kHz on and ``a`` below, the
-    split is `stable_split` of the speaker.
+    split is `stable_split` of the speaker. A file that cannot be read is a clip of no length, so that
+    packing leaves it out and names it with its reason.
 
     Args:
         folder: Where to look, at any depth.
@@ -212,7 +213,7 @@ def read_folder(folder: Path, kind: Kind) -> list[Clip]:
         Clips in the order of their paths.
 
     Raises:
-        DataError: No such folder, no audio file in it, or a file that is not audio.
+        DataError: No such folder, or no audio file in it.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give a folder of audio files")
@@ -226,20 +227,22 @@ def read_folder(folder: Path, kind: Kind) -> list[Clip]:
 
 def _folder_clip(path: Path, folder: Path, kind: Kind) -> Clip:
     try:
-        info = soundfile.info(path)
-    except soundfile.LibsndfileError as error:
-        raise DataError(f"{path}: not readable as audio ({error}); remove it from the folder") from error
-    relative = path.relative_to(folder)
-    speaker = relative.parts[0]
+        info = probe(path)
+    except AudioFileError:
+        seconds, rate = 0.0, 0
+    else:
+        seconds, rate = info.seconds, info.sample_rate
+    # As messages show it: an index is UTF-8, a file's name need not be.
+    source, speaker = shown(Path(folder.name)), shown(Path(path.relative_to(folder).parts[0]))
     return Clip(
         path=path,
         kind=kind,
-        source=folder.name,
-        speaker=f"{folder.name}/{speaker}",
+        source=source,
+        speaker=f"{source}/{speaker}",
         language="",
-        seconds=info.frames / info.samplerate,
-        bandwidth_hz=info.samplerate // 2,
-        category=("A" if info.samplerate >= 44100 else "a") if kind == "speech" else "",
+        seconds=seconds,
+        bandwidth_hz=rate // 2,
+        category=("A" if rate >= 44100 else "a") if kind == "speech" else "",
         licence="not stated",
         split=stable_split(speaker),
     )

@@ -6,6 +6,7 @@ rumble there) by a zero-phase filter. Noise and rooms stay as they are.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import scipy.signal
-import soundfile
 from numpy.typing import NDArray
 
 from audiodiff.data.corruption.rooms import simulate_rooms
@@ -21,6 +21,7 @@ from audiodiff.data.levels import active_level_db
 from audiodiff.data.manifest import Clip
 from audiodiff.data.store import Labels, StoreWriter
 from audiodiff.errors import AudioFileError, DataError
+from audiodiff.signal.files import read
 from audiodiff.signal.resample import resample
 
 Audio = NDArray[np.float32]
@@ -65,7 +66,8 @@ def decode(path: Path, sample_rate: int) -> Audio:
     """Read a file as one channel at a rate.
 
     Args:
-        path: Any file that soundfile reads; its channels are averaged.
+        path: Any file that `signal.files` reads; its channels are averaged, and of a file that was cut short
+            what is there is taken.
         sample_rate: Wanted rate, Hz.
 
     Returns:
@@ -74,16 +76,9 @@ def decode(path: Path, sample_rate: int) -> Audio:
     Raises:
         AudioFileError: Not readable, empty, or with samples that are not finite.
     """
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioFileError(f"{path}: not readable as audio ({error}); leave it out") from error
-    mono = samples.mean(axis=1)
-    if mono.size == 0:
-        raise AudioFileError(f"{path}: holds no samples; leave it out", code="empty")
-    if not np.isfinite(mono).all():
-        raise AudioFileError(f"{path}: holds samples that are not finite; leave it out", code="nonfinite")
-    resampled: Audio = resample(mono[np.newaxis], rate, sample_rate)[0]
+    samples, rate = read(path)
+    mono = samples.mean(axis=0, keepdims=True, dtype=np.float32)
+    resampled: Audio = resample(mono, rate, sample_rate)[0]
     return resampled
 
 
@@ -124,8 +119,12 @@ def pack(
         What was packed and what was left out.
 
     Raises:
-        DataError: `target` exists, or no clip could be used.
+        DataError: `target` exists, no clip could be used, or the package that simulates rooms is missing.
     """
+    if settings.n_rooms and importlib.util.find_spec("pyroomacoustics") is None:
+        raise DataError(
+            f"{target}: simulated rooms need pyroomacoustics; pip install 'audiodiff[train]', or take none"
+        )
     wanted = [clip for clip in clips if clip.split != "unused"]
     left_out: list[tuple[Path, str]] = []
     n_clips, n_samples = 0, 0

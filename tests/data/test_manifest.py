@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -96,9 +97,21 @@ def test_folder_faults(tmp_path: Path) -> None:
         read_folder(tmp_path / "missing", "speech")
     with pytest.raises(DataError, match="no audio file"):
         read_folder(tmp_path, "speech")
+
+
+def test_a_file_that_is_no_audio_is_left_to_packing(tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_text("text")
-    with pytest.raises(DataError, match=r"x\.wav: not readable"):
-        read_folder(tmp_path, "speech")
+    (clip,) = read_folder(tmp_path, "speech")
+    assert (clip.path, clip.seconds) == (tmp_path / "x.wav", 0.0)
+
+
+def test_names_that_are_not_utf8_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    with path.open("wb") as file:
+        soundfile.write(file, np.zeros(4000), 16000, format="WAV")
+    (clip,) = read_folder(tmp_path, "noise")
+    assert clip.path == path
+    assert clip.speaker == f"{tmp_path.name}/caf\\udce9.wav"
 
 
 def test_split_shares() -> None:

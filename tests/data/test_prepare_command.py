@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 
 from audiodiff.cli.prepare import prepare
 from audiodiff.data.store import Store
+from audiodiff.errors import DataError
 
 app = typer.Typer()
 app.command()(prepare)
@@ -48,6 +51,9 @@ def test_pack_write_and_unpack(folder: Path) -> None:
 
 def test_left_out_files_are_named(folder: Path) -> None:
     soundfile.write(folder / "speech" / "empty.wav", np.zeros(0), 16_000)
+    (folder / "speech" / "text.wav").write_text("no audio")
+    named = folder / "speech" / os.fsdecode(b"caf\xe9.wav")
+    (folder / "speech" / "2.wav").rename(named)
     arguments = [
         str(folder / "store"),
         "--speech",
@@ -59,8 +65,20 @@ def test_left_out_files_are_named(folder: Path) -> None:
     ]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1
-    assert "empty.wav: holds no samples" in result.output
-    assert len(Store(folder / "store").entries) == 3
+    assert "empty.wav: the file holds no samples" in result.output
+    assert "text.wav: cannot be read as audio" in result.output
+    speakers = [entry.speaker for entry in Store(folder / "store").entries]
+    assert speakers == ["speech/0.wav", "speech/1.wav", "speech/caf\\udce9.wav"]
+
+
+def test_rooms_without_their_package_are_refused_before_anything_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
+    result = CliRunner().invoke(app, [str(folder / "store"), "--speech", str(folder / "speech")])
+    assert isinstance(result.exception, DataError)
+    assert "pip install 'audiodiff[train]'" in str(result.exception)
+    assert not (folder / "store").exists()
 
 
 def test_nothing_to_pack(tmp_path: Path) -> None:
