@@ -34,6 +34,10 @@ class AudioFileError(AudiodiffError):
     default_code = "unreadable"
 
 
+TARGET_CODES = frozenset({"same_file", "exists", "unwritable", "format"})
+"""Codes of an `AudioFileError` that concern the target, not the input."""
+
+
 class ConfigError(AudiodiffError):
     """A recipe or an option is wrong."""
 

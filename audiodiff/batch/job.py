@@ -21,9 +21,6 @@ from audiodiff.signal.formats import shown
 if TYPE_CHECKING:
     from audiodiff.tasks.denoise import Denoiser
 
-TARGET_CODES = frozenset({"same_file", "exists", "unwritable", "format"})
-"""Codes of errors that concern the target, not the input."""
-
 Progress: TypeAlias = Callable[[float, float], None]
 """Called with the seconds of audio done and the seconds announced (0 when the header does not tell)."""
 
@@ -70,7 +67,12 @@ def default_target(source: Path, output: Path | None) -> Path:
 
     Returns:
         Path of the target.
+
+    Raises:
+        AudioFileError: The input is a path without a name, such as ``.``.
     """
+    if output is None and not source.name:
+        raise AudioFileError(f"{shown(source)}: not a regular file; name an audio file")
     if output is None:
         return source.with_name(f"{source.stem}.denoised{source.suffix}")
     return output / source.name if output.is_dir() else output
@@ -88,7 +90,7 @@ def check(source: Path, target: Path, options: Options) -> AudioInfo:
         The input's header.
 
     Raises:
-        AudioFileError: The input is unusable, or the target is refused (code in `TARGET_CODES`).
+        AudioFileError: The input is unusable, or the target is refused (code in `errors.TARGET_CODES`).
     """
     info = probe(source)
     _check_target(source, target, options.overwrite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import traceback
@@ -11,14 +12,24 @@ from types import FrameType
 
 import typer
 
-from audiodiff.errors import AudiodiffError, AudioFileError
+from audiodiff.errors import TARGET_CODES, AudiodiffError, AudioFileError
 
 OK, SOME_FAILED, REFUSED, INTERNAL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
-"""Exit codes: all good; an input failed; usage, configuration, target or model refused; a fault of audiodiff
-itself; stopped by Ctrl-C; stopped by SIGTERM."""
+"""Exit codes: all good; an input failed; usage, configuration, target or model refused, or the system refused
+a file; a fault of audiodiff itself; stopped by Ctrl-C; stopped by SIGTERM."""
 
-# Spelt out here because importing the job room would cost the start-up of `--help` numpy and soundfile.
-_TARGET_CODES = frozenset({"same_file", "exists", "unwritable", "format"})
+
+class Stopped(Exception):
+    """A signal ended a command in good order.
+
+    Args:
+        line: What the user is told, in place of the boundary's own line.
+        code: Exit code.
+    """
+
+    def __init__(self, line: str, code: int) -> None:
+        super().__init__(line)
+        self.code = code
 
 
 def guarded(command: Callable[[], object]) -> int:
@@ -35,12 +46,19 @@ def guarded(command: Callable[[], object]) -> int:
             code = command()
     except AudiodiffError as error:
         return _fail(str(error), exit_code(error))
+    except Stopped as stop:
+        say(str(stop))
+        return stop.code
     except typer.TyperException as error:
         return _fail(f"{error.format_message().rstrip('.')}; see --help", REFUSED)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted; no partial file was left", INTERRUPTED)
     except _Terminated:
         return _fail("terminated; no partial file was left", TERMINATED)
+    except OSError as error:  # a folder without rights, a full disk: nothing that a report would help with
+        place = f"{os.fspath(error.filename)}: " if isinstance(error.filename, str | os.PathLike) else ""
+        remedy = "check the path, its rights and the space on the disk"
+        return _fail(f"{place}{error.strerror or error}; {remedy}", REFUSED)
     except Exception as error:  # noqa: BLE001  the boundary: a fault of ours must not look like a usage error
         traceback.print_exc()
         return _fail(f"internal fault, please report it: {type(error).__name__}: {error}", INTERNAL)
@@ -58,7 +76,7 @@ def exit_code(error: AudiodiffError) -> int:
     Returns:
         1 for an input that failed, 2 for everything that was refused before.
     """
-    if isinstance(error, AudioFileError) and error.code not in _TARGET_CODES:
+    if isinstance(error, AudioFileError) and error.code not in TARGET_CODES:
         return SOME_FAILED
     return REFUSED
 

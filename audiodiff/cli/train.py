@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from audiodiff.cli._common import Stopped
+
 SIGNAL_EXIT = 128
 """A run that a signal stopped ends with this plus the signal's number, as shells do: 130, 143."""
 
@@ -47,7 +49,7 @@ def train(
         typer.echo(f"{folder}: stopped, {error}", err=True)
         raise typer.Exit(1) from error
     if outcome.signal_number is not None:
-        typer.echo(f"{folder}: stopped at step {outcome.step}; go on with --resume", err=True)
-        raise typer.Exit(SIGNAL_EXIT + outcome.signal_number)
+        line = f"{folder}: stopped at step {outcome.step}; go on with --resume"
+        raise Stopped(line, SIGNAL_EXIT + outcome.signal_number)
     done = "finished" if outcome.finished else "time is up"
     typer.echo(f"{folder / 'model'}: model after {outcome.step} steps ({done})")

@@ -117,7 +117,11 @@ def test_warnings_are_lines(talk: Path, toy_folder: Path, capsys: pytest.Capture
         (["denoise", "{talk}", "-o", "{talk}", "--overwrite"], 2, "is the input itself"),
         (["denoise", "{talk}", "-o", "{folder}/no/b.wav"], 2, "make it first"),
         (["denoise", "{talk}", "-o", "{folder}/b.xyz"], 2, "no audio format"),
+        (["denoise", "{talk}", "-o", "{folder}/" + 300 * "x" + ".wav"], 2, "too long; check the path"),
         (["denoise", "{folder}/none.wav"], 1, "cannot be opened"),
+        (["denoise", "{folder}"], 1, "not a regular file"),
+        (["denoise", "."], 1, ".: not a regular file; name an audio file"),
+        (["denoise", "/"], 1, "/: not a regular file; name an audio file"),
         (["denoise", "{folder}/empty.wav"], 1, "0 bytes"),
         (["denoise", "{folder}/text.wav"], 1, "cannot be read as audio"),
         (["denoise", "{folder}/nan.wav", "-m", "{toy}"], 1, "not a finite number"),
@@ -220,6 +224,13 @@ def test_a_fault_of_ours_is_exit_code_3(capsys: pytest.CaptureFixture[str]) -> N
 
     assert _common.guarded(broken) == 3
     assert "audiodiff: internal fault, please report it: ZeroDivisionError: oops" in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _common.guarded((tmp_path / "no" / "folder").mkdir) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"audiodiff: {tmp_path}/no/folder: No such file or directory; check")
+    assert len(err.splitlines()) == 1
 
 
 def test_the_handler_of_sigterm_is_put_back() -> None:

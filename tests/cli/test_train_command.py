@@ -1,0 +1,25 @@
+"""Promise: a training that a signal stops says so in one line and ends with the signal's exit code."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from audiodiff import cli
+from audiodiff.training import config, run
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_a_signal(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    monkeypatch.setattr(config, "load_recipe", lambda *_: None)
+    monkeypatch.setattr(run, "run", lambda *_, **__: run.Outcome(3, False, number))
+    assert cli.run(["train", "recipe.toml", "-o", str(tmp_path)]) == 128 + number
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"{tmp_path}: stopped at step 3; go on with --resume"]
