@@ -63,10 +63,11 @@ def _text_lines(report: Report, n_worst: int) -> list[str]:
         count = len(report.differences("pesq_wb"))
         names = f": {', '.join(worse)}" if worse else ""
         lines.append(f"worse than noisy by more than 0.1 PESQ-WB: {len(worse)} of {count}{names}")
-    lines += [f"note: {file.name}: {note}" for file in report.files for note in file.notes]
-    lines += [f"not scored: {name} ({metric}): {reason.text}" for name, metric, reason in report.unscored()]
-    lines += [f"noisy not scored: {name} ({metric}): {r.text}" for name, metric, r in report.noisy_unscored()]
-    return lines
+    said = [f"note: {file.name}: {note}" for file in report.files for note in file.notes]
+    said += [f"not scored: {name} ({metric}): {reason.text}" for name, metric, reason in report.unscored()]
+    said += [f"noisy not scored: {name} ({metric}): {r.text}" for name, metric, r in report.noisy_unscored()]
+    # A name may hold a line break; what is said of it stays one line.
+    return [*lines, *(" ".join(line.split()) for line in said)]
 
 
 def _table(report: Report) -> list[str]:

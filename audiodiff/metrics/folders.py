@@ -15,8 +15,7 @@ from audiodiff.metrics.pesq import Pesq
 from audiodiff.metrics.reason import Reason
 from audiodiff.metrics.report import Report
 from audiodiff.signal.files import read
-
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".caf"})
+from audiodiff.signal.formats import AUDIO_SUFFIXES
 
 
 def evaluate_folders(

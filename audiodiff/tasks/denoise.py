@@ -20,13 +20,13 @@ from torch import Tensor
 
 from audiodiff.errors import AudioFileError, ConfigError, ShapeError
 from audiodiff.model import Model, load_model
+from audiodiff.signal.formats import MAX_CHANNELS
 from audiodiff.signal.level import LevelMeter
 from audiodiff.signal.resample import StreamResampler
 from audiodiff.stream import Chunk, Engine, Samples
 from audiodiff.tasks.cleaner import Cleaner
 from audiodiff.tasks.precision import Precision, autocast_dtype, pick_device
 
-MAX_CHANNELS = 32
 _BLOCK = 1 << 16
 
 Block: TypeAlias = npt.NDArray[np.floating[Any]]

@@ -54,3 +54,9 @@ def test_a_file_without_a_score_gives_exit_code_1_and_no_number(folders: list[st
     lines = CliRunner().invoke(app, [*folders[:2], "--json"])
     assert lines.exit_code == 1
     assert set(json.loads(lines.output.splitlines()[0])["scores"].values()) == {None}
+
+
+def test_a_name_with_a_line_break_is_told_in_one_line(folders: list[str], speech: Wave) -> None:
+    soundfile.write(Path(folders[0]) / "lo\nst.wav", speech, RATE)
+    text = CliRunner().invoke(app, folders[:2])
+    assert "not scored: lo st (all): there is no estimate of this name" in text.output.splitlines()
