@@ -16,7 +16,7 @@ from audiodiff.errors import TARGET_CODES, AudiodiffError, AudioFileError
 
 OK, SOME_FAILED, REFUSED, INTERNAL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 """Exit codes: all good; an input failed; usage, configuration, target or model refused, or the system refused
-a file; a fault of audiodiff itself; stopped by Ctrl-C; stopped by SIGTERM."""
+a file; a fault of audiodiff itself; stopped by Ctrl-C; stopped by SIGTERM (SIGHUP: 129)."""
 
 
 class Stopped(Exception):
@@ -42,7 +42,7 @@ def guarded(command: Callable[[], object]) -> int:
         The exit code.
     """
     try:
-        with _sigterm_raises():
+        with _endings_raise():
             code = command()
     except AudiodiffError as error:
         return _fail(str(error), exit_code(error))
@@ -53,8 +53,8 @@ def guarded(command: Callable[[], object]) -> int:
         return _fail(f"{error.format_message().rstrip('.')}; see --help", REFUSED)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted; no partial file was left", INTERRUPTED)
-    except _Terminated:
-        return _fail("terminated; no partial file was left", TERMINATED)
+    except _Terminated as ending:
+        return _fail("terminated; no partial file was left", 128 + ending.number)
     except OSError as error:  # a folder without rights, a full disk: nothing that a report would help with
         place = f"{os.fspath(error.filename)}: " if isinstance(error.filename, str | os.PathLike) else ""
         remedy = "check the path, its rights and the space on the disk"
@@ -103,27 +103,43 @@ def progress_bar(label: str, shown: bool) -> Iterator[Callable[[float, float], N
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
 class _Terminated(BaseException):
-    """SIGTERM arrived; like KeyboardInterrupt it passes every ``except Exception`` on its way out."""
+    """A signal arrived; like KeyboardInterrupt it passes every ``except Exception`` on its way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 @contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def _endings_raise() -> Iterator[None]:
+    """SIGTERM and SIGHUP (the terminal was closed) raise, unless they are ignored, as under nohup."""
+
     def stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)  # a second one kills at once
-        raise _Terminated
+        raise _Terminated(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    wanted = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
+    before = {number: signal.getsignal(number) for number in wanted}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _fail(line: str, code: int) -> int:
