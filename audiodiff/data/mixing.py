@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from audiodiff.config import Settings
 from audiodiff.data.corruption import channel, noises
@@ -103,6 +103,26 @@ class MixConfig(Settings):
     overload_db: tuple[float, float] = (0.0, 6.0)
     p_codec: Probability = _p(0.02)
     p_mu_law: Probability = _p(0.02)
+
+    @model_validator(mode="after")
+    def _ranges(self) -> MixConfig:
+        bounds: dict[str, tuple[float, float]] = {
+            "snr_db": (-60, 100),
+            "quiet_snr_db": (-60, 100),
+            "noise_gain_db": (-60, 60),
+            "speed": (0.5, 2),
+            "high_pass_hz": (1, 1000),
+            "overload_db": (0, 60),
+        }
+        for name, (least, most) in bounds.items():
+            low, high = getattr(self, name)
+            if not least <= low <= high <= most:
+                raise ValueError(f"{name} must be (lowest, highest) within {least} to {most}")
+        if any(cutoff_hz < 1 for cutoff_hz in self.cutoffs_hz):
+            raise ValueError("cutoffs_hz must be above 0")
+        if any(weight < 0 for weight in self.class_weights.values()):
+            raise ValueError("class_weights must be at least 0")
+        return self
 
 
 @dataclass(frozen=True)

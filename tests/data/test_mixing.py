@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,3 +185,20 @@ def test_recipe_section_is_strict() -> None:
         parse(MixConfig, {"p_rooms": 0.5}, "recipe.toml")
     with pytest.raises(ConfigError, match="p_hum"):
         parse(MixConfig, {"p_hum": 1.5}, "recipe.toml")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"snr_db": [20.0, -5.0]},
+        {"speed": [0.0, 1.0]},
+        {"high_pass_hz": [0.0, 100.0]},
+        {"overload_db": [-3.0, 6.0]},
+        {"cutoffs_hz": [0, 4000]},
+        {"class_weights": {"A": -1.0}},
+    ],
+)
+def test_ranges_that_would_break_an_item_are_refused_at_the_start(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))) as caught:
+        parse(MixConfig, wrong, "recipe.toml")
+    assert "\n" not in str(caught.value)
