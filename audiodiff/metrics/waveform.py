@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +12,9 @@ from audiodiff.metrics.reason import Reason, Score, Signal, comparable
 
 MAX_SI_SDR_DB = 100.0
 """Beyond this, rounding is measured and not the estimate; the score is cut here on both sides."""
+
+PIECE_FRAMES = 1024
+"""Frames that are transformed together."""
 
 FLOOR_DB = -80.0
 """Power floor of the log-spectral distance, relative to the strongest bin of the reference."""
@@ -60,10 +66,21 @@ def log_spectral_distance(ref: NDArray[np.floating], est: NDArray[np.floating], 
     n_fft = round(0.032 * sample_rate)
     if pair[0].size < n_fft:
         return Reason("short", f"shorter than one window of {n_fft} samples")
-    ref_power, est_power = (frame_power(x, n_fft, n_fft // 4) for x in pair)
-    floor = ref_power.max() * 10 ** (FLOOR_DB / 10)
-    difference_db = 10 * np.log10((ref_power + floor) / (est_power + floor))
-    return float(np.sqrt((difference_db**2).mean(axis=1)).mean())
+    ref_pieces, est_pieces = (partial(_power_pieces, x, n_fft, n_fft // 4) for x in pair)
+    floor = max(piece.max() for piece in ref_pieces()) * 10 ** (FLOOR_DB / 10)
+    distances = [
+        np.sqrt(np.square(10 * np.log10((ref_power + floor) / (est_power + floor))).mean(axis=1))
+        for ref_power, est_power in zip(ref_pieces(), est_pieces(), strict=True)
+    ]
+    return float(np.concatenate(distances).mean())
+
+
+def _power_pieces(x: Signal, n_fft: int, hop: int) -> Iterator[Signal]:
+    """`frame_power` of a recording, some frames at a time: all of an hour's would take gigabytes."""
+    n_frames = 1 + (x.size - n_fft) // hop
+    for first in range(0, n_frames, PIECE_FRAMES):
+        last = min(first + PIECE_FRAMES, n_frames) - 1
+        yield frame_power(x[first * hop : last * hop + n_fft], n_fft, hop)
 
 
 def frame_power(x: Signal, n_fft: int, hop: int) -> Signal:

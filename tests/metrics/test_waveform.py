@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from audiodiff.errors import ShapeError
 from audiodiff.metrics.reason import Reason, comparable
-from audiodiff.metrics.waveform import MAX_SI_SDR_DB, log_spectral_distance, si_sdr
+from audiodiff.metrics.waveform import (
+    MAX_SI_SDR_DB,
+    PIECE_FRAMES,
+    frame_power,
+    log_spectral_distance,
+    si_sdr,
+)
 
 RATE = 16000
 T = np.arange(RATE) / RATE
@@ -74,6 +80,18 @@ def test_one_sample_of_difference_is_cut_off() -> None:
 def test_channels_are_refused() -> None:
     with pytest.raises(ShapeError, match="mix channels down"):
         si_sdr(NOISE[None], NOISE[None])
+
+
+@pytest.mark.parametrize("n_frames", [PIECE_FRAMES - 1, PIECE_FRAMES, PIECE_FRAMES + 1, 2 * PIECE_FRAMES + 7])
+def test_log_spectral_distance_in_pieces_is_that_of_the_whole(n_frames: int) -> None:
+    rng = np.random.default_rng(n_frames)
+    ref, est = rng.standard_normal((2, 511 + 128 * (n_frames - 1) + 60))
+    ref[: ref.size // 2] *= 0.01  # the strongest bin, which sets the floor, lies in a late piece
+    whole = [frame_power(x, 512, 128) for x in (ref, est)]
+    floor = whole[0].max() * 1e-8
+    difference_db = 10 * np.log10((whole[0] + floor) / (whole[1] + floor))
+    expected = np.sqrt((difference_db**2).mean(axis=1)).mean()
+    assert log_spectral_distance(ref, est, RATE) == pytest.approx(expected, rel=1e-12)
 
 
 def test_less_than_a_window_has_no_log_spectral_distance() -> None:
