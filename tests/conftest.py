@@ -117,3 +117,16 @@ def recording() -> Recording:
         return np.asarray(peak * x / np.abs(x).max(), dtype=np.float32)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def has_unnamed_files(tmp_path_factory: pytest.TempPathFactory) -> bool:
+    """Whether temporary folders can hold files without a name (Linux, but not on every file system)."""
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None:
+        return False
+    try:
+        os.close(os.open(tmp_path_factory.mktemp("unnamed"), flag | os.O_RDWR))
+    except OSError:
+        return False
+    return True

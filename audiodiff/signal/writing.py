@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ import soundfile
 
 from audiodiff.errors import AudioFileError, ShapeError
 from audiodiff.signal.formats import shown
+from audiodiff.signal.unfinished import Unfinished
 
 _BITS = {
     "PCM_S8": 8,
@@ -31,15 +31,14 @@ _BITS = {
     "ALAC_32": 32,
 }
 _WRITE_ERRORS = (soundfile.SoundFileError, OSError, AssertionError)
-_BINARY = getattr(os, "O_BINARY", 0)
 
 
 class AtomicWriter:
-    """Context manager that writes an audio file beside its target and renames it when all is well.
+    """Context manager that writes an audio file which gets its name when all is well.
 
-    Samples go to ``.audiodiff-<8 hex>.part`` in the target's folder (a short name, so long target names
-    work). A clean exit closes it, opens it again and compares length, rate and channels, flushes it to the
-    disk and renames it; any exception, Ctrl-C too, removes it, so the old file or none stays.
+    Samples go to an `Unfinished` file in the target's folder. A clean exit closes it, opens it again and
+    compares length, rate and channels, flushes it to the disk and gives it its name; any exception, Ctrl-C
+    too, removes it, so the old file or none stays.
 
     Integer formats get the nearest code, without dither, so that samples read from a file of the same depth
     are written bit for bit; what lies beyond full scale is clipped and counted.
@@ -72,19 +71,18 @@ class AtomicWriter:
         self._shape = (sample_rate, channels)
         self._format = (container, subtype)
         self._overwrite = overwrite
-        self._fd = -1
         self._file: Any = None
-        self._part = path.parent / f".audiodiff-{secrets.token_hex(4)}.part"
+        self._unfinished: Unfinished  # from entering on
 
     def __enter__(self) -> AtomicWriter:
-        """Create the temporary file.
+        """Create the unfinished file.
 
         Raises:
             AudioFileError: Codes ``exists``, ``unwritable``, ``unsupported``.
         """
         self._refuse_existing()
         try:
-            self._fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+            self._unfinished = Unfinished(self._path.parent)
         except OSError as error:
             raise AudioFileError(
                 f"{shown(self._path)}: its folder cannot be written to ({error.strerror}); choose another",
@@ -94,7 +92,7 @@ class AtomicWriter:
             rate, channels = self._shape
             container, subtype = self._format
             self._file = soundfile.SoundFile(
-                self._fd, "w", rate, channels, subtype, format=container, closefd=False
+                self._unfinished.fd, "w", rate, channels, subtype, format=container, closefd=False
             )
         except (soundfile.SoundFileError, ValueError) as error:
             self._discard()
@@ -169,9 +167,8 @@ class AtomicWriter:
             raise AudioFileError(f"{shown(self._path)}: not written, there are no samples", code="empty")
         self._file.close()
         self._clear_time_stamp()
-        os.fsync(self._fd)
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        with soundfile.SoundFile(self._fd, closefd=False) as file:
+        os.lseek(self._unfinished.fd, 0, os.SEEK_SET)
+        with soundfile.SoundFile(self._unfinished.fd, closefd=False) as file:
             found = (file.frames, file.samplerate, file.channels)
         if found != (self.n_samples, *self._shape):
             raise AudioFileError(
@@ -179,42 +176,39 @@ class AtomicWriter:
                 f"and not {(self.n_samples, *self._shape)}; choose another format or disk",
                 code="unwritable",
             )
-        self._close_fd()
         self._refuse_existing()
-        self._part.replace(self._path)
-        _sync_folder(self._path.parent)
+        try:
+            self._unfinished.give_name(self._path, self._overwrite)
+        except FileExistsError:
+            raise self._exists() from None
 
     def _clear_time_stamp(self) -> None:
         """Make equal samples give equal bytes: the PEAK chunk of float files tells when it was written."""
         if self._format[1] not in {"FLOAT", "DOUBLE"} or self._format[0] == "CAF":
             return
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        chunk = os.read(self._fd, 4096).find(b"PEAK")
+        os.lseek(self._unfinished.fd, 0, os.SEEK_SET)
+        chunk = os.read(self._unfinished.fd, 4096).find(b"PEAK")
         if chunk > 0:
-            os.lseek(self._fd, chunk + 12, os.SEEK_SET)
-            os.write(self._fd, bytes(4))
+            os.lseek(self._unfinished.fd, chunk + 12, os.SEEK_SET)
+            os.write(self._unfinished.fd, bytes(4))
 
     def _refuse_existing(self) -> None:
         if self._path.is_dir():
             raise AudioFileError(f"{shown(self._path)}: is a folder; name a file", code="exists")
         if not self._overwrite and os.path.lexists(self._path):
-            raise AudioFileError(
-                f"{shown(self._path)}: exists already; use --overwrite or another name", code="exists"
-            )
+            raise self._exists()
+
+    def _exists(self) -> AudioFileError:
+        return AudioFileError(
+            f"{shown(self._path)}: exists already; use --overwrite or another name", code="exists"
+        )
 
     def _discard(self) -> None:
-        """Close what is open, remove the temporary file; must not hide the error it is called for."""
+        """Close what is open, remove the unfinished file; must not hide the error it is called for."""
         with contextlib.suppress(*_WRITE_ERRORS):
             if self._file is not None:
                 self._file.close()
-        self._close_fd()
-        with contextlib.suppress(OSError):
-            self._part.unlink()
-
-    def _close_fd(self) -> None:
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            os.close(fd)
+        self._unfinished.discard()
 
     def _failure(self, error: BaseException) -> AudioFileError:
         full = shutil.disk_usage(self._path.parent).free < 1 << 20
@@ -222,13 +216,3 @@ class AtomicWriter:
         return AudioFileError(
             f"{shown(self._path)}: not written, {what}", code="no_space" if full else "unwritable"
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power loss, where the system can (not on Windows or some networks)."""
-    with contextlib.suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

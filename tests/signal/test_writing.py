@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,14 @@ RATE = 48000
 BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 BITS |= {"ALAC_16": 16, "ALAC_24": 24, "ALAC_32": 32, "ULAW": 16, "ALAW": 16}
 LOSSLESS = [(c, s) for c, kept in sorted(_SUBTYPES.items()) for s in sorted(kept) if c not in {"OGG", "MP3"}]
+
+
+@pytest.fixture(autouse=True, params=["unnamed", "named"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to keep a file unfinished; on systems without unnamed files both are the second."""
+    if request.param == "named":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    return str(request.param)
 
 
 def noise(n_samples: int = 5000, channels: int = 2) -> npt.NDArray[np.float32]:
@@ -112,7 +121,9 @@ def test_samples_that_are_not_finite_are_never_written(tmp_path: Path, bad: floa
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, SystemExit, RuntimeError])
-def test_any_exception_leaves_the_old_file_and_no_part(tmp_path: Path, fault: type[BaseException]) -> None:
+def test_any_exception_leaves_the_old_file_and_no_part(
+    tmp_path: Path, fault: type[BaseException], way: str, has_unnamed_files: bool
+) -> None:
     path = tmp_path / "x.wav"
     path.write_bytes(b"old")
     writer = AtomicWriter(path, RATE, 2, "WAV", "PCM_16", overwrite=True)
@@ -120,7 +131,7 @@ def test_any_exception_leaves_the_old_file_and_no_part(tmp_path: Path, fault: ty
     def fail() -> None:
         with writer:
             writer.write(noise())
-            assert len(left_over(tmp_path)) == 1
+            assert len(left_over(tmp_path)) == (0 if way == "unnamed" and has_unnamed_files else 1)
             raise fault
 
     with pytest.raises(fault):
@@ -152,6 +163,39 @@ def test_existing_target_needs_overwrite(tmp_path: Path) -> None:
     write(path, noise())
     assert read(path)[0].shape == (2, 5000)
     assert left_over(tmp_path) == []
+
+
+def test_target_that_appears_while_an_unnamed_file_gets_its_name_is_not_replaced(
+    tmp_path: Path, way: str, has_unnamed_files: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "named" or not has_unnamed_files:
+        pytest.skip("only unnamed files close this gap")
+    path = tmp_path / "x.wav"
+    real = os.link
+
+    def late(*args: Any, **kwargs: Any) -> None:
+        path.write_bytes(b"from another job")
+        real(*args, **kwargs)
+
+    monkeypatch.setattr(os, "link", late)
+    with (
+        pytest.raises(AudioFileError, match="exists already") as caught,
+        AtomicWriter(path, RATE, 2, "WAV", "PCM_16") as writer,
+    ):
+        writer.write(noise())
+    assert caught.value.code == "exists"
+    assert path.read_bytes() == b"from another job"
+    assert left_over(tmp_path) == []
+
+
+def test_rights_follow_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "x.wav", noise())
+        write(tmp_path / "x.wav", noise())
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x.wav").stat().st_mode & 0o777 == 0o640
 
 
 def test_target_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""A file that bears its name only once it is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+class Unfinished:
+    """A new file in a folder, open for reading and writing, that gets its name at the end.
+
+    Where the system can (Linux, on its usual file systems) the file has no name at all until then, so that
+    nothing is left of a process that was killed, not even by SIGKILL. Elsewhere it is called
+    ``.audiodiff-<8 hex>.part`` (short, so that long target names work), which only SIGKILL or a power loss
+    leaves behind. An unnamed file that replaces another one has that name too, complete, for the moment
+    between two calls of the system.
+
+    Args:
+        folder: Where the file will be.
+
+    Attributes:
+        fd: Its descriptor; -1 once it is closed.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._part = folder / f".audiodiff-{secrets.token_hex(4)}.part"
+        self.fd = _open_unnamed(folder)
+        self._named = self.fd < 0
+        if self._named:
+            self.fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+
+    def give_name(self, path: Path, replace: bool) -> None:
+        """Flush the file to the disk, close it and call it by its name in its folder.
+
+        An unnamed file never replaces a file that came into being meanwhile; where the file has a temporary
+        name, one that appears within microseconds may be lost.
+
+        Args:
+            path: The name.
+            replace: Whether a file of that name may be replaced.
+
+        Raises:
+            FileExistsError: There is one and it may not.
+            OSError: The system refuses.
+        """
+        os.fsync(self.fd)
+        if not self._named:
+            self._link(path, replace)
+        elif not replace and os.path.lexists(path):
+            raise FileExistsError(path)
+        self._close()
+        if self._named:
+            self._part.replace(path)
+            self._named = False
+        _sync_folder(self._folder)
+
+    def discard(self) -> None:
+        """Close the file and remove it if it has not got its name; never raises."""
+        with contextlib.suppress(OSError):
+            self._close()
+        if self._named:
+            with contextlib.suppress(OSError):
+                self._part.unlink()
+
+    def _link(self, path: Path, replace: bool) -> None:
+        try:
+            _link_descriptor(self.fd, path)
+        except FileExistsError:
+            if not replace:
+                raise
+            # A link never replaces: take a temporary name, complete as the file is, and rename from there.
+            _link_descriptor(self.fd, self._part)
+            self._named = True
+
+    def _close(self) -> None:
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            os.close(fd)
+
+
+def _open_unnamed(folder: Path) -> int:
+    """A descriptor of a file without a name, or -1 where there is no such thing."""
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None or not Path("/proc/self/fd").is_dir():
+        return -1
+    try:
+        return os.open(folder, flag | os.O_RDWR, 0o666)
+    except OSError:  # not on this file system; a folder that refuses everything says so again, in clear words
+        return -1
+
+
+def _link_descriptor(fd: int, path: Path) -> None:
+    # With a folder's descriptor Python calls linkat, which can follow the link in /proc; link cannot.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.link(f"/proc/self/fd/{fd}", path.name, dst_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the name itself survive a power loss, where the system can (not on Windows or some networks)."""
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
