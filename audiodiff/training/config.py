@@ -30,6 +30,7 @@ from audiodiff.diffusion.predict import Target
 from audiodiff.errors import ConfigError
 from audiodiff.networks.contract import Network
 from audiodiff.training.objective import ObjectiveConfig
+from audiodiff.training.perceptual import MIN_RATE
 
 Choice = Literal["auto", "on", "off"]
 
@@ -143,12 +144,12 @@ class DataSection(MixConfig):
     Attributes:
         store: Folder of the packed store.
         batch: Items in a batch.
-        segment_s: Seconds of each item.
+        segment_s: Seconds of each item; at least 0.1.
     """
 
     store: str = Field(min_length=1)
     batch: int = Field(ge=1)
-    segment_s: float = Field(gt=0)
+    segment_s: float = Field(ge=0.1)
 
 
 class TrainConfig(Settings):
@@ -170,6 +171,11 @@ class TrainConfig(Settings):
         n_bins = self.model.n_fft // 2 + 1
         if self.network.setdefault("n_bins", n_bins) != n_bins:
             raise ValueError(f"network.n_bins must be n_fft / 2 + 1 = {n_bins}; leave it out")
+        if self.objective.perceptual > 0 and self.model.sample_rate < MIN_RATE:
+            raise ValueError(
+                f"objective.perceptual needs a model.sample_rate of at least {MIN_RATE} Hz, it is "
+                f"{self.model.sample_rate}; set objective.perceptual = 0"
+            )
         return self
 
 

@@ -20,6 +20,8 @@ from torch import Tensor
 
 BANDS = 49
 TOP_HZ = 8000.0
+MIN_RATE = 16_000
+"""Lowest rate in Hz whose spectrum holds every band."""
 LISTENING_POWER = 10**8.36
 """Power of aligned speech, 83.6 dB SPL, when a 40 dB SPL tone has power 1e4 (P.862 calibration)."""
 LOUDNESS_EXPONENT = 0.23
