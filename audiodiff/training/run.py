@@ -93,7 +93,7 @@ def run(
         config: The recipe.
         folder: The run's folder; made if it is not there.
         resume: Go on from the newest checkpoint in it; a folder without one starts at step 0.
-        init: Model folder whose weights a new run starts from.
+        init: Model folder whose weights a new run starts from; a resumed one goes on with its own.
         max_minutes: Minutes of wall clock, validations included, after which to stop; 0 only exports.
 
     Returns:
@@ -168,7 +168,8 @@ def _start(
     if newest is not None:
         _refuse_other_model(config, checkpoint.read_document(newest)["config"], newest)
         document = checkpoint.load(newest, state)
-        return int(document["log_bytes"]), _changes(config, document["config"])
+        notes = [f"resume: --init {init} is ignored, the checkpoint's weights go on"] if init else []
+        return int(document["log_bytes"]), notes + _changes(config, document["config"])
     notes = ["resume: no checkpoint yet, started at step 0"] if resume else []
     if init is not None:
         _take_weights(config, state, init)
