@@ -10,7 +10,7 @@ import typer
 from audiodiff.cli._common import Stopped
 
 SIGNAL_EXIT = 128
-"""A run that a signal stopped ends with this plus the signal's number, as shells do: 130, 143."""
+"""A run that a signal stopped ends with this plus the signal's number, as shells do: 130, 143, 129."""
 
 
 def train(
@@ -30,8 +30,9 @@ def train(
 ) -> None:
     """Train a model: log, checkpoints, curve and the model itself go to one folder.
 
-    SIGTERM and Ctrl-C stop after the current step with a checkpoint; --resume goes on as if nothing had
-    happened. Exit code 1 if the training cannot become good any more; the reason is on standard error.
+    SIGTERM, Ctrl-C and a closed terminal stop after the current step with a checkpoint; --resume goes on as
+    if nothing had happened. Exit code 1 if the training cannot become good any more; the reason is on
+    standard error.
     """
     import torch
 

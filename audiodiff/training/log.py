@@ -7,6 +7,7 @@ step appears twice.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -121,11 +122,13 @@ class Bar:
 
     def __exit__(self, *_: object) -> None:
         if self._progress is not None:
-            self._progress.stop()
+            with contextlib.suppress(OSError):  # the terminal was closed: the checkpoint must still be made
+                self._progress.stop()
 
     def show(self, record: StepRecord) -> None:
         """Move the bar to a record's step; names the loss and the seconds of audio a second."""
         if self._progress is not None:
             rate = record.audio_s / max(record.wall_s, 1e-9)
             text = f"loss {record.loss:.4f}, {rate:.0f} s audio/s"
-            self._progress.update(0, completed=record.step, description=text)
+            with contextlib.suppress(OSError):
+                self._progress.update(0, completed=record.step, description=text)

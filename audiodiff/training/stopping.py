@@ -25,7 +25,7 @@ class Stop:
 
     @property
     def reason(self) -> str | None:
-        """``SIGTERM`` or ``SIGINT``, ``time``, or None to go on."""
+        """``SIGTERM``, ``SIGINT`` or ``SIGHUP``, ``time``, or None to go on."""
         if self.signal_number is not None:
             return signal.Signals(self.signal_number).name
         if self.deadline is not None and time.monotonic() >= self.deadline:
@@ -35,7 +35,10 @@ class Stop:
 
 @contextmanager
 def stop_requests(max_minutes: float | None) -> Iterator[Stop]:
-    """Turn the first SIGTERM or SIGINT into a wish to stop after the step; a second one acts as usual.
+    """Turn the first ending signal into a wish to stop after the step; a second one acts as usual.
+
+    These are SIGTERM, SIGINT and, where it exists, SIGHUP (the terminal was closed). One that is ignored, as
+    SIGHUP is under nohup, stays ignored.
 
     Args:
         max_minutes: Minutes from now after which to stop, or None.
@@ -46,8 +49,9 @@ def stop_requests(max_minutes: float | None) -> Iterator[Stop]:
     """
     stop = Stop(None if max_minutes is None else time.monotonic() + 60 * max_minutes)
     is_main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGTERM, signal.SIGINT) if is_main else ()
-    before = {number: signal.getsignal(number) for number in numbers}
+    names = ("SIGTERM", "SIGINT", "SIGHUP") if is_main else ()
+    known = [number for name in names if (number := getattr(signal, name, None)) is not None]
+    before = {n: handler for n in known if (handler := signal.getsignal(n)) is not signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -57,7 +61,7 @@ def stop_requests(max_minutes: float | None) -> Iterator[Stop]:
         stop.signal_number = number
         restore()
 
-    for number in numbers:
+    for number in before:
         signal.signal(number, note)
     try:
         yield stop

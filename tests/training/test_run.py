@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ from audiodiff.data.store import Labels, StoreWriter
 from audiodiff.model import verify
 from audiodiff.training import run as run_module
 from audiodiff.training.config import TrainConfig
-from audiodiff.training.loop import BrokenRun
+from audiodiff.training.loop import BrokenRun, train
 from audiodiff.training.run import run
 
 RATE = 8000
@@ -125,6 +126,23 @@ def test_a_run_killed_by_sigterm_resumes_bit_for_bit(recipe: Path, tmp_path: Pat
     assert weights[0] == weights[1]
 
 
+def test_a_closed_terminal_ends_with_a_checkpoint(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hung_up(*arguments: Any) -> Any:
+        for record in train(*arguments):
+            if record.step == 2:
+                os.kill(os.getpid(), signal.SIGHUP)
+            yield record
+
+    monkeypatch.setattr(run_module, "train", hung_up)
+    folder = tmp_path / "run"
+    assert cli.run(["train", str(recipe), "-o", str(folder)]) == 129
+    assert capsys.readouterr().err.splitlines() == [f"{folder}: stopped at step 2; go on with --resume"]
+    assert entries(folder, "end")[-1]["reason"] == "SIGHUP"
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step-00000002"]
+
+
 def test_the_folder_holds_recipe_log_curve_and_a_model_that_verifies(recipe: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert (
@@ -155,6 +173,9 @@ def test_a_run_may_start_from_the_weights_of_a_model(recipe: Path, tmp_path: Pat
     folders = [tmp_path / name / "model" / "weights.safetensors" for name in ("first", "second")]
     first, second = (load_file(path) for path in folders)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
+    run(config, tmp_path / "second", resume=True, init=tmp_path / "first" / "model", max_minutes=0)
+    notes = [entry["text"] for entry in entries(tmp_path / "second", "note")]
+    assert notes[-1] == f"resume: --init {tmp_path}/first/model is ignored, the checkpoint's weights go on"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +187,8 @@ def test_a_run_may_start_from_the_weights_of_a_model(recipe: Path, tmp_path: Pat
         ("process.roh=3", "rho"),
         ("network.n_bins=3", "must be n_fft / 2 + 1 = 65"),
         ("optim.lr=-1.0", "optim.lr"),
+        ("data.segment_s=0.05", "data.segment_s"),
+        ("objective.perceptual=0.1", "at least 16000 Hz, it is 8000; set objective.perceptual = 0"),
         ("model.steps=[1, 2, 0]", "steps"),
         ("model.sample_rate=16000", "packed at 8000 Hz"),
         ("data.store=nowhere", "nowhere"),
