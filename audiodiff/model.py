@@ -169,7 +169,7 @@ def find(model: str | os.PathLike[str]) -> Path:
     shipped = SHIPPED / name
     if Path(name).name == name and (shipped / _CONFIG).is_file():
         return shipped
-    path = Path(name)
+    path = _standing(Path(name))
     if path.is_dir():
         return path
     if path.exists():
@@ -195,6 +195,7 @@ def load(folder: Path) -> Model:
         ModelError: A file is missing or differs from its hash, the version is unknown, or settings and
             weights do not fit; code ``missing``, ``damaged``, ``version`` or ``refused``.
     """
+    folder = _standing(folder)
     files = _read_files(folder)
     config = _read_config(folder, files[_CONFIG])
     try:
@@ -245,7 +246,10 @@ def save(
     card: str,
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write a model folder beside its target, then rename it; a crash leaves no half-written folder there.
+    """Write a model folder beside its target, then rename it; a crash leaves the old model or the new one.
+
+    A folder cannot be renamed over a full one, so for a moment the old one is called ``.NAME.old``. If that
+    moment was the last one, `load` and `find` take it from there, and the next save removes it.
 
     Args:
         folder: Target; an older model folder there is replaced.
@@ -290,14 +294,22 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _swap(fresh: Path, folder: Path) -> None:
-    # A folder cannot be renamed over a full one: between the two renames the old one has another name.
-    if not folder.exists():
-        fresh.rename(folder)
-        return
-    old = fresh.with_suffix(".old")
-    folder.rename(old)
+    old = _aside(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)  # of a save that was killed after its second rename
+        folder.rename(old)
     fresh.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _aside(folder: Path) -> Path:
+    """Where the old model is while the new one gets its name."""
+    return folder.parent / f".{folder.name}.old"
+
+
+def _standing(folder: Path) -> Path:
+    """The folder, or the old model that a save, killed between its renames, had set aside."""
+    return _aside(folder) if not folder.exists() and _aside(folder).is_dir() else folder
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:

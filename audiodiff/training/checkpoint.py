@@ -3,8 +3,9 @@
 A checkpoint is a folder ``step-00001234`` with ``state.safetensors`` (weights ``net.*``, their average
 ``ema.*``, the optimiser's moments ``optimiser.<kind>.*``) and ``state.json`` (progress, configuration,
 where the log stood). It is written under a temporary name, flushed to disk and renamed, so that one which
-bears the final name is complete. The randomness of training is a function of (seed, step), so no generator
-state has to be kept.
+bears the final name is complete. What a killed run left under other names is removed at the next save, or
+put back if it is the only one of its step. The randomness of training is a function of (seed, step), so
+no generator state has to be kept.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from audiodiff.training import ema
 
 _KEEP = 2
 _PREFIX = "step-"
+_ASIDE = ".old"
 
 
 @dataclass
@@ -86,9 +88,27 @@ def _steps(folder: Path) -> list[Path]:
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest finished checkpoint of a run's ``checkpoints`` folder, or None."""
+    """The newest finished checkpoint of a run's ``checkpoints`` folder, or None.
+
+    For the process that trains there: it puts back what a killed run had set aside.
+    """
+    _put_back(folder)
     found = _steps(folder)
     return found[-1] if found else None
+
+
+def _put_back(folder: Path) -> None:
+    """Give a checkpoint its name again that a run, killed between two renames, had set aside."""
+    for aside in folder.glob(f".{_PREFIX}*{_ASIDE}"):
+        target = folder / aside.name.removeprefix(".").removesuffix(_ASIDE)
+        if not target.exists():
+            aside.rename(target)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what killed runs left; only one process saves here at a time."""
+    for left in folder.glob(f".{_PREFIX}*"):
+        shutil.rmtree(left)
 
 
 def save(folder: Path, state: State, config: Mapping[str, Any], log_bytes: int) -> Path:
@@ -105,8 +125,9 @@ def save(folder: Path, state: State, config: Mapping[str, Any], log_bytes: int) 
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{_PREFIX}{state.progress.step:08d}"
-    temporary = folder / f".{target.name}.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
+    _put_back(folder)
+    _clear(folder)
+    temporary = folder / f".{target.name}.new"
     temporary.mkdir()
     save_file(_tensors(state), temporary / "state.safetensors")
     document = {"progress": vars(state.progress), "config": config, "log_bytes": log_bytes}
@@ -114,9 +135,10 @@ def save(folder: Path, state: State, config: Mapping[str, Any], log_bytes: int) 
     for name in ("state.safetensors", "state.json"):
         _fsync(temporary / name)
     if target.exists():  # the same step of the same run, saved again at its end
-        shutil.rmtree(target)
+        target.rename(folder / f".{target.name}{_ASIDE}")
     temporary.rename(target)
     _fsync(folder)
+    _clear(folder)
     for old in _steps(folder)[:-_KEEP]:
         shutil.rmtree(old)
     return target

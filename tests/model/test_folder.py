@@ -181,6 +181,38 @@ def test_a_failed_save_leaves_the_old_model(toy_folder: Path, monkeypatch: pytes
     assert load(toy_folder).digest == old.digest
 
 
+def test_a_crash_between_the_two_renames_leaves_the_old_model(
+    toy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = load(toy_folder)
+    weights = {name: value + 1 for name, value in old.net.state_dict().items()}
+    rename = Path.rename
+
+    def crash(path: Path, target: Path) -> Path:
+        if target == toy_folder:
+            raise SystemExit
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", crash)
+    with pytest.raises(SystemExit):
+        save(toy_folder, old.config, weights, "")
+    monkeypatch.undo()
+    assert not toy_folder.exists()
+    assert load(toy_folder).digest == load_model(str(toy_folder)).digest == old.digest
+    save(toy_folder, old.config, weights, "")
+    assert [entry.name for entry in toy_folder.parent.iterdir()] == ["toy"]
+    assert load(toy_folder).digest != old.digest
+
+
+def test_a_crash_after_the_swap_leaves_nothing_for_ever(toy_folder: Path) -> None:
+    old = load(toy_folder)
+    shutil.copytree(toy_folder, toy_folder.parent / ".toy.old")
+    (toy_folder.parent / ".toy.old" / "card.md").unlink()  # its removal had begun
+    assert load(toy_folder).digest == old.digest
+    save(toy_folder, old.config, old.net.state_dict(), "")
+    assert [entry.name for entry in toy_folder.parent.iterdir()] == ["toy"]
+
+
 def test_what_half_precision_cannot_hold_is_refused(tmp_path: Path, toy_config: ModelConfig) -> None:
     with pytest.raises(ModelError, match="NaN or infinity"):
         save(tmp_path / "m", toy_config, {"w": torch.tensor([1e6])}, "")

@@ -189,6 +189,39 @@ def test_only_the_last_two_checkpoints_stay_and_unfinished_ones_do_not_count(tmp
     assert checkpoint.read_document(newest)["log_bytes"] == 7
 
 
+def test_a_save_removes_what_killed_runs_left(tmp_path: Path) -> None:
+    state = new_state(recipe())
+    checkpoint.save(tmp_path, state, {}, log_bytes=7)
+    for name in (".step-00000003.new", ".step-00000004.123", ".step-00000000.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "state.safetensors").write_bytes(b"half")
+    checkpoint.save(tmp_path, state, {}, log_bytes=8)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000000"]
+    assert checkpoint.read_document(tmp_path / "step-00000000")["log_bytes"] == 8
+
+
+def test_a_crash_while_a_step_is_saved_again_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = new_state(recipe())
+    checkpoint.save(tmp_path, state, {}, log_bytes=7)
+    rename = Path.rename
+
+    def crash(path: Path, target: Path) -> Path:
+        if path.name.endswith(".new"):
+            raise SystemExit
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", crash)
+    with pytest.raises(SystemExit):
+        checkpoint.save(tmp_path, state, {}, log_bytes=8)
+    monkeypatch.undo()
+    assert not list(tmp_path.glob("step-*"))
+    newest = checkpoint.latest(tmp_path)
+    assert newest == tmp_path / "step-00000000"
+    assert checkpoint.load(newest, state)["log_bytes"] == 7
+
+
 def test_a_damaged_or_foreign_checkpoint_is_refused_in_one_line(tmp_path: Path) -> None:
     config = recipe()
     state = new_state(config)
