@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -16,6 +17,16 @@ from audiodiff.metrics.reason import Reason
 from audiodiff.metrics.report import Report
 from audiodiff.signal.files import read
 from audiodiff.signal.formats import AUDIO_SUFFIXES
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One name, the files that bear it on both sides, and what stands against the reference."""
+
+    name: str
+    refs: list[Path]
+    ests: list[Path]
+    role: str = "estimate"
 
 
 def evaluate_folders(
@@ -53,9 +64,11 @@ def evaluate_folders(
             "(suffixes may differ)"
         )
     names = sorted(refs.keys() | ests.keys())
-    tasks = [(name, refs.get(name, []), ests.get(name, [])) for name in names]
+    tasks = [_Task(name, refs.get(name, []), ests.get(name, [])) for name in names]
     if noisy_dir:
-        tasks += [(name, refs[name], noisy.get(name, [])) for name in names if name in refs]
+        tasks += [
+            _Task(name, refs[name], noisy.get(name, []), "noisy original") for name in names if name in refs
+        ]
     results: list[FileScore] = []
     for score in _scored(tasks, jobs):
         results.append(score)
@@ -64,17 +77,17 @@ def evaluate_folders(
     return Report(tuple(results[: len(names)]), tuple(results[len(names) :]))
 
 
-def _scored(tasks: list[tuple[str, list[Path], list[Path]]], jobs: int) -> Iterator[FileScore]:
+def _scored(tasks: list[_Task], jobs: int) -> Iterator[FileScore]:
     """Results in the order of the tasks; threads, because the time is spent in the PESQ processes."""
     with ExitStack() as stack:
         idle: SimpleQueue[Pesq] = SimpleQueue()
         for _ in range(max(1, jobs)):
             idle.put(stack.enter_context(Pesq()))
 
-        def run(task: tuple[str, list[Path], list[Path]]) -> FileScore:
+        def run(task: _Task) -> FileScore:
             pesq = idle.get()
             try:
-                return score_files(*task, pesq)
+                return _score_files(task, pesq)
             finally:
                 idle.put(pesq)
 
@@ -83,19 +96,10 @@ def _scored(tasks: list[tuple[str, list[Path], list[Path]]], jobs: int) -> Itera
         yield from pool.map(run, tasks)
 
 
-def score_files(name: str, refs: list[Path], ests: list[Path], pesq: Pesq) -> FileScore:
-    """Score one name, given the files that carry it on both sides.
-
-    Args:
-        name: What the result is called.
-        refs: The reference; more or less than one file is a reason.
-        ests: The estimate; likewise.
-        pesq: The child process to use.
-
-    Returns:
-        A score or a reason for every metric.
-    """
-    for paths, role in ((refs, "reference"), (ests, "estimate")):
+def _score_files(task: _Task, pesq: Pesq) -> FileScore:
+    """A score or a reason for every metric; more or less than one file on a side is a reason."""
+    name, refs, ests = task.name, task.refs, task.ests
+    for paths, role in ((refs, "reference"), (ests, task.role)):
         if not paths:
             return unscored(name, Reason("unpaired", f"there is no {role} of this name"))
         if len(paths) > 1:

@@ -76,6 +76,19 @@ def test_what_cannot_be_scored_is_listed_and_has_no_number(
     assert report.summary()["pesq_wb"].count == 2
 
 
+def test_what_is_missing_is_called_by_what_it_is(
+    folders: tuple[Path, Path], tmp_path: Path, speech: Wave
+) -> None:
+    ref, est = folders
+    write(ref / "lost.wav", speech)
+    (tmp_path / "noisy").mkdir()
+    report = evaluate_folders(ref, est, noisy_dir=tmp_path / "noisy")
+    texts = {name: reason.text for name, _, reason in report.unscored()}
+    assert texts["lost"] == "there is no estimate of this name"
+    texts = {name: reason.text for name, _, reason in report.noisy_unscored()}
+    assert texts["lost"] == "there is no noisy original of this name"
+
+
 def test_one_sample_more_is_still_scored(folders: tuple[Path, Path], speech: Wave, noisy: Wave) -> None:
     ref, est = folders
     write(ref / "longer.wav", speech)
