@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from audiodiff.errors import AudioFileError
 from audiodiff.signal.files import AtomicWriter, AudioInfo, output_format, probe, read_blocks
 from audiodiff.signal.formats import shown
+from audiodiff.signal.level import ABSOLUTE_GATE_DB
 
 if TYPE_CHECKING:
     from audiodiff.tasks.denoise import Denoiser
@@ -43,7 +44,7 @@ class Result:
     Attributes:
         source: Input.
         target: Output, a whole file.
-        status: ``done``, or ``copied`` when there was nothing to remove (silence, or strength 0).
+        status: ``done``, or ``copied`` when there was nothing to remove (nothing that sounds, or strength 0).
         warnings: Lines for the user.
         seconds: Seconds of audio.
         elapsed_s: Seconds of work.
@@ -141,7 +142,8 @@ def process_file(
     if writer.clipped:
         warnings.append(f"{shown(target)}: {writer.clipped} samples beyond full scale were clipped")
     if denoiser.strength > 0 and gain is None:
-        warnings.append(f"{shown(source)}: holds only silence; its samples were copied")
+        gate = f"{ABSOLUTE_GATE_DB:g} dBFS"
+        warnings.append(f"{shown(source)}: holds nothing above {gate}; its samples were copied")
     return Result(
         source=source,
         target=target,

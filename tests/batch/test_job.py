@@ -48,6 +48,8 @@ def state(folder: Path) -> dict[str, str]:
         ("talk.wav", "FLOAT", 16000, 6),
         ("talk.flac", "PCM_24", 96000, 1),
         ("talk.aiff", "PCM_16", 22050, 2),
+        ("talk.caf", "PCM_24", 44100, 2),
+        ("talk.caf", "ALAC_16", 48000, 1),
         ("talk.mp3", "MPEG_LAYER_III", 44100, 2),
         ("talk.ogg", "VORBIS", 48000, 1),
         ("talk.opus", "OPUS", 48000, 2),
@@ -90,25 +92,36 @@ def test_it_is_what_the_array_gives(tmp_path: Path, denoiser: Denoiser, recordin
     np.testing.assert_array_equal(result, denoiser.denoise(x.T, 44100))
 
 
-@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [(".wav", subtype) for subtype in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")]
+    + [(".flac", subtype) for subtype in ("PCM_S8", "PCM_16", "PCM_24")]
+    + [(".aiff", subtype) for subtype in ("PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")]
+    + [(".caf", subtype) for subtype in ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_24")],
+)
 def test_strength_0_is_bit_exact(
-    tmp_path: Path, toy_model: Model, recording: Recording, subtype: str
+    tmp_path: Path, toy_model: Model, recording: Recording, suffix: str, subtype: str
 ) -> None:
-    source = write(tmp_path / "a.wav", recording(channels=2), 44100, subtype)
-    result = process_file(source, tmp_path / "b.wav", Denoiser(toy_model, strength=0))
+    source = write(tmp_path / f"a{suffix}", recording(channels=2), 44100, subtype)
+    target = tmp_path / f"b{suffix}"
+    result = process_file(source, target, Denoiser(toy_model, strength=0))
     assert result.status == "copied"
+    assert soundfile.info(target).subtype == subtype
     for dtype in ("int32", "float64"):
         old, _ = soundfile.read(source, dtype=dtype)
-        new, _ = soundfile.read(tmp_path / "b.wav", dtype=dtype)
+        new, _ = soundfile.read(target, dtype=dtype)
         np.testing.assert_array_equal(new, old)
 
 
-def test_digital_silence(tmp_path: Path, denoiser: Denoiser) -> None:
-    source = write(tmp_path / "a.wav", np.zeros((2, 5000)))
+@pytest.mark.parametrize("level", [0.0, 10 ** (-80 / 20)])
+def test_silence_and_hiss_too_faint_to_be_speech(tmp_path: Path, denoiser: Denoiser, level: float) -> None:
+    x = level * np.random.default_rng(0).standard_normal((2, 5000))
+    source = write(tmp_path / "a.wav", x, subtype="PCM_24")
     result = process_file(source, tmp_path / "b.wav", denoiser)
     assert result.status == "copied"
-    assert "only silence" in result.warnings[0]
-    assert not soundfile.read(tmp_path / "b.wav")[0].any()
+    assert result.warnings == (f"{source}: holds nothing above -70 dBFS; its samples were copied",)
+    old, _ = soundfile.read(source, dtype="int32")
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "b.wav", dtype="int32")[0], old)
 
 
 def test_another_container(tmp_path: Path, denoiser: Denoiser, recording: Recording) -> None:
@@ -224,6 +237,19 @@ def test_a_folder_without_write_permission(tmp_path: Path, recording: Recording)
     with pytest.raises(AudioFileError, match="cannot be written to") as caught:
         check(source, locked / "b.wav", Options())
     assert caught.value.code == "unwritable"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder in which not even root may write")
+def test_a_folder_in_which_not_even_root_may_write(
+    tmp_path: Path, denoiser: Denoiser, recording: Recording
+) -> None:
+    source = write(tmp_path / "a.wav", recording())
+    before = state(tmp_path)
+    with pytest.raises(AudioFileError, match="cannot be written to") as caught:
+        process_file(source, Path("/proc/b.wav"), denoiser)
+    assert caught.value.code == "unwritable"
+    assert "\n" not in str(caught.value)
+    assert state(tmp_path) == before
 
 
 def test_a_change_of_the_input_is_noticed(tmp_path: Path, denoiser: Denoiser, recording: Recording) -> None:

@@ -104,6 +104,25 @@ def test_warnings_are_lines(talk: Path, toy_folder: Path, capsys: pytest.Capture
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("suffix", [".flac", ".mp3"])
+def test_truncated_files_are_one_line(
+    tmp_path: Path, toy_folder: Path, recording: Recording, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk = tmp_path / f"talk{suffix}"
+    soundfile.write(talk, recording(3.0, 16000).T, 16000)
+    talk.write_bytes(talk.read_bytes()[: talk.stat().st_size // 2])
+    before = talk.read_bytes()
+    assert run(["denoise", str(talk), "-m", str(toy_folder), "-q"]) == 0
+    target = talk.with_name(f"talk.denoised{suffix}")
+    out, err = capsys.readouterr()
+    assert out == f"{target}\n"
+    assert len(err.splitlines()) == 1
+    assert f"{talk}: cut short" in err
+    assert f"the {soundfile.info(target).frames} samples there were used" in err
+    assert talk.read_bytes() == before
+    assert names(tmp_path) == sorted([talk.name, target.name])
+
+
 @pytest.mark.parametrize(
     ("words", "code", "line"),
     [
@@ -116,6 +135,7 @@ def test_warnings_are_lines(talk: Path, toy_folder: Path, capsys: pytest.Capture
         (["denoise", "{talk}", "-m", "{toy}", "--device", "tpu"], 2, "device"),
         (["denoise", "{talk}", "-o", "{talk}", "--overwrite"], 2, "is the input itself"),
         (["denoise", "{talk}", "-o", "{folder}/no/b.wav"], 2, "make it first"),
+        (["denoise", "{talk}", "-o", "{talk}/b.wav"], 2, "make it first"),
         (["denoise", "{talk}", "-o", "{folder}/b.xyz"], 2, "no audio format"),
         (["denoise", "{talk}", "-o", "{folder}/" + 300 * "x" + ".wav"], 2, "too long; check the path"),
         (["denoise", "{folder}/none.wav"], 1, "cannot be opened"),
