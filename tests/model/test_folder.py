@@ -193,10 +193,10 @@ def test_a_crash_between_the_two_renames_leaves_the_old_model(
             raise SystemExit
         return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", crash)
-    with pytest.raises(SystemExit):
-        save(toy_folder, old.config, weights, "")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", crash)
+        with pytest.raises(SystemExit):
+            save(toy_folder, old.config, weights, "")
     assert not toy_folder.exists()
     assert load(toy_folder).digest == load_model(str(toy_folder)).digest == old.digest
     save(toy_folder, old.config, weights, "")

@@ -212,10 +212,10 @@ def test_a_crash_while_a_step_is_saved_again_loses_nothing(
             raise SystemExit
         return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", crash)
-    with pytest.raises(SystemExit):
-        checkpoint.save(tmp_path, state, {}, log_bytes=8)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", crash)
+        with pytest.raises(SystemExit):
+            checkpoint.save(tmp_path, state, {}, log_bytes=8)
     assert not list(tmp_path.glob("step-*"))
     newest = checkpoint.latest(tmp_path)
     assert newest == tmp_path / "step-00000000"
