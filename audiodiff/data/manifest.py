@@ -2,7 +2,7 @@
 
 `read_corpus` reads a gathered corpus (JSON lines), `read_library` a list of noises and measured rooms,
 `read_folder` any plain folder. All give `Clip`s; nothing here opens audio except `read_folder`,
-which has to ask each file for its length and rate.
+which has to ask each file for its rate.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ class Clip:
         source: The collection it comes from.
         speaker: Who speaks, unique within all sources; for noise and rooms the file's own name.
         language: Language code, empty where it does not apply.
-        seconds: Announced length.
         bandwidth_hz: Above this frequency the file holds nothing true.
         category: Speech: cleanliness class, A B C (full band) or a b c (narrower). Noise: what sounds.
         licence: As the source states it.
@@ -49,7 +48,6 @@ class Clip:
     source: str
     speaker: str
     language: str
-    seconds: float
     bandwidth_hz: int
     category: str
     licence: str
@@ -64,7 +62,6 @@ class _CorpusRow(BaseModel):
     source: str
     language: str
     speaker: str
-    seconds: float = Field(gt=0)
     bandwidth_hz: int = Field(gt=0)
     category: str = Field(alias="class")
     licence: str
@@ -77,7 +74,6 @@ class _LibraryRow(BaseModel):
     model_config = ConfigDict(extra="ignore")
     file: str
     kind: str
-    seconds: float = Field(gt=0)
     bandwidth_hz: int = Field(gt=0)
     category: str = Field(default="", alias="class")
     source: str = ""
@@ -129,7 +125,6 @@ def read_corpus(path: Path) -> list[Clip]:
             source=row.source,
             speaker=f"{row.source}/{row.speaker}",
             language=row.language,
-            seconds=row.seconds,
             bandwidth_hz=row.bandwidth_hz,
             category=row.category,
             licence=row.licence,
@@ -168,7 +163,6 @@ def read_library(path: Path) -> list[Clip]:
             source=row.source,
             speaker=row.file,
             language="",
-            seconds=row.seconds,
             bandwidth_hz=row.bandwidth_hz,
             category=row.category,
             licence=row.licence,
@@ -202,7 +196,7 @@ def read_folder(folder: Path, kind: Kind) -> list[Clip]:
 
     The first folder below `folder` names the speaker; a file directly in `folder` is a speaker of its own.
     The bandwidth is the file's Nyquist frequency, the class is ``A`` from 44.1 kHz on and ``a`` below, the
-    split is `stable_split` of the speaker. A file that cannot be read is a clip of no length, so that
+    split is `stable_split` of the speaker. A file that cannot be read is a clip of no bandwidth, so that
     packing leaves it out and names it with its reason.
 
     Args:
@@ -227,11 +221,9 @@ def read_folder(folder: Path, kind: Kind) -> list[Clip]:
 
 def _folder_clip(path: Path, folder: Path, kind: Kind) -> Clip:
     try:
-        info = probe(path)
+        rate = probe(path).sample_rate
     except AudioFileError:
-        seconds, rate = 0.0, 0
-    else:
-        seconds, rate = info.seconds, info.sample_rate
+        rate = 0
     # As messages show it: an index is UTF-8, a file's name need not be.
     source, speaker = shown(Path(folder.name)), shown(Path(path.relative_to(folder).parts[0]))
     return Clip(
@@ -240,7 +232,6 @@ def _folder_clip(path: Path, folder: Path, kind: Kind) -> Clip:
         source=source,
         speaker=f"{source}/{speaker}",
         language="",
-        seconds=seconds,
         bandwidth_hz=rate // 2,
         category=("A" if rate >= 44100 else "a") if kind == "speech" else "",
         licence="not stated",

@@ -29,7 +29,7 @@ def voice(seconds: float, pitch_hz: float, seed: int, rate: int = RATE) -> Audio
 
 
 def _clip(path: Path, kind: Kind, speaker: str, category: str, split: Split, bandwidth_hz: int) -> Clip:
-    return Clip(path, kind, "test", speaker, "xx", 1.0, bandwidth_hz, category, "CC0", split)
+    return Clip(path, kind, "test", speaker, "xx", bandwidth_hz, category, "CC0", split)
 
 
 @pytest.fixture(scope="session")
