@@ -82,8 +82,9 @@ def exit_code(error: AudiodiffError) -> int:
 
 
 def say(line: str) -> None:
-    """Print one line on standard error."""
-    typer.echo(line, err=True)
+    """Print one line on standard error, if there still is one (the terminal may have been closed)."""
+    with contextlib.suppress(OSError):
+        typer.echo(line, err=True)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import typer
 
 import audiodiff
 from audiodiff.cli import _common, run
@@ -274,6 +275,17 @@ def test_handlers_are_put_back_and_an_ignored_signal_stays_ignored(number: signa
         signal.signal(number, before)
     _common.guarded(lambda: None)
     assert signal.getsignal(number) is before
+
+
+def test_a_closed_terminal_does_not_change_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    def stopped() -> None:
+        raise _common.Stopped("stopped at step 6", 129)
+
+    monkeypatch.setattr(typer, "echo", gone)
+    assert _common.guarded(stopped) == 129
 
 
 def test_the_bar_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
