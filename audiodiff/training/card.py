@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from audiodiff.training.checkpoint import Progress
 from audiodiff.training.config import TrainConfig
 
@@ -23,7 +25,7 @@ def card(config: TrainConfig, progress: Progress, n_parameters: int) -> str:
         "parameters": f"{n_parameters:,}",
         "network": ", ".join(f"{key} = {value}" for key, value in config.network.items()),
         "process": ", ".join(f"{key} = {value}" for key, value in config.process.items()),
-        "packed store": config.data.store,
+        "packed store": Path(config.data.store).name,  # where it lies is nobody else's business
         "steps": f"{progress.step:,} of {config.optim.steps:,}",
         "audio seen": f"{progress.audio_s / 3600:.1f} h",
         "training time": f"{progress.minutes / 60:.2f} h",
