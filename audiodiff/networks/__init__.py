@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from audiodiff.errors import ConfigError
 from audiodiff.networks.contract import Features, Network
 from audiodiff.networks.spectral import Spectral, SpectralConfig
 
-__all__ = ["Features", "Network", "Spectral", "SpectralConfig", "build"]
+__all__ = ["Features", "Network", "Spectral", "SpectralConfig", "build", "complete"]
 
 KINDS = ("spectral",)
 
@@ -30,6 +30,22 @@ def build(config: Mapping[str, Any]) -> Network:
             return Spectral(SpectralConfig(**_fields(config, SpectralConfig)))
         case kind:
             raise ConfigError(f"network.kind: expected one of {', '.join(KINDS)}, found {kind!r}")
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The same settings with every default written out, so that stored ones outlive a change of defaults.
+
+    Args:
+        config: As for `build`. A kind that is not known here comes back as it is, for `build` to refuse.
+
+    Raises:
+        ConfigError: As `build`.
+    """
+    if config.get("kind") != "spectral":
+        return dict(config)
+    sizes = asdict(SpectralConfig(**_fields(config, SpectralConfig)))
+    plain = {name: list(size) if isinstance(size, tuple) else size for name, size in sizes.items()}
+    return {"kind": "spectral", **plain}
 
 
 def _fields(config: Mapping[str, Any], into: type[SpectralConfig]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from audiodiff.config import (
 from audiodiff.data.mixing import MixConfig
 from audiodiff.diffusion.predict import Target
 from audiodiff.errors import ConfigError
+from audiodiff.networks import complete
 from audiodiff.networks.contract import Network
 from audiodiff.training.objective import ObjectiveConfig
 from audiodiff.training.perceptual import MIN_RATE
@@ -171,6 +172,7 @@ class TrainConfig(Settings):
         n_bins = self.model.n_fft // 2 + 1
         if self.network.setdefault("n_bins", n_bins) != n_bins:
             raise ValueError(f"network.n_bins must be n_fft / 2 + 1 = {n_bins}; leave it out")
+        self.network.update(complete(self.network))
         if self.objective.perceptual > 0 and self.model.sample_rate < MIN_RATE:
             raise ValueError(
                 f"objective.perceptual needs a model.sample_rate of at least {MIN_RATE} Hz, it is "

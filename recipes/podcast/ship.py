@@ -13,6 +13,7 @@ from pathlib import Path
 
 from audiodiff.config import Presets
 from audiodiff.model import load, save, verify
+from audiodiff.networks import complete
 
 HERE = Path(__file__).parent
 
@@ -32,7 +33,8 @@ def main() -> None:
         name: getattr(model.config.presets, name).model_copy(update={"steps": steps})
         for name, steps in zip(names, arguments.steps, strict=True)
     }
-    config = model.config.model_copy(update={"presets": Presets(**presets)})
+    update = {"presets": Presets(**presets), "network": complete(model.config.network)}
+    config = model.config.model_copy(update=update)
     card = "\n".join(
         [
             (arguments.trained / "card.md").read_text(encoding="utf-8"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from audiodiff.errors import ConfigError
-from audiodiff.networks import Spectral, SpectralConfig, build
+from audiodiff.networks import Spectral, SpectralConfig, build, complete
 from audiodiff.networks.contract import check
 
 SMALL = SpectralConfig(
@@ -85,3 +85,14 @@ def test_build_from_plain_values() -> None:
 def test_bad_configurations_are_named(config: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build(config)
+
+
+def test_complete_settings_build_the_same_network_and_hold_no_default() -> None:
+    short = {"kind": "spectral", "channels": [8, 12, 16], "width": 24, "layers": 1}
+    full = complete(short)
+    assert set(full) == {"kind", *SpectralConfig.__dataclass_fields__}
+    assert complete(full) == full
+    built, expected = build(full), build(short)
+    assert isinstance(built, Spectral)
+    assert isinstance(expected, Spectral)
+    assert built.config == expected.config

@@ -1,0 +1,78 @@
+"""Promise: the shipped model is whole, small, and cleans the sample recording; what the README shows runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audiodiff import Denoiser
+from audiodiff.batch.job import Options, process_file
+from audiodiff.metrics.waveform import si_sdr
+from audiodiff.model import find, verify
+
+ROOT = Path(__file__).parents[1]
+NOISY = ROOT / "samples" / "interview_noisy.flac"
+CLEAN = ROOT / "samples" / "interview_clean.flac"
+
+
+def test_model_is_whole_and_small() -> None:
+    folder = find("podcast")
+    model = verify(folder)
+    assert sum(parameter.numel() for parameter in model.net.parameters()) <= 10_000_000
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 20_000_000
+    assert model.sample_rate == 48_000
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    for promised in ("## Scores", "## Data", "licence", "steps", "audio seen"):
+        assert promised in card
+
+
+@pytest.fixture(scope="module")
+def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("sample") / "cleaned.flac"
+    assert process_file(NOISY, target, Denoiser(), Options()).status == "done"
+    return target
+
+
+def test_the_sample_gets_cleaner(cleaned: Path) -> None:
+    clean, noisy, result = (soundfile.read(path, dtype="float32")[0] for path in (CLEAN, NOISY, cleaned))
+    before, after = si_sdr(clean, noisy), si_sdr(clean, result)
+    assert isinstance(before, float)
+    assert isinstance(after, float)
+    assert after > before + 4.0
+
+
+def test_the_sample_keeps_its_format(cleaned: Path) -> None:
+    before, after = soundfile.info(NOISY), soundfile.info(cleaned)
+    for name in ("frames", "samplerate", "channels", "format", "subtype"):
+        assert getattr(before, name) == getattr(after, name)
+
+
+def test_the_snippet_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    audio, sample_rate = soundfile.read(NOISY, dtype="float32")
+    soundfile.write(tmp_path / "talk.wav", audio[: 2 * sample_rate], sample_rate)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(snippet, "README.md", "exec"), names)
+    cleaned = names["clean"]
+    assert isinstance(cleaned, np.ndarray)
+    assert cleaned.shape == (2 * sample_rate,)
+
+
+def test_the_files_the_readme_names_are_there() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:samples|recipes|benchmarks|audiodiff|tests)/[\w/.-]+\w", text))
+    assert len(named) > 8
+    missing = sorted(name for name in named if not (ROOT / name).exists())
+    assert not missing
+
+
+def test_readme_commands_are_one_line_each() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [line for line in text.splitlines() if line.startswith("    python3 -m venv")]
+    assert len(commands) == 2
