@@ -286,7 +286,11 @@ def test_names_of_all_sorts(tmp_path: Path, denoiser: Denoiser, recording: Recor
     for name in ("-o.wav", "ä 🎙.wav", "a\nb.wav", os.fsdecode(b"caf\xe9.wav"), "x" * 251 + ".wav"):
         source = tmp_path / name
         source.write_bytes(content)
-        process_file(source, tmp_path / "out.wav", denoiser, Options(overwrite=True))
+        target = tmp_path / "out.wav"
+        result = process_file(source, target, denoiser, Options(overwrite=True))
+        assert (result.source, result.status) == (source, "done")
+        assert soundfile.info(target).frames == soundfile.info(tmp_path / "a.wav").frames
+        assert source.read_bytes() == content
 
 
 def test_default_targets(tmp_path: Path) -> None:
