@@ -4,6 +4,7 @@ AudiodiffError               anything a user can put right; the command line pri
 ├── AudioFileError           a file cannot be read or written, or holds no usable audio
 ├── ConfigError              a recipe or an option is wrong (unknown key, bad range, bad type)
 ├── ModelError               a model folder is missing, damaged, of an unknown version, or refused
+├── MelError                 a mel spectrogram does not follow the convention, or cannot be converted to it
 ├── DataError                a manifest or a packed store is unusable
 └── ShapeError               an array does not have the promised shape
 
@@ -48,6 +49,12 @@ class ModelError(AudiodiffError):
     """A model folder is missing, damaged, of an unknown version, or refused."""
 
     default_code = "model"
+
+
+class MelError(AudiodiffError):
+    """A mel spectrogram does not follow the convention asked for, or cannot be converted to it."""
+
+    default_code = "mel"
 
 
 class DataError(AudiodiffError):

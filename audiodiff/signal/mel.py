@@ -1,0 +1,226 @@
+"""Mel spectrograms: the only implementation, for every convention of `mel_presets.PRESETS`.
+
+Letters in shapes: T samples, F = n_fft/2 + 1 frequency bins, M mel bands, N frames; ``...`` leading axes.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from audiodiff.errors import ShapeError
+from audiodiff.signal.mel_presets import PRESETS
+from audiodiff.signal.mel_spec import MelSpec
+
+__all__ = [
+    "PRESETS",
+    "MelSpec",
+    "analysis_window",
+    "bands",
+    "filterbank",
+    "from_bands",
+    "mel",
+    "stft",
+]
+
+_FRAMES_AT_ONCE = 4096
+_LOG_UNIT = {"ln": 1.0, "log10": math.log(10), "db": math.log(10) / 20}  # nepers of one unit of the logarithm
+
+
+def analysis_window(spec: MelSpec) -> Tensor:
+    """The convention's window in the middle of its transform, float64 [n_fft]."""
+    periodic = spec.window == "hann"
+    window = torch.hann_window(spec.win, periodic=periodic, dtype=torch.float64)
+    left = (spec.n_fft - spec.win) // 2
+    return functional.pad(window, (left, spec.n_fft - spec.win - left))
+
+
+@lru_cache(maxsize=32)
+def filterbank(spec: MelSpec) -> Tensor:
+    """Triangular mel filters, computed in float64.
+
+    The corners lie evenly on the mel scale: for ``htk`` 2595 log10(1 + f / 700) (O'Shaughnessy 1987), for
+    ``slaney`` 3 f / 200 below 1 kHz and then 27 steps for every factor 6.4 (Slaney, Auditory Toolbox, 1998).
+
+    Args:
+        spec: The convention.
+
+    Returns:
+        float32 [M, F], shared by all callers: not to be written to.
+    """
+    return _filters(spec).float()
+
+
+def _filters(spec: MelSpec) -> Tensor:
+    """The filters in float64 [M, F]."""
+    ends = _hz_to_mel(torch.tensor([spec.f_min, spec.f_max], dtype=torch.float64), spec.scale)
+    steps = torch.linspace(0, 1, spec.n_mels + 2, dtype=torch.float64)
+    corners = _mel_to_hz(ends[0] + (ends[1] - ends[0]) * steps, spec.scale)
+    hz = torch.arange(spec.n_bins, dtype=torch.float64) * (spec.bank_rate / spec.n_fft)
+    left, peak, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
+    rising = (hz - left) / (peak - left)
+    falling = (right - hz) / (right - peak)
+    filters = torch.minimum(rising, falling).clamp_min(0)
+    return filters * (2 / (right - left)) if spec.norm == "slaney" else filters
+
+
+_BEND_HZ, _BEND_MEL, _LOG_STEP = 1000.0, 15.0, math.log(6.4) / 27
+
+
+def _hz_to_mel(hz: Tensor, scale: str) -> Tensor:
+    if scale == "htk":
+        return 2595 * torch.log10(1 + hz / 700)
+    above = _BEND_MEL + torch.log(hz.clamp_min(_BEND_HZ) / _BEND_HZ) / _LOG_STEP
+    return torch.where(hz < _BEND_HZ, hz * (_BEND_MEL / _BEND_HZ), above)
+
+
+def _mel_to_hz(mels: Tensor, scale: str) -> Tensor:
+    if scale == "htk":
+        return 700 * (10 ** (mels / 2595) - 1)
+    above = _BEND_HZ * torch.exp((mels - _BEND_MEL) * _LOG_STEP)
+    return torch.where(mels < _BEND_MEL, mels * (_BEND_HZ / _BEND_MEL), above)
+
+
+def stft(wave: Tensor, spec: MelSpec) -> Tensor:
+    """Short-time Fourier transform with the convention's window, frames and padding.
+
+    Args:
+        wave: Real samples [..., T].
+        spec: The convention.
+
+    Returns:
+        Complex [..., F, N] with N = spec.n_frames(T), scaled as ``torch.stft(normalized=False)``.
+
+    Raises:
+        ShapeError: If there are no samples.
+    """
+    return _transform(_padded(wave, spec), spec, 0, spec.n_frames(wave.shape[-1]))
+
+
+def mel(wave: Tensor, spec: MelSpec) -> Tensor:
+    """The mel spectrogram in the convention's own numbers.
+
+    No clip is too short. A recording that is shorter than the mirror image that the convention asks for is
+    mirrored again and again (a single sample is repeated); with ``edge`` framing a recording shorter than
+    one hop is filled up to one hop with zeros first, so that there is a frame.
+
+    Args:
+        wave: float32 or float64 samples [..., T] at spec.sample_rate, full scale 1.
+        spec: The convention.
+
+    Returns:
+        [..., M, N] with N = spec.n_frames(T), of the type of wave.
+
+    Raises:
+        ShapeError: If there are no samples.
+    """
+    padded = _padded(wave, spec)
+    n_frames = spec.n_frames(wave.shape[-1])
+    filters = _filters(spec).to(wave)
+    # In pieces, or an hour of audio would take gigabytes: every sample lies in several windows.
+    pieces = [
+        from_bands(
+            filters @ _spectrum(_transform(padded, spec, i, min(i + _FRAMES_AT_ONCE, n_frames)), spec), spec
+        )
+        for i in range(0, n_frames, _FRAMES_AT_ONCE)
+    ]
+    return torch.cat(pieces, dim=-1)
+
+
+def _spectrum(z: Tensor, spec: MelSpec) -> Tensor:
+    """What the filter bank weighs, in the unit of the plain transform: |X| or |X|^2 with its safeguards."""
+    if not (spec.epsilon or spec.power_floor or spec.power == 2):
+        return z.abs()  # the root of a sum of squares would lose small magnitudes in float32
+    power = z.real.square() + z.imag.square()
+    power = power.clamp_min(spec.power_floor) + spec.epsilon
+    return power.sqrt() if spec.power == 1 else power
+
+
+def _padded(wave: Tensor, spec: MelSpec) -> Tensor:
+    """The samples with what the convention puts before and after them."""
+    if wave.ndim == 0 or wave.shape[-1] == 0:
+        raise ShapeError("a mel spectrogram needs at least one sample, got none")
+    if spec.framing == "edge":
+        wave = functional.pad(wave, (0, max(0, spec.hop - wave.shape[-1])))
+    if spec.padding == "zeros":
+        return functional.pad(wave, (spec.pad, spec.pad))
+    n = wave.shape[-1]
+    before = _mirrored(torch.arange(-spec.pad, 0, device=wave.device), n)
+    after = _mirrored(torch.arange(n, n + spec.pad, device=wave.device), n)
+    return torch.cat([wave[..., before], wave, wave[..., after]], dim=-1)
+
+
+def _mirrored(index: Tensor, n: int) -> Tensor:
+    """Positions outside 0..n-1, mirrored at the first and last sample as often as it takes."""
+    period = max(2 * (n - 1), 1)
+    folded = index.remainder(period)
+    return torch.where(folded < n, folded, period - folded)
+
+
+def _transform(padded: Tensor, spec: MelSpec, first: int, stop: int) -> Tensor:
+    """Frames first..stop of the padded samples, complex [..., F, stop - first]."""
+    part = padded[..., first * spec.hop : (stop - 1) * spec.hop + spec.n_fft]
+    cut = part.unfold(-1, spec.n_fft, spec.hop) * analysis_window(spec).to(padded)
+    z: Tensor = torch.fft.rfft(cut)
+    return z.transpose(-1, -2)
+
+
+def bands(values: Tensor, spec: MelSpec) -> Tensor:
+    """Linear band values filterbank(spec) @ |X|^power, X the plain transform of `stft`.
+
+    Undoes `from_bands`. What lay at the floor or beyond a cut comes back as that limit; epsilon and
+    power_floor, which act before the filter bank, stay in the values.
+
+    Args:
+        values: [..., M, N] in the convention's own numbers.
+        spec: The convention.
+
+    Returns:
+        [..., M, N], not negative.
+
+    Raises:
+        ShapeError: If there are not M bands on the second last axis.
+    """
+    _check_bands(values, spec)
+    linear = torch.exp((values * spec.std + spec.mean) * _LOG_UNIT[spec.log])
+    if spec.floor_rule == "add":
+        linear = (linear - spec.floor).clamp_min(0)
+    return linear * _unit(spec)
+
+
+def from_bands(bands: Tensor, spec: MelSpec) -> Tensor:
+    """The convention's own numbers for linear band values; undoes `bands`.
+
+    Args:
+        bands: [..., M, N], not negative, in the unit of `bands`.
+        spec: The convention.
+
+    Returns:
+        [..., M, N].
+
+    Raises:
+        ShapeError: If there are not M bands on the second last axis.
+    """
+    _check_bands(bands, spec)
+    linear = bands / _unit(spec)
+    linear = linear.clamp_min(spec.floor) if spec.floor_rule == "max" else linear + spec.floor
+    values = (torch.log(linear) / _LOG_UNIT[spec.log] - spec.mean) / spec.std
+    return values if spec.low is None and spec.high is None else values.clamp(spec.low, spec.high)
+
+
+def _unit(spec: MelSpec) -> float:
+    """Plain band value of 1 in the convention's unit: (sum of squared window)^(power / 2) if normalized."""
+    if not spec.normalized:
+        return 1.0
+    return float(analysis_window(spec).square().sum()) ** (spec.power / 2)
+
+
+def _check_bands(values: Tensor, spec: MelSpec) -> None:
+    if values.ndim < 2 or values.shape[-2] != spec.n_mels:
+        raise ShapeError(
+            f"expected a mel [..., {spec.n_mels} bands, frames], got shape {list(values.shape)}; transpose?"
+        )
