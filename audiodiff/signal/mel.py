@@ -216,7 +216,8 @@ def _unit(spec: MelSpec) -> float:
     """Plain band value of 1 in the convention's unit: (sum of squared window)^(power / 2) if normalized."""
     if not spec.normalized:
         return 1.0
-    return float(analysis_window(spec).square().sum()) ** (spec.power / 2)
+    energy = float(analysis_window(spec).square().sum())
+    return energy if spec.power == 2 else math.sqrt(energy)
 
 
 def _check_bands(values: Tensor, spec: MelSpec) -> None:
