@@ -6,13 +6,14 @@ Letters in shapes: T samples, F = n_fft/2 + 1 frequency bins, M mel bands, N fra
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from audiodiff.errors import ShapeError
+from audiodiff.errors import MelError, ShapeError
 from audiodiff.signal.mel_presets import PRESETS
 from audiodiff.signal.mel_spec import MelSpec
 
@@ -21,6 +22,8 @@ __all__ = [
     "MelSpec",
     "analysis_window",
     "bands",
+    "convert",
+    "difference",
     "filterbank",
     "from_bands",
     "mel",
@@ -225,3 +228,144 @@ def _check_bands(values: Tensor, spec: MelSpec) -> None:
         raise ShapeError(
             f"expected a mel [..., {spec.n_mels} bands, frames], got shape {list(values.shape)}; transpose?"
         )
+
+
+_FRAMES = "the frames see other stretches of the recording"
+_MIXTURE = "the bands are other mixtures of frequencies"
+_REFUSED = {
+    "sample_rate": _FRAMES,
+    "n_fft": _FRAMES,
+    "hop": _FRAMES,
+    "win": _FRAMES,
+    "n_mels": _MIXTURE,
+    "f_min": _MIXTURE,
+    "f_max": _MIXTURE,
+    "scale": _MIXTURE,
+    "norm": _MIXTURE,
+    "filter_rate": _MIXTURE,
+    "power": "a sum of squares is not the square of a sum",
+}
+"""What no arithmetic on the numbers can change, and why."""
+
+
+def difference(a: MelSpec, b: MelSpec) -> list[str]:
+    """What separates two conventions.
+
+    Args:
+        a: One convention.
+        b: Another.
+
+    Returns:
+        One line a difference, such as ``hop: 256 against 300``; empty for the same convention.
+    """
+    return [f"{name}: {_word(a, name)} against {_word(b, name)}" for name in _differing(a, b)]
+
+
+def _differing(a: MelSpec, b: MelSpec) -> list[str]:
+    return [f.name for f in fields(MelSpec) if _value(a, f.name) != _value(b, f.name)]
+
+
+def _value(spec: MelSpec, name: str) -> object:
+    return spec.bank_rate if name == "filter_rate" else getattr(spec, name)
+
+
+def _word(spec: MelSpec, name: str) -> str:
+    value = _value(spec, name)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def convert(values: Tensor, source: MelSpec, target: MelSpec) -> tuple[Tensor, bool, str]:
+    """Rewrite a mel in the numbers of another convention, where that is possible.
+
+    Exact means that every band has the value that the other convention computes, up to the larger of the
+    two floors; where the frame grids lie half a hop apart, for the recording shifted by that half hop. The
+    result is approximate if the windows or what lies outside the recording differ, or if cells lie at a
+    limit of the source that the target does not have.
+
+    Args:
+        values: [..., M, N] in the numbers of source.
+        source: Their convention.
+        target: The one wanted.
+
+    Returns:
+        The new values [..., M, N], whether they are exact, and one line that says what was done.
+
+    Raises:
+        MelError: Code ``convention``: there is no such map; the line says why and what to do.
+        ShapeError: If there are not M bands on the second last axis.
+    """
+    _check_bands(values, source)
+    apart = _differing(source, target)
+    refused = [name for name in apart if name in _REFUSED]
+    if refused:
+        lines = [f"{name} {_word(source, name)} against {_word(target, name)}" for name in refused]
+        why = " and ".join(dict.fromkeys(_REFUSED[name] for name in refused))
+        raise MelError(
+            f"this mel cannot be rewritten in the other convention: {', '.join(lines)}; {why}: "
+            "rebuild the waveform from it and compute the mel anew",
+            code="convention",
+        )
+    if not apart:
+        return values, True, "exact: the same convention"
+    wide = values.double()
+    # Not below what the other convention makes of silence: its safeguards lift every band.
+    linear = torch.maximum(bands(wide, source), _silence(target))
+    losses = _approximations(wide, source, target)
+    notes = _exact_steps(source, target, apart) + losses
+    kind = "approximate" if losses else "exact"
+    return from_bands(linear, target).to(values.dtype), not losses, f"{kind}: {'; '.join(notes)}"
+
+
+def _silent_bands(spec: MelSpec) -> Tensor:
+    """Band values of digital silence before floor and logarithm, float64 [M, 1]: the root's safeguards."""
+    zero = torch.zeros(spec.n_bins, 1, dtype=torch.complex128)
+    return _filters(spec) @ _spectrum(zero, spec)
+
+
+def _silence(spec: MelSpec) -> Tensor:
+    """The smallest plain band values that the convention can tell, float64 [M, 1]."""
+    return bands(from_bands(_silent_bands(spec), spec), spec)
+
+
+def _exact_steps(source: MelSpec, target: MelSpec, apart: list[str]) -> list[str]:
+    notes = []
+    if {"log", "floor", "floor_rule", "mean", "std", "low", "high", "normalized"} & set(apart):
+        notes.append("logarithm, floor and scaling rewritten")
+    if {"epsilon", "power_floor"} & set(apart):
+        moved = float((_silent_bands(source) - _silent_bands(target)).abs().max())
+        notes.append(f"the safeguard of the root differs and moves no band by more than {moved:.1g}")
+    if "framing" in apart:
+        half = source.hop // 2
+        way = "later" if target.framing == "edge" else "earlier"
+        edge = -(-source.n_fft // 2 // source.hop)
+        notes.append(
+            f"read as {target.framing}-framed, the frames are those of the recording {half} samples "
+            f"({1000 * half / source.sample_rate:.1f} ms) {way}, the first and last {edge} frames excepted"
+        )
+    return notes
+
+
+def _approximations(wide: Tensor, source: MelSpec, target: MelSpec) -> list[str]:
+    notes = []
+    if source.window != target.window:
+        notes.append("the windows differ, bands by 0.1 % on average, more where a frame is quiet")
+    if source.padding != target.padding:
+        notes.append("what lies outside the recording differs, so do the first and last frames")
+    linear, lowest = bands(wide, source), _silence(source)
+    lost = (linear <= lowest * (1 + 1e-5)) & (lowest > _silence(target) * (1 + 1e-5))
+    if bool(lost.any()):
+        notes.append(
+            f"{int(lost.sum())} of {lost.numel()} cells lie at the source's floor, "
+            f"band value {float(lowest.max()):.1g}, and stay there"
+        )
+    if source.high is not None and _ceiling(source) < _ceiling(target) * (1 - 1e-5):
+        cut = int((wide >= source.high).sum())
+        notes += [f"{cut} of {wide.numel()} cells lie at the source's upper cut and stay there"] * (cut > 0)
+    return notes
+
+
+def _ceiling(spec: MelSpec) -> float:
+    """The largest plain band value that the convention can tell."""
+    if spec.high is None:
+        return math.inf
+    return math.exp((spec.high * spec.std + spec.mean) * _LOG_UNIT[spec.log]) * _unit(spec)

@@ -7,8 +7,10 @@ Names that mean the same convention hold equal values.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 
+from audiodiff.errors import MelError
 from audiodiff.signal.mel_spec import MelSpec
 
 _TACOTRON2 = MelSpec(sample_rate=22050, n_fft=1024, hop=256, win=1024, f_min=0, f_max=8000, n_mels=80)
@@ -99,7 +101,34 @@ PRESETS: dict[str, MelSpec] = {
     "parallel-wavegan-24k": _WAVEGAN_24K,
     "speecht5": replace(_WAVEGAN, sample_rate=16000),
     "coqui": _COQUI,
+    # The vocoder's own feature code: zeros outside the recording, another floor, no cut.
+    "fastdiff": replace(_WAVEGAN, padding="zeros", floor=1e-6),
     "bridgevoc-22k": _TACOTRON2,
     "bridgevoc-24k": replace(_TACOTRON2, sample_rate=24000, f_max=12000, n_mels=100),
 }
 """Conventions by name, the most used first."""
+
+
+def named(name: str) -> MelSpec:
+    """The convention of a name.
+
+    Args:
+        name: A key of `PRESETS`.
+
+    Returns:
+        The convention.
+
+    Raises:
+        MelError: No such name; the message has the nearest one.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0)
+    raise MelError(
+        f"no mel convention is called {name!r}, did you mean {near[0]!r}? known: {', '.join(PRESETS)}"
+    )
+
+
+def names(spec: MelSpec) -> list[str]:
+    """All names of a convention, the most used first; empty if it has none."""
+    return [name for name, known in PRESETS.items() if known.fingerprint == spec.fingerprint]

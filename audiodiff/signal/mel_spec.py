@@ -110,6 +110,10 @@ class MelSpec:
         whole = n_samples // self.hop
         return 1 + whole if self.framing == "centre" else max(1, whole)
 
+    def span(self, n_frames: int) -> int:
+        """Samples that n_frames frames span: from the first centre to the last, or from edge to edge."""
+        return (n_frames - 1 if self.framing == "centre" else n_frames) * self.hop
+
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits of the SHA-256 of all values; equal for equal conventions."""
