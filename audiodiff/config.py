@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Tag, ValidationError, create_model, model_validator
 
 from audiodiff.errors import ConfigError
 
@@ -298,7 +298,7 @@ def _describe(cls: type[Settings], error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # An unknown key is most often the misspelt form of a missing one: report it first.
     fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
-    path = ".".join(str(part) for part in fault["loc"])
+    path = ".".join(str(part) for part in _walk(cls, fault["loc"])[1])
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     match fault["type"]:
         case "extra_forbidden":
@@ -313,13 +313,32 @@ def _describe(cls: type[Settings], error: ValidationError) -> str:
 
 
 def _fields_at(cls: type[Settings], loc: tuple[int | str, ...]) -> list[str]:
+    owner = _settings_in(_walk(cls, loc)[0])
+    return list(owner.model_fields) if owner is not None else []
+
+
+def _walk(cls: type[Settings], loc: tuple[int | str, ...]) -> tuple[Any, list[int | str]]:
+    """What lies at a fault's place, and the keys that lead there: pydantic names members of unions too."""
     annotation: Any = cls
+    keys: list[int | str] = []
     for part in loc:
+        member = _tagged(annotation, part)
+        if member is not None:
+            annotation = member
+            continue
+        keys.append(part)
         owner = _settings_in(annotation)
         if owner is not None and part in owner.model_fields:
             annotation = owner.model_fields[str(part)].annotation
-    owner = _settings_in(annotation)
-    return list(owner.model_fields) if owner is not None else []
+    return annotation, keys
+
+
+def _tagged(annotation: Any, tag: int | str) -> Any:
+    """The member of a tagged union, or None."""
+    for member in get_args(annotation):
+        if any(isinstance(mark, Tag) and mark.tag == tag for mark in getattr(member, "__metadata__", ())):
+            return member
+    return None
 
 
 def _settings_in(annotation: Any) -> type[Settings] | None:

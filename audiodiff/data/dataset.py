@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def batches(
     batch: int,
     segment: int,
     split: Split = "train",
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Endless batches from a step on, mixed ahead by one thread.
 
     Closing the iterator ends the thread.
@@ -124,6 +124,19 @@ def batches(
         DataError: Nothing to draw from, or the draws gave only silence.
     """
     sources = open_sources(store, split, config.class_weights)
+    yield from ahead(lambda step: make_batch(sources, config, seed, step, batch, segment), start_step)
+
+
+def ahead(make: Callable[[int], Batch], start_step: int) -> Generator[Batch, None, None]:
+    """Endless batches from a step on, made ahead by one thread, which ends when the iterator is closed.
+
+    Args:
+        make: Gives the batch of a step.
+        start_step: Step of the first batch.
+
+    Yields:
+        What `make` gives; what it raises is raised here.
+    """
     ready: queue.Queue[Batch | Exception] = queue.Queue(BATCHES_AHEAD)
     stop = threading.Event()
 
@@ -138,12 +151,12 @@ def batches(
         step = start_step
         while not stop.is_set():
             try:
-                offer(make_batch(sources, config, seed, step, batch, segment))
+                offer(make(step))
             except Exception as error:  # noqa: BLE001  handed to the consumer, who raises it
                 return offer(error)
             step += 1
 
-    thread = threading.Thread(target=work, name="mixing", daemon=True)
+    thread = threading.Thread(target=work, name="batches", daemon=True)
     thread.start()
     try:
         while True:
@@ -177,6 +190,11 @@ class DevMixture:
     bandwidth_hz: int
     full_band: bool
     meta: Meta
+
+    @property
+    def part(self) -> str:
+        """What it is scored together with: ``full`` or ``narrow``."""
+        return "full" if self.full_band else "narrow"
 
 
 def dev_config(full_band: bool) -> MixConfig:

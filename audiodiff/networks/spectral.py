@@ -26,9 +26,6 @@ from audiodiff.networks.layers import Block2d, FrameBlock, TimeEmbedding
 
 MAGNITUDE_FLOOR = 1e-6
 """Added to squared magnitudes, so that the gradient of their root is finite on silence."""
-GAIN_LIMIT = 1.25
-"""Largest gain of a mask in the compressed domain: with an exponent of 0.3, twice the amplitude. An unbounded
-gain can ruin a waveform in bands that a perceptual loss does not hear."""
 RESIDUAL_GAIN = 0.1
 """Scale of the additive residual: masks, which keep what is right already, learn first."""
 
@@ -48,9 +45,12 @@ class SpectralConfig:
         layers: Blocks in that stack; block i has dilation 2^i.
         head: C of the part that runs once a step.
         detail: C of the last convolution, on single bins.
+        gain_limit: Largest gain of a mask in the compressed domain, above 1; with an exponent of 0.3, 1.25 is
+            twice the amplitude and 2 ten times. An unbounded gain can ruin a waveform in bands that a
+            perceptual loss does not hear.
 
     Raises:
-        ConfigError: If a size is no whole number above 0, or the bins do not divide.
+        ConfigError: If a size is no whole number above 0, the bins do not divide, or the limit is too small.
     """
 
     n_bins: int = 769
@@ -63,9 +63,14 @@ class SpectralConfig:
     layers: int = 4
     head: int = 32
     detail: int = 24
+    gain_limit: float = 1.25
 
     def __post_init__(self) -> None:
+        if type(self.gain_limit) not in (int, float) or not 1 < self.gain_limit < math.inf:
+            raise ConfigError(f"network.gain_limit: expected a number above 1, found {self.gain_limit!r}")
         for field in fields(self):
+            if field.name == "gain_limit":  # all others are sizes
+                continue
             value = getattr(self, field.name)
             levels = field.name == "channels"
             sizes = value if levels and isinstance(value, tuple) and len(value) == 3 else (value,)
@@ -175,7 +180,7 @@ class _Encoder(nn.Module):
 class Spectral(nn.Module):
     """Estimates x_0 as masks on the recording y and on the state x_t, plus a small residual.
 
-    Below `low_bins`: x0_hat = g u y + (1 - t) m x_t + r with a gain 0 < g < `GAIN_LIMIT`, a unit phase
+    Below `low_bins`: x0_hat = g u y + (1 - t) m x_t + r with a gain 0 < g < `gain_limit`, a unit phase
     factor u, a complex mask m and a residual r, each of single bins. Above: real gains of bands,
     interpolated over bins. At the start g u is near 1, so an untrained network hands the recording on. The
     masks contain the skip that preconditioning would add.
@@ -218,7 +223,8 @@ class Spectral(nn.Module):
         low_y = _low(y, self.config.low_bins)
         bins = torch.cat([self.to_bins(v[:, :, : self.config.low_positions]), low_x, low_y], dim=1)
         masks = self.low_masks(functional.silu(self.detail(bins)))
-        low = _apply_low(masks, low_y, low_x, (1 - t)[:, None, None])
+        limit = self.config.gain_limit
+        low = _apply_low(masks, low_y, low_x, (1 - t)[:, None, None], limit)
         gains = self.high_masks(v[:, :, self.config.low_positions :])
         high = self._apply_high(gains, y, x_t, (1 - t)[:, None, None, None])
         return torch.cat([low, high], dim=1)
@@ -227,13 +233,13 @@ class Spectral(nn.Module):
         low_bins = self.config.low_bins
         size = (y.shape[1] - low_bins, y.shape[2])
         gains = functional.interpolate(gains, size=size, mode="bilinear", align_corners=False)[..., None]
-        on_y, on_x = _gain(gains[:, 0]), gains[:, 1] * from_start
+        on_y, on_x = _gain(gains[:, 0], self.config.gain_limit), gains[:, 1] * from_start
         return on_y * y[:, low_bins:] + on_x * x_t[:, low_bins:]
 
 
-def _gain(logit: Tensor) -> Tensor:
-    """Gain between 0 and `GAIN_LIMIT`, 1 at a logit of 0."""
-    return GAIN_LIMIT * torch.sigmoid(logit - math.log(GAIN_LIMIT - 1))
+def _gain(logit: Tensor, limit: float) -> Tensor:
+    """Gain between 0 and `limit`, 1 at a logit of 0."""
+    return limit * torch.sigmoid(logit - math.log(limit - 1))
 
 
 def _low(spectrum: Tensor, low_bins: int) -> Tensor:
@@ -242,9 +248,9 @@ def _low(spectrum: Tensor, low_bins: int) -> Tensor:
     return torch.cat([parts, magnitude], dim=1)
 
 
-def _apply_low(masks: Tensor, y: Tensor, x_t: Tensor, from_start: Tensor) -> Tensor:
+def _apply_low(masks: Tensor, y: Tensor, x_t: Tensor, from_start: Tensor, limit: float) -> Tensor:
     """Masks [B, 7, bins, N] on y and x_t [B, 3, bins, N] to [B, bins, N, 2]."""
-    gain = _gain(masks[:, 0])
+    gain = _gain(masks[:, 0], limit)
     real, imag = 1 + masks[:, 1], masks[:, 2]
     gain = gain * torch.rsqrt(real.square() + imag.square() + 1e-4)
     on_y = gain * real, gain * imag

@@ -2,16 +2,17 @@
 
 A recipe is a TOML file (or its resolved JSON) with the sections ``[model] [process] [network] [data]
 [objective] [optim] [run]``. ``[process]`` and ``[network]`` name a ``kind`` and hold its parameters; the
-others are the classes below. Unknown keys are errors that name the nearest key.
+others are the classes below, ``[data]`` one of two by its ``kind``. Unknown keys are errors that name the
+nearest key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from audiodiff.config import (
     CompressionSettings,
@@ -140,17 +141,50 @@ class RunSection(Settings):
 
 
 class DataSection(MixConfig):
-    """What is learned from, and how it is mixed (every key of `MixConfig`).
+    """A denoiser's: what is learned from, and how it is mixed (every key of `MixConfig`).
 
     Attributes:
+        kind: ``mix``, which is also what a section without a kind is.
         store: Folder of the packed store.
         batch: Items in a batch.
         segment_s: Seconds of each item; at least 0.1.
     """
 
+    kind: Literal["mix"] = "mix"
     store: str = Field(min_length=1)
     batch: int = Field(ge=1)
     segment_s: float = Field(ge=0.1)
+
+
+class PairSection(Settings):
+    """A vocoder's: pairs of mel inversions and their targets.
+
+    Attributes:
+        kind: ``pairs``.
+        store: Folder of the pair store.
+        batch: Items in a batch.
+        segment_s: Seconds of each item; at least 0.1.
+        level_db: Active level of the starts, dBFS; the level at which the model hears them.
+        gain_db: Each item is then made louder or quieter by up to this.
+    """
+
+    kind: Literal["pairs"]
+    store: str = Field(min_length=1)
+    batch: int = Field(ge=1)
+    segment_s: float = Field(ge=0.1)
+    level_db: float = Field(default=-25.0, ge=-60, le=0)
+    gain_db: float = Field(default=8.0, ge=0, le=40)
+
+
+def _data_kind(section: Any) -> str:
+    """Which of the two sections plain data is meant for, or settings are."""
+    kind = section.get("kind") if isinstance(section, dict) else section.kind
+    return "pairs" if kind == "pairs" else "mix"
+
+
+AnyData = Annotated[
+    Annotated[DataSection, Tag("mix")] | Annotated[PairSection, Tag("pairs")], Discriminator(_data_kind)
+]
 
 
 class TrainConfig(Settings):
@@ -159,7 +193,7 @@ class TrainConfig(Settings):
     model: ModelSection
     process: dict[str, Setting]
     network: dict[str, Setting]
-    data: DataSection
+    data: AnyData
     objective: ObjectiveConfig
     optim: OptimSection
     run: RunSection = RunSection()

@@ -1,51 +1,129 @@
-"""What a training reads: batches by step and dev mixtures, from the packed store of its recipe."""
+"""What a training reads: batches by step and what is validated, from the store that its recipe names."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from audiodiff.data.dataset import Batch, DevMixture, batches, dev_set
+from audiodiff.data.dataset import Batch, DevMixture, ahead, batches, dev_set
+from audiodiff.data.pairs import DevPair, Draw, PairStore, dev_pairs, pair_batch
 from audiodiff.data.store import Store
 from audiodiff.errors import ConfigError
-from audiodiff.training.config import TrainConfig
+from audiodiff.training.config import DataSection, PairSection, TrainConfig
+from audiodiff.training.validate import DevItem
 
 DEV_SEED = 1  # of the dev mixtures: the same for every run, so that runs can be compared
 
 
-class Feed:
+class Feed(Protocol):
     """The open store of a recipe."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        """Open the store.
-
-        Args:
-            config: The recipe.
-
-        Raises:
-            DataError: No store there, or a damaged one.
-            ConfigError: It has another rate than the model.
-        """
-        self._config = config
-        self._store = Store(Path(config.data.store))
-        expected, found = config.model.sample_rate, self._store.sample_rate
-        if found != expected:
-            raise ConfigError(
-                f"{config.data.store}: packed at {found} Hz, model.sample_rate is {expected}; "
-                "pack it at the model's rate, or change the recipe"
-            )
 
     def batches(self, start_step: int) -> Generator[Batch, None, None]:
         """Endless batches from a step on; close it to end its thread."""
-        config = self._config
-        segment = round(config.data.segment_s * config.model.sample_rate)
-        yield from batches(self._store, config.data, config.run.seed, start_step, config.data.batch, segment)
+        ...
 
-    def dev_items(self) -> list[DevMixture]:
-        """The mixtures of a validation; none where the recipe turns validations off.
+    def dev_items(self) -> Sequence[DevItem]:
+        """What a validation looks at; nothing where the recipe turns validations off.
 
         Raises:
             DataError: The store has no dev speech.
         """
+        ...
+
+
+def open_feed(config: TrainConfig) -> Feed:
+    """Open the store of a recipe.
+
+    Args:
+        config: The recipe.
+
+    Returns:
+        Its feed.
+
+    Raises:
+        DataError: No store there, or a damaged one.
+        ConfigError: It does not fit the recipe.
+    """
+    match config.data:
+        case DataSection():
+            return MixFeed(config, config.data)
+        case PairSection():
+            return PairFeed(config, config.data)
+
+
+class MixFeed:
+    """Mixtures of speech and noise from a packed store.
+
+    Args:
+        config: The recipe.
+        data: Its section ``[data]``.
+
+    Raises:
+        DataError: No store there, or a damaged one.
+        ConfigError: It has another rate than the model.
+    """
+
+    def __init__(self, config: TrainConfig, data: DataSection) -> None:
+        self._config, self._data = config, data
+        self._store = Store(Path(data.store))
+        _check_rate(config, self._store.sample_rate)
+
+    def batches(self, start_step: int) -> Generator[Batch, None, None]:
+        """See `Feed`."""
+        segment = round(self._data.segment_s * self._config.model.sample_rate)
+        seed = self._config.run.seed
+        return batches(self._store, self._data, seed, start_step, self._data.batch, segment)
+
+    def dev_items(self) -> list[DevMixture]:
+        """See `Feed`."""
         run = self._config.run
         return dev_set(self._store, run.validate_items, DEV_SEED) if run.validate_minutes else []
+
+
+class PairFeed:
+    """Pairs of mel inversions and their targets from a pair store.
+
+    Args:
+        config: The recipe.
+        data: Its section ``[data]``.
+
+    Raises:
+        DataError: No store there, or a damaged one.
+        ConfigError: It has another rate than the model, or its pairs are shorter than an item.
+    """
+
+    def __init__(self, config: TrainConfig, data: PairSection) -> None:
+        self._config, self._data = config, data
+        self._store = PairStore(Path(data.store), "train")
+        layout = self._store.layout
+        _check_rate(config, layout.sample_rate)
+        self._draw = Draw(
+            data.level_db,
+            data.gain_db,
+            config.run.seed,
+            data.batch,
+            round(data.segment_s * layout.sample_rate),
+        )
+        if self._draw.n_samples > layout.n_samples:
+            longest = layout.n_samples / layout.sample_rate
+            raise ConfigError(f"data.segment_s {data.segment_s}: pairs of {data.store} last {longest:g} s")
+
+    def batches(self, start_step: int) -> Generator[Batch, None, None]:
+        """See `Feed`."""
+        return ahead(partial(pair_batch, self._store, self._draw), start_step)
+
+    def dev_items(self) -> list[DevPair]:
+        """See `Feed`."""
+        run = self._config.run
+        return dev_pairs(self._store.folder, run.validate_items) if run.validate_minutes else []
+
+
+def _check_rate(config: TrainConfig, found: int) -> None:
+    expected = config.model.sample_rate
+    if found != expected:
+        raise ConfigError(
+            f"{config.data.store}: packed at {found} Hz, model.sample_rate is {expected}; "
+            "pack it at the model's rate, or change the recipe"
+        )

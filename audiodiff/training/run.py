@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +23,6 @@ from torch import nn
 
 from audiodiff import networks
 from audiodiff.config import dump_json
-from audiodiff.data.dataset import DevMixture
 from audiodiff.errors import ConfigError
 from audiodiff.model import load, save
 from audiodiff.tasks.denoise import Denoiser
@@ -32,13 +32,13 @@ from audiodiff.training.card import card
 from audiodiff.training.checkpoint import State
 from audiodiff.training.config import TrainConfig, model_config
 from audiodiff.training.curves import plot_curves
-from audiodiff.training.feed import Feed
+from audiodiff.training.feed import Feed, open_feed
 from audiodiff.training.log import Bar, RunLog, summary
 from audiodiff.training.loop import BrokenRun, Setup, StepRecord, train
 from audiodiff.training.schedule import make_optimiser
 from audiodiff.training.setup import prepare
 from audiodiff.training.stopping import Stop, stop_requests
-from audiodiff.training.validate import missing_scores, score, validate
+from audiodiff.training.validate import DevItem, missing_scores, score, validate
 
 _FIXED = (
     "sample_rate",
@@ -74,8 +74,8 @@ class _Job:
     state: State
     setup: Setup
     log: RunLog
-    items: list[DevMixture]
-    noisy_scores: dict[str, float] = field(default_factory=dict)
+    items: Sequence[DevItem]
+    noisy_scores: dict[str, Any] = field(default_factory=dict)
     pending: list[StepRecord] = field(default_factory=list)
 
 
@@ -118,7 +118,7 @@ def run(
 
 def _locked(config: TrainConfig, folder: Path, resume: bool, init: Path | None, stop: Stop) -> Outcome:
     device = pick_device(config.run.device)
-    feed = Feed(config)
+    feed = open_feed(config)
     state = new_state(config, device)
     log_bytes, notes = _start(config, folder, state, resume, init)
     (folder / "recipe.json").write_text(dump_json(config), encoding="utf-8")
@@ -180,7 +180,7 @@ def _start(
 def _refuse_other_model(config: TrainConfig, before: dict[str, Any], path: Path) -> None:
     def weighty(recipe: dict[str, Any]) -> dict[str, Any]:
         model = {f"model.{key}": recipe["model"][key] for key in _FIXED}
-        return model | {name: recipe[name] for name in ("process", "network")}
+        return model | {"process": recipe["process"], "network": networks.complete(recipe["network"])}
 
     now = weighty(config.model_dump(mode="json"))
     for name, value in weighty(before).items():
@@ -205,7 +205,8 @@ def _changes(config: TrainConfig, before: dict[str, Any]) -> list[str]:
 def _take_weights(config: TrainConfig, state: State, init: Path) -> None:
     """Start network and average from a model folder."""
     model = load(init)
-    if model.config.network != config.network:
+    # a folder of an older version lacks the keys that came later; their defaults keep its meaning
+    if networks.complete(model.config.network) != config.network:
         raise ConfigError(f"{init}: has another network than the recipe; make their [network] sections equal")
     weights = model.net.state_dict()
     state.net.load_state_dict(weights)

@@ -6,16 +6,15 @@ Letters: T samples, F bins, N frames.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audiodiff.data.dataset import DevMixture
 from audiodiff.metrics.intelligibility import stoi
 from audiodiff.metrics.pesq import Pesq
 from audiodiff.metrics.reason import Reason, Score
@@ -27,6 +26,19 @@ BAND_EDGES_HZ = (0, 500, 1000, 2000, 4000, 8000, 16000, 24000)
 ACTIVE_DB = -30.0  # speech is active in a band's frame within this of the band's loudest frame
 FLOOR_DB = -60.0  # power under this, relative to the clip's loudest band and frame, counts as this much
 FRAME_S = 0.032
+
+
+class DevItem(Protocol):
+    """An item of a validation: input and truth [T], the truth's band, and what it is scored together with."""
+
+    @property
+    def noisy(self) -> Audio: ...  # noqa: D102  documented in the class
+    @property
+    def clean(self) -> Audio: ...  # noqa: D102
+    @property
+    def bandwidth_hz(self) -> int: ...  # noqa: D102
+    @property
+    def part(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -97,32 +109,35 @@ def missing_scores() -> list[str]:
     return [score for score, package in needs.items() if importlib.util.find_spec(package) is None]
 
 
-def score(items: list[DevMixture], outputs: list[Audio], sample_rate: int) -> tuple[dict[str, float], int]:
+def score(items: Sequence[DevItem], outputs: list[Audio], sample_rate: int) -> tuple[dict[str, Any], int]:
     """Mean scores of some outputs for the items.
 
     Args:
-        items: Mixtures at `sample_rate`.
+        items: Items at `sample_rate`.
         outputs: One signal ``[T]`` for each.
         sample_rate: In Hz.
 
     Returns:
         Means pesq_wb, estoi (each only if its package is there) and si_sdr in dB over the items that have
-        them, and how many scores could not be given.
+        them, ``parts`` with the same means of each part, and how many scores could not be given.
     """
     missing = missing_scores()
     with ExitStack() as stack:
         pesq = None if "pesq_wb" in missing else stack.enter_context(Pesq())
         pairs = zip(items, outputs, strict=True)
-        return _means(
-            [_scores(item.clean, out, sample_rate, pesq, "estoi" not in missing) for item, out in pairs]
-        )
+        scores = [_scores(item.clean, out, sample_rate, pesq, "estoi" not in missing) for item, out in pairs]
+    means, unscored = _means(scores)
+    parts: dict[str, list[dict[str, Score]]] = {}
+    for item, of_item in zip(items, scores, strict=True):
+        parts.setdefault(item.part, []).append(of_item)
+    return means | {"parts": {part: _means(of_part)[0] for part, of_part in parts.items()}}, unscored
 
 
-def validate(items: list[DevMixture], denoise: Callable[[Audio], Audio], sample_rate: int) -> dict[str, Any]:
-    """Denoise dev mixtures and score them.
+def validate(items: Sequence[DevItem], denoise: Callable[[Audio], Audio], sample_rate: int) -> dict[str, Any]:
+    """Denoise dev items and score them.
 
     Args:
-        items: Mixtures at `sample_rate`.
+        items: Items at `sample_rate`.
         denoise: The task under test, ``[T] -> [T]``.
         sample_rate: In Hz.
 

@@ -57,9 +57,9 @@ def test_resumed_batches_are_those_of_an_unbroken_run(store: Store) -> None:
 def test_closing_ends_the_thread(store: Store) -> None:
     stream = batches(store, MIX, 0, 0, 1, 800)
     next(stream)
-    assert any(thread.name == "mixing" for thread in threading.enumerate())
+    assert any(thread.name == "batches" for thread in threading.enumerate())
     stream.close()  # type: ignore[attr-defined]
-    assert not any(thread.name == "mixing" for thread in threading.enumerate())
+    assert not any(thread.name == "batches" for thread in threading.enumerate())
 
 
 def test_a_store_of_pauses_is_an_error_not_a_hang(tmp_path: Path) -> None:
