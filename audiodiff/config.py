@@ -22,8 +22,9 @@ from audiodiff.errors import ConfigError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-FORMAT_VERSION = 1
-"""Version of the model folder that this code writes; it reads every version up to this one."""
+FORMAT_VERSION = 2
+"""Version of the model folder that this code writes; it reads every version up to this one. Version 2 added
+models of waveforms and mels: stft, compression and level_db may be absent, mel and prior may be there."""
 
 Setting: TypeAlias = bool | int | float | str | list[int] | list[float] | list[str]
 """One plain value in the free part of a configuration (parameters of a network or of a process)."""
@@ -58,20 +59,32 @@ class SamplerPreset(Settings):
 
     Attributes:
         steps: Number of steps of the grid.
-        sampler: ``ddim`` (one network evaluation a step), ``dpmpp_2m`` (the same) or ``heun`` (2 steps - 1).
-        eta: Share of fresh noise a step, 0 (deterministic) to 1 (the posterior); only ``ddim`` uses it.
+        sampler: ``ddim`` (one network evaluation a step), ``dpmpp_2m`` (the same), ``heun`` (2 steps - 1), or
+            ``diffwave``: ``ddim`` with the state, a waveform, clamped to [-1, 1] after every step.
+        eta: Share of fresh noise a step, 0 (deterministic) to 1 (the posterior); only ``ddim`` and
+            ``diffwave`` use it.
         start_noise: Scale of the fresh noise that leaves a bridge's start; 0 is the deterministic limit.
+        betas: Inference schedule of ``diffwave``, from data towards noise, a beta a step.
     """
 
     steps: int = Field(ge=1, le=1000)
-    sampler: Literal["ddim", "dpmpp_2m", "heun"] = "ddim"
+    sampler: Literal["ddim", "dpmpp_2m", "heun", "diffwave"] = "ddim"
     eta: float = Field(default=0.0, ge=0, le=1)
     start_noise: float = Field(default=1.0, ge=0, le=1)
+    betas: tuple[float, ...] | None = None
 
     @model_validator(mode="after")
     def _eta_is_used(self) -> SamplerPreset:
-        if self.eta > 0 and self.sampler != "ddim":
+        if self.eta > 0 and self.sampler not in ("ddim", "diffwave"):
             raise ValueError(f"eta {self.eta} has no meaning for {self.sampler}; use ddim or leave eta at 0")
+        return self
+
+    @model_validator(mode="after")
+    def _betas_are_used(self) -> SamplerPreset:
+        found = None if self.betas is None else len(self.betas)
+        expected = self.steps if self.sampler == "diffwave" else None
+        if found != expected:
+            raise ValueError(f"{self.sampler} with {self.steps} steps needs {expected} betas, found {found}")
         return self
 
     @property
@@ -88,16 +101,30 @@ class Presets(Settings):
     best: SamplerPreset
 
 
+class PriorSettings(Settings):
+    """The energy prior of a model that was trained with one (``diffusion.prior.EnergyPrior``)."""
+
+    low: float = Field(ge=0)
+    high: float = Field(gt=0)
+    floor: float = Field(gt=0, le=1)
+
+
 class ModelConfig(Settings):
     """Everything a model folder states beside its weights (``config.json``).
+
+    A model of spectra has ``stft`` and ``compression``; a model of waveforms has neither. A model that is
+    conditioned on a mel states the convention in ``mel``.
 
     Attributes:
         format_version: Version of the folder format.
         task: What the model does.
         sample_rate: Rate in Hz at which the model works.
-        level_db: Gated active level in dBFS to which recordings are brought before the model sees them.
-        stft: Spectral front end.
-        compression: Compression of the spectrum.
+        level_db: Gated active level in dBFS to which recordings are brought before the model sees them; None
+            for a vocoder that takes its level from the mel.
+        stft: Spectral front end, or None.
+        compression: Compression of the spectrum, or None.
+        mel: Mel convention (``signal.mel_spec.MelSpec`` as plain values), or None.
+        prior: Energy prior of the noise, or None.
         process: ``kind`` and the parameters of the diffusion process.
         target: What the network predicts.
         network: ``kind`` and the parameters of the network.
@@ -108,12 +135,14 @@ class ModelConfig(Settings):
         licence: Licence of the weights (SPDX name or a short sentence).
     """
 
-    format_version: Literal[1] = 1
-    task: Literal["denoise"] = "denoise"
+    format_version: Literal[1, 2] = 2
+    task: Literal["denoise", "vocode"] = "denoise"
     sample_rate: int = Field(ge=4000, le=384000)
-    level_db: float = Field(ge=-60, le=0)
-    stft: StftSettings
-    compression: CompressionSettings
+    level_db: float | None = Field(default=None, ge=-60, le=0)
+    stft: StftSettings | None = None
+    compression: CompressionSettings | None = None
+    mel: dict[str, bool | int | float | str | None] | None = None
+    prior: PriorSettings | None = None
     process: dict[str, Setting]
     target: Literal["x0", "eps", "v", "velocity"] = "x0"
     network: dict[str, Setting]
@@ -128,6 +157,22 @@ class ModelConfig(Settings):
         for name in ("process", "network"):
             if not isinstance(getattr(self, name).get("kind"), str):
                 raise ValueError(f'{name} needs a string "kind"')
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> ModelConfig:
+        clamped = any(getattr(self.presets, name).sampler == "diffwave" for name in Presets.model_fields)
+        faults = {
+            "stft and compression go together; give both, or neither for a model of waveforms": (
+                (self.stft is None) != (self.compression is None)
+            ),
+            "a model that denoises needs level_db": self.task == "denoise" and self.level_db is None,
+            "prior is made from a mel; give mel too": self.prior is not None and self.mel is None,
+            "the sampler diffwave clamps waveforms; use ddim for spectra": clamped and self.stft is not None,
+        }
+        for line, wrong in faults.items():
+            if wrong:
+                raise ValueError(line)
         return self
 
 

@@ -16,7 +16,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
@@ -25,117 +24,27 @@ import torch
 from torch import Tensor
 
 from audiodiff import networks
-from audiodiff.config import FORMAT_VERSION, ModelConfig, construct, dump_json, nearest, parse
-from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
-from audiodiff.diffusion.cdiffuse import CDiffuSE
-from audiodiff.diffusion.flow import Flow
-from audiodiff.diffusion.ouve import OUVE
-from audiodiff.diffusion.process import Process
-from audiodiff.diffusion.vp import VP
+from audiodiff.assembly import Model, assemble, build_process
+from audiodiff.config import FORMAT_VERSION, ModelConfig, dump_json, nearest, parse
 from audiodiff.errors import AudiodiffError, ConfigError, ModelError
-from audiodiff.networks.contract import Network
-from audiodiff.signal.stft import STFT, Compression
+from audiodiff.networks.contract import domain_of
+
+__all__ = [
+    "SHIPPED",
+    "Model",
+    "assemble",
+    "build_process",
+    "find",
+    "load",
+    "load_model",
+    "save",
+    "verify",
+]
 
 SHIPPED = Path(__file__).parent / "models"
 """Folder of the models that come with the package."""
 
 _CONFIG, _WEIGHTS, _CARD, _HASHES = "config.json", "weights.safetensors", "card.md", "hashes.json"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A loaded model: settings and the objects that they describe.
-
-    Attributes:
-        config: Settings of the folder.
-        net: The network, in float32 and evaluation mode.
-        stft: Spectral front end at `sample_rate`.
-        compression: Compression of the spectrum.
-        process: Diffusion process.
-        digest: SHA-256 of the weights file, hex; empty for a model that never was in a folder.
-    """
-
-    config: ModelConfig
-    net: Network
-    stft: STFT
-    compression: Compression
-    process: Process
-    digest: str = ""
-
-    @property
-    def sample_rate(self) -> int:
-        """Rate in Hz at which the model works."""
-        return self.config.sample_rate
-
-    @property
-    def level_db(self) -> float:
-        """Active level in dBFS that the model expects."""
-        return self.config.level_db
-
-
-def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
-    """Put a network and its settings together.
-
-    Args:
-        config: Settings.
-        net: Network that fits them; it is set to evaluation mode.
-        digest: SHA-256 of its weights file, if it has one.
-
-    Returns:
-        The model.
-
-    Raises:
-        ConfigError: The network's reaches or bins are not those that the settings state, or the front end or
-            the process is refused.
-    """
-    stated, found = (config.reach_encode, config.reach_step), (net.reach_encode, net.reach_step)
-    if stated != found:
-        raise ConfigError(
-            f"settings state reaches {stated} but the network has {found}; correct the settings"
-        )
-    stft = STFT(config.stft.n_fft, config.stft.hop)
-    n_bins = config.network.get("n_bins", stft.n_bins)
-    if n_bins != stft.n_bins:
-        raise ConfigError(f"network.n_bins is {n_bins} but n_fft gives {stft.n_bins}; correct the settings")
-    return Model(
-        config=config,
-        net=net.train(False),
-        stft=stft,
-        compression=Compression(config.compression.exponent, config.compression.scale),
-        process=build_process(config.process),
-        digest=digest,
-    )
-
-
-def build_process(settings: Mapping[str, object]) -> Process:
-    """The diffusion process of a ``process`` section.
-
-    Args:
-        settings: ``kind`` and the parameters of that process.
-
-    Returns:
-        The process.
-
-    Raises:
-        ConfigError: Unknown kind or parameter, or a value out of range.
-    """
-    rest = {key: value for key, value in settings.items() if key != "kind"}
-    match settings.get("kind"):
-        case "brownian":
-            return construct(BrownianBridge, rest, "process")
-        case "schroedinger":
-            return construct(SchroedingerBridge, rest, "process")
-        case "ouve":
-            return construct(OUVE, rest, "process")
-        case "flow":
-            return construct(Flow, rest, "process")
-        case "vp":
-            return construct(VP, rest, "process")
-        case "cdiffuse":
-            return construct(CDiffuSE, rest, "process")
-        case kind:
-            known = ("brownian", "schroedinger", "ouve", "flow", "vp", "cdiffuse")
-            raise ConfigError(f"process: unknown kind {kind!r}; {nearest(str(kind), known)}")
 
 
 def load_model(model: str | os.PathLike[str]) -> Model:
@@ -231,10 +140,14 @@ def verify(folder: Path) -> Model:
         ModelError: As `load`, or the network gives NaN or the wrong shape.
     """
     model = load(folder)
-    silence = torch.zeros(1, model.stft.n_bins, 8, 2)
+    domain = domain_of(model.net)
+    if domain is None:
+        cond = x_t = torch.zeros(1, model.stft.n_bins, 8, 2)
+    else:
+        cond, x_t = domain.zeros(8 * domain.grid // domain.hop)
     with torch.inference_mode():
-        out = model.net(silence, torch.tensor([model.config.start]), model.net.encode(silence))
-    if out.shape != silence.shape or not bool(torch.isfinite(out).all()):
+        out = model.net(x_t, torch.tensor([model.config.start]), model.net.encode(cond))
+    if out.shape != x_t.shape or not bool(torch.isfinite(out).all()):
         raise ModelError(f"{folder}: the network fails on silence; do not use this model", code="refused")
     return model
 
@@ -269,7 +182,7 @@ def save(
     }
     _check_state(folder, state)
     files = {
-        _CONFIG: dump_json(config).encode(),
+        _CONFIG: dump_json(config.model_copy(update={"format_version": FORMAT_VERSION})).encode(),
         _WEIGHTS: safetensors.torch.save(state),
         _CARD: card.encode(),
     }
@@ -339,8 +252,10 @@ def _read_config(folder: Path, content: bytes) -> ModelConfig:
     except ValueError as error:
         raise ModelError(f"{folder / _CONFIG}: is not JSON ({error})", code="damaged") from None
     version = data.get("format_version") if isinstance(data, dict) else None
-    if version != FORMAT_VERSION:
-        line = f"{folder}: has format version {version!r}, this audiodiff reads {FORMAT_VERSION}; update it"
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        line = (
+            f"{folder}: has format version {version!r}, this audiodiff reads 1 to {FORMAT_VERSION}; update it"
+        )
         raise ModelError(line, code="version")
     try:
         return parse(ModelConfig, data, str(folder / _CONFIG))

@@ -21,8 +21,9 @@ LAYERS = (
     {"signal"},
     {"diffusion"},
     {"networks"},
+    {"assembly"},
     {"model", "stream", "metrics"},
-    {"tasks", "data"},
+    {"tasks", "data", "convert"},
     {"training"},
     {"batch", "report"},
     {"cli"},
@@ -89,7 +90,7 @@ def test_importing_audiodiff_imports_nothing_heavy() -> None:
     assert modules.isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("command", [[], ["denoise"], ["evaluate"], ["prepare"], ["train"]])
+@pytest.mark.parametrize("command", [[], ["denoise"], ["evaluate"], ["prepare"], ["train"], ["convert"]])
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     arguments = [*command, "--help"]
     modules = modules_after(f"from audiodiff.cli import run; assert run({arguments!r}) == 0")

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from audiodiff.errors import ShapeError
-from audiodiff.networks.contract import Features, check
+from audiodiff.networks.checks import check
+from audiodiff.networks.contract import Features
 
 
 class Good(nn.Module):

@@ -16,6 +16,7 @@ a sampler repeats the step. Loss and samplers use the same denoiser.
 from audiodiff.diffusion import grids
 from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
 from audiodiff.diffusion.cdiffuse import CDiffuSE
+from audiodiff.diffusion.diffwave import FAST_BETAS, diffwave, projected, start_late, table_times
 from audiodiff.diffusion.flow import Flow
 from audiodiff.diffusion.loss import TimeLaw, item_mean, sample_state, snr_weight
 from audiodiff.diffusion.ouve import OUVE
@@ -28,16 +29,19 @@ from audiodiff.diffusion.predict import (
     target_of,
     to_x0,
 )
+from audiodiff.diffusion.prior import EnergyPrior, noise_loss
 from audiodiff.diffusion.process import Process, Time
 from audiodiff.diffusion.samplers import Noise, State, ddim, dpmpp_2m, heun, last, prior_noise
 from audiodiff.diffusion.vp import VP
 
 __all__ = [
+    "FAST_BETAS",
     "OUVE",
     "VP",
     "BrownianBridge",
     "CDiffuSE",
     "Denoiser",
+    "EnergyPrior",
     "Flow",
     "NetFn",
     "Noise",
@@ -49,15 +53,20 @@ __all__ = [
     "Time",
     "TimeLaw",
     "ddim",
+    "diffwave",
     "dpmpp_2m",
     "grids",
     "heun",
     "item_mean",
     "last",
     "make_denoiser",
+    "noise_loss",
     "prior_noise",
+    "projected",
     "sample_state",
     "snr_weight",
+    "start_late",
+    "table_times",
     "target_of",
     "to_x0",
 ]

@@ -8,12 +8,30 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from audiodiff.errors import ConfigError
-from audiodiff.networks.contract import Features, Network
+from audiodiff.networks.contract import Features, Network, WaveDomain, domain_of, halo_samples
 from audiodiff.networks.spectral import Spectral, SpectralConfig
+from audiodiff.networks.unet1d import UNet1d, UNet1dConfig
+from audiodiff.networks.wavenet import WaveNet, WaveNetConfig
 
-__all__ = ["Features", "Network", "Spectral", "SpectralConfig", "build", "complete"]
+__all__ = [
+    "Features",
+    "Network",
+    "Spectral",
+    "SpectralConfig",
+    "UNet1d",
+    "UNet1dConfig",
+    "WaveDomain",
+    "WaveNet",
+    "WaveNetConfig",
+    "build",
+    "complete",
+    "domain_of",
+    "halo_samples",
+]
 
-KINDS = ("spectral",)
+KINDS = ("spectral", "wavenet", "unet1d")
+
+AnyConfig = SpectralConfig | WaveNetConfig | UNet1dConfig
 
 
 def build(config: Mapping[str, Any]) -> Network:
@@ -25,11 +43,13 @@ def build(config: Mapping[str, Any]) -> Network:
     Raises:
         ConfigError: Unknown kind or field (the nearest name is given), or sizes that do not fit.
     """
-    match config.get("kind"):
-        case "spectral":
-            return Spectral(SpectralConfig(**_fields(config, SpectralConfig)))
-        case kind:
-            raise ConfigError(f"network.kind: expected one of {', '.join(KINDS)}, found {kind!r}")
+    match _sizes(config):
+        case SpectralConfig() as sizes:
+            return Spectral(sizes)
+        case WaveNetConfig() as sizes:
+            return WaveNet(sizes)
+        case UNet1dConfig() as sizes:
+            return UNet1d(sizes)
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,14 +61,26 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: As `build`.
     """
-    if config.get("kind") != "spectral":
+    if config.get("kind") not in KINDS:
         return dict(config)
-    sizes = asdict(SpectralConfig(**_fields(config, SpectralConfig)))
+    sizes = asdict(_sizes(config))
     plain = {name: list(size) if isinstance(size, tuple) else size for name, size in sizes.items()}
-    return {"kind": "spectral", **plain}
+    return {"kind": config["kind"], **plain}
 
 
-def _fields(config: Mapping[str, Any], into: type[SpectralConfig]) -> dict[str, Any]:
+def _sizes(config: Mapping[str, Any]) -> AnyConfig:
+    match config.get("kind"):
+        case "spectral":
+            return SpectralConfig(**_fields(config, SpectralConfig))
+        case "wavenet":
+            return WaveNetConfig(**_fields(config, WaveNetConfig))
+        case "unet1d":
+            return UNet1dConfig(**_fields(config, UNet1dConfig))
+        case kind:
+            raise ConfigError(f"network.kind: expected one of {', '.join(KINDS)}, found {kind!r}")
+
+
+def _fields(config: Mapping[str, Any], into: type[AnyConfig]) -> dict[str, Any]:
     known = [field.name for field in fields(into)]
     values: dict[str, Any] = {}
     for key, value in config.items():

@@ -1,13 +1,16 @@
-"""The contract between networks and the rest, and the checks that hold a network to it.
+"""The contract between networks and the rest.
 
-Letters: B items, F frequency bins, N frames; spectra are real ``[B, F, N, 2]`` (re, im), compressed.
+Letters: B items, F frequency bins, M mel bands, N frames, T samples. A network's state is a spectrum, real
+``[B, F, N, 2]`` (re, im), compressed, or a waveform ``[B, T]``. Beside a spectrum the condition is a spectrum
+of the same frames; beside a waveform it is a mel ``[B, M, N]`` with T = N hop, or another waveform. A network
+of waveforms says which by its attribute ``domain``, a `WaveDomain`; `networks.checks.check` holds it to all.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, Self, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,12 +24,15 @@ Features: TypeAlias = tuple[Tensor, ...]
 class Network(Protocol):
     """What samplers, training and the model folder need of a network (every one is a ``torch.nn.Module``).
 
-    Item i never depends on item j, and frame n only on frames within a finite reach: there is no recurrence
-    and no normalisation over time, and outside the given frames a network sees zeros.
+    Item i never depends on item j, and position n only on positions within a finite reach: there is no
+    recurrence and no normalisation over time, and outside the given positions a network sees zeros or the
+    outermost values.
 
     Attributes:
-        reach_encode: Frames on one side that `encode` looks at.
-        reach_step: Frames on one side that one evaluation looks at, given the features.
+        reach_encode: Positions of the condition (frames, or samples of a waveform) on one side that `encode`
+            looks at.
+        reach_step: Positions of the state (frames of a spectrum, samples of a waveform) on one side that one
+            evaluation looks at, given the features.
     """
 
     @property
@@ -39,7 +45,8 @@ class Network(Protocol):
         """Features of the recording, computed once per signal.
 
         Args:
-            cond: Compressed spectrum of the recording ``[B, F, N, 2]``.
+            cond: Compressed spectrum of the recording ``[B, F, N, 2]``; mel ``[B, M, N]``; recording
+                ``[B, T]``.
 
         Returns:
             Tensors that every step receives unchanged.
@@ -50,12 +57,12 @@ class Network(Protocol):
         """One evaluation.
 
         Args:
-            x_t: State ``[B, F, N, 2]``.
+            x_t: State ``[B, F, N, 2]`` or ``[B, T]``.
             t: Process time of each item ``[B]``, 0 is data.
             h: What `encode` returned.
 
         Returns:
-            The prediction ``[B, F, N, 2]``.
+            The prediction, of the shape of `x_t`.
         """
         ...
 
@@ -67,93 +74,57 @@ class Network(Protocol):
     def to(self, device: torch.device) -> Self: ...  # noqa: D102
 
 
-def check(net: Network, n_bins: int, seed: int = 0) -> None:
-    """Hold a network to the contract: shape, determinism, silence, independence, gradient, reach.
+@dataclass(frozen=True)
+class WaveDomain:
+    """What a network of waveforms works on.
+
+    Attributes:
+        cond: Its condition: a mel, or another waveform.
+        hop: Samples of the state that go with one position of the condition; 1 for a waveform.
+        grid: Chunks must start at multiples of so many samples, counted from the start of the signal; a
+            multiple of `hop`.
+        n_mels: M, 0 for a waveform.
+    """
+
+    cond: Literal["mel", "waveform"]
+    hop: int = 1
+    grid: int = 1
+    n_mels: int = 0
+
+    def zeros(self, n_cond: int) -> tuple[Tensor, Tensor]:
+        """A silent condition ``[1, M, n_cond]`` or ``[1, n_cond]``, and its state ``[1, T]``."""
+        shape = (1, self.n_mels, n_cond) if self.cond == "mel" else (1, n_cond)
+        return torch.zeros(shape), torch.zeros(1, n_cond * self.hop)
+
+
+def domain_of(net: Network) -> WaveDomain | None:
+    """The domain of a network of waveforms; None for one of spectra."""
+    found = getattr(net, "domain", None)
+    return found if isinstance(found, WaveDomain) else None
+
+
+def halo_samples(net: Network, domain: WaveDomain, evaluations: int) -> int:
+    """What a chunk of a waveform needs on each side to give what the whole gives.
 
     Args:
-        net: Network on the CPU, in float32.
-        n_bins: F.
-        seed: Seed of the random input.
+        net: The network.
+        domain: Its domain.
+        evaluations: Evaluations of the network in a whole sampling run.
+
+    Returns:
+        Samples, a multiple of the grid; a chunk's core starts and ends on the grid, too.
+    """
+    frames = -(-evaluations * net.reach_step // domain.hop) + net.reach_encode
+    return -(-frames * domain.hop // domain.grid) * domain.grid
+
+
+def require_length(x_t: Tensor, expected: int) -> None:
+    """Hold a state [B, T] to the length that its condition asks for.
 
     Raises:
-        ShapeError: The line names the promise that is broken.
+        ShapeError: Another shape.
     """
-    net.train(False)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        _check_shape(net, n_bins, generator)
-        _check_silence(net, n_bins)
-        _check_items(net, n_bins, generator)
-        _check_reach(net, n_bins, generator)
-    _check_gradient(net, n_bins, generator)
-
-
-def _inputs(n_bins: int, n_frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    shape = (2, n_bins, n_frames, 2)
-    cond = 0.3 * torch.randn(shape, generator=generator)
-    x_t = 0.3 * torch.randn(shape, generator=generator)
-    return cond, x_t, torch.tensor([1.0, 0.25])
-
-
-def _require(holds: bool, promise: str) -> None:
-    if not holds:
-        raise ShapeError(f"network breaks its contract: {promise}", code="contract")
-
-
-def _same(left: Tensor, right: Tensor) -> bool:
-    # 1e-5 of the largest value: the promise of design section 4, in float32.
-    return bool((left - right).abs().max() <= 1e-5 * right.abs().max().clamp(min=1e-3))
-
-
-def _check_shape(net: Network, n_bins: int, generator: torch.Generator) -> None:
-    for n_frames in (1, 2, 37):
-        cond, x_t, t = _inputs(n_bins, n_frames, generator)
-        first = net(x_t, t, net.encode(cond))
-        _require(first.shape == x_t.shape, f"expected shape {tuple(x_t.shape)}, found {tuple(first.shape)}")
-        _require(torch.equal(first, net(x_t, t, net.encode(cond))), "the same input gives two results")
-
-
-def _check_silence(net: Network, n_bins: int) -> None:
-    silence = torch.zeros(1, n_bins, 9, 2)
-    for t in (0.0, 1.0):
-        out = net(silence, torch.tensor([t]), net.encode(silence))
-        _require(bool(torch.isfinite(out).all()), f"silence at t = {t} gives NaN or infinity")
-
-
-def _check_items(net: Network, n_bins: int, generator: torch.Generator) -> None:
-    cond, x_t, t = _inputs(n_bins, 21, generator)
-    both = net(x_t, t, net.encode(cond))
-    for i in range(2):
-        item = slice(i, i + 1)
-        alone = net(x_t[item], t[item], net.encode(cond[item]))
-        _require(_same(alone, both[item]), f"item {i} depends on the other items of its batch")
-
-
-def _check_reach(net: Network, n_bins: int, generator: torch.Generator) -> None:
-    """A chunk with its halo gives what the whole gives, inside the chunk."""
-    halo, core = net.reach_encode + net.reach_step, 8
-    cond, x_t, t = _inputs(n_bins, 2 * halo + 3 * core, generator)
-
-    def run(frames: slice) -> Tensor:
-        return net(x_t[:, :, frames], t, net.encode(cond[:, :, frames]))
-
-    whole = run(slice(None))
-    start = halo + core
-    middle = run(slice(start - halo, start + core + halo))[:, :, halo : halo + core]
-    _require(
-        _same(middle, whole[:, :, start : start + core]), f"frames beyond the reach {halo} change a frame"
-    )
-
-
-def _check_gradient(net: Network, n_bins: int, generator: torch.Generator) -> None:
-    # A copy with every weight moved: layers that start at zero would hide those before them.
-    moved = copy.deepcopy(net).train(True)
-    with torch.no_grad():
-        for parameter in moved.parameters():
-            parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-    cond, x_t, t = _inputs(n_bins, 2 * (net.reach_encode + net.reach_step) + 8, generator)
-    moved(x_t, t, moved.encode(cond)).square().sum().backward()  # type: ignore[no-untyped-call]  # torch's own
-    for index, parameter in enumerate(moved.parameters()):
-        grad = parameter.grad
-        reached = grad is not None and bool(torch.isfinite(grad).all()) and bool(grad.any())
-        _require(reached, f"parameter {index} of shape {tuple(parameter.shape)} gets no gradient")
+    if x_t.ndim != 2 or x_t.shape[1] != expected:
+        raise ShapeError(
+            f"the condition goes with a state [B, {expected}], found {list(x_t.shape)}; cut both on frames"
+        )

@@ -53,6 +53,30 @@ class Block2d(nn.Module):
         return result
 
 
+class Block1d(nn.Module):
+    """Residual block of two convolutions of three taps over a waveform, as `Block2d`.
+
+    Args:
+        channels: C.
+        dilation: Distance in positions of the second convolution's taps.
+    """
+
+    def __init__(self, channels: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels)
+        self.first = nn.Conv1d(channels, channels, 3, padding=1)
+        self.second = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation)
+        self.scale = nn.Parameter(torch.full((1, channels, 1), RESIDUAL_SCALE))
+        self.reach = 1 + dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, C, N] to the same shape."""
+        normed = self.norm(x[:, :, None])[:, :, 0]
+        y = self.second(functional.silu(self.first(normed)))
+        result: Tensor = x + self.scale * y
+        return result
+
+
 class FrameBlock(nn.Module):
     """ConvNeXt block over frames (Liu et al. 2022): depthwise in time, dense over the width of a frame.
 

@@ -7,7 +7,7 @@ import torch
 
 from audiodiff.errors import ConfigError
 from audiodiff.networks import Spectral, SpectralConfig, build, complete
-from audiodiff.networks.contract import check
+from audiodiff.networks.checks import check
 
 SMALL = SpectralConfig(
     n_bins=65,
@@ -70,7 +70,7 @@ def test_build_from_plain_values() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"kind": "spectrl"}, "expected one of spectral"),
+        ({"kind": "spectrl"}, "expected one of spectral, wavenet, unet1d"),
         ({"kind": "spectral", "chanels": [1, 2, 3]}, "nearest is network.channels"),
         ({"kind": "spectral", "low_bins": 255}, "do not divide"),
         ({"kind": "spectral", "low_bins": "many"}, "network.low_bins: expected one whole number above 0"),

@@ -1,0 +1,1 @@
+"""Published checkpoints into model folders; nothing here is ever used by inference."""
