@@ -266,7 +266,9 @@ def _differing(a: MelSpec, b: MelSpec) -> list[str]:
 
 
 def _value(spec: MelSpec, name: str) -> object:
-    return spec.bank_rate if name == "filter_rate" else getattr(spec, name)
+    if name == "filter_rate" and spec.bank_rate == spec.sample_rate:
+        return "its own"
+    return getattr(spec, name)
 
 
 def _word(spec: MelSpec, name: str) -> str:

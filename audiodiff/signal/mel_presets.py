@@ -94,9 +94,9 @@ PRESETS: dict[str, MelSpec] = {
         _DIFFWAVE, sample_rate=24000, n_fft=2048, hop=300, win=1200, n_mels=128, f_max=12000
     ),
     "styletts2": _STYLETTS2,
-    "espnet-16k": replace(_WAVEGAN, sample_rate=16000, power_floor=1e-10),
     "espnet-22k": replace(_WAVEGAN, power_floor=1e-10),
     "espnet-24k": replace(_WAVEGAN_24K, power_floor=1e-10),
+    "espnet-16k": replace(_WAVEGAN, sample_rate=16000, power_floor=1e-10),
     "parallel-wavegan-22k": _WAVEGAN,
     "parallel-wavegan-24k": _WAVEGAN_24K,
     "speecht5": replace(_WAVEGAN, sample_rate=16000),

@@ -1,0 +1,201 @@
+"""``audiodiff mel``: compute mel spectrograms, see what a mel file holds, rewrite it for another system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from audiodiff.cli._common import exit_code, say
+from audiodiff.errors import AudiodiffError, AudioFileError, MelError
+
+if TYPE_CHECKING:
+    from audiodiff.signal.mel_files import MelFile
+    from audiodiff.signal.mel_spec import MelSpec
+
+mel = typer.Typer(
+    help="Compute, inspect and convert mel spectrograms.", no_args_is_help=False, rich_markup_mode=None
+)
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+
+
+@mel.command("compute")
+def compute(
+    sources: Annotated[list[Path], typer.Argument(metavar="AUDIO...", help="Recordings.")],
+    preset: Annotated[str, typer.Option("--mel", help="Convention, such as hifigan or vocos.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="File (.npz .safetensors .npy) or folder; default AUDIO.PRESET.npz beside it.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Compute the mel spectrogram of recordings; prints the path of each result.
+
+    Channels are mixed to mono and the rate becomes the convention's, both are told.
+
+    Example: audiodiff mel compute talk.wav --mel hifigan
+    """
+    from audiodiff.signal.mel_presets import named
+
+    spec = named(preset)
+    single = len(sources) == 1
+    if output is not None and not single and not output.is_dir():
+        raise AudioFileError(
+            f"{output}: several recordings need an existing folder for -o; make it first", code="unwritable"
+        )
+
+    def one(source: Path) -> None:
+        name = f"{source.stem}.{preset}.npz"
+        target = source.with_name(name) if output is None else output / name if output.is_dir() else output
+        typer.echo(_compute(source, target, spec, overwrite))
+
+    _each(sources, one)
+
+
+@mel.command("inspect")
+def inspect(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Mel files: npz, safetensors, npy.")
+    ],
+    preset: Annotated[
+        str | None, typer.Option("--mel", help="Convention of bare arrays; default: guessed, and said so.")
+    ] = None,
+) -> None:
+    """Print what mel files hold: convention, fingerprint, shape, seconds, range.
+
+    A bare array has no convention; the best guess is printed with its reason and the runner-up.
+
+    Example: audiodiff mel inspect talk.hifigan.npz
+    """
+    from audiodiff.signal.mel_files import read_mel
+
+    _each(sources, lambda source: typer.echo("\n".join(_lines(source, read_mel(source, preset)))))
+
+
+@mel.command("convert")
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="Mel file: npz, safetensors, npy.")],
+    to: Annotated[str, typer.Option("--to", help="Convention wanted.")],
+    preset: Annotated[
+        str | None, typer.Option("--mel", help="Convention of a bare array; default: guessed, and said so.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="File or existing folder; default FILE.PRESET.npz beside it."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Rewrite a mel file in the numbers of another system, where that is exact or nearly so.
+
+    Prints the path of the result and, on standard error, what was done. What no arithmetic can map (other
+    bands, frames, powers) is refused with the reason.
+
+    Example: audiodiff mel convert talk.rfwave.npz --to vocos
+    """
+    from audiodiff.signal.mel_presets import named
+
+    wanted = named(to)
+    name = f"{source.stem}.{to}.npz"
+    target = source.with_name(name) if output is None else output / name if output.is_dir() else output
+    # torch comes in from here on
+    import torch
+
+    from audiodiff.signal.formats import shown
+    from audiodiff.signal.mel import convert as rewrite
+    from audiodiff.signal.mel_files import check_target, read_mel, write_mel
+
+    check_target(target, overwrite)
+    found = read_mel(source, preset)
+    if found.note:
+        say(f"audiodiff: note: {source.name}: {found.note}")
+    try:
+        values, _, note = rewrite(torch.from_numpy(found.values), found.spec, wanted)
+    except MelError as error:
+        raise MelError(
+            f"{shown(source)}: from {_name(found.spec)} to {to}: {error}", code=error.code
+        ) from error
+    write_mel(target, values.numpy(), wanted, overwrite)
+    say(f"{source.name}: {_name(found.spec)} to {to}, {note}")
+    typer.echo(target)
+
+
+def _each(sources: list[Path], work: Callable[[Path], None]) -> None:
+    """Do the work for every file; a failure of one of several is told and does not stop the rest.
+
+    Raises:
+        AudiodiffError: The only file failed.
+        typer.Exit: Some of several failed: 2 if one was refused, else 1.
+    """
+    code = 0
+    for source in sources:
+        try:
+            work(source)
+        except AudiodiffError as error:
+            if len(sources) == 1:
+                raise
+            say(f"audiodiff: {error}")
+            code = max(code, exit_code(error))
+    if code:
+        raise typer.Exit(code)
+
+
+def _compute(source: Path, target: Path, spec: MelSpec, overwrite: bool) -> Path:
+    """Write the mel of one recording."""
+    from audiodiff.signal.files import read_blocks
+
+    with read_blocks(source) as reader:
+        info = reader.info
+        # torch comes in from here on
+        import numpy as np
+        import torch
+
+        from audiodiff.signal.mel import mel as spectrogram
+        from audiodiff.signal.mel_files import check_target, write_mel
+        from audiodiff.signal.resample import resample
+
+        check_target(target, overwrite)
+        mono = np.concatenate([block.mean(axis=0, dtype=np.float32) for block in reader])[None]
+    done = []
+    if info.channels > 1:
+        done.append(f"{info.channels} channels mixed to mono")
+    if info.sample_rate != spec.sample_rate:
+        done.append(f"{info.sample_rate} Hz resampled to {spec.sample_rate} Hz")
+    if done:
+        say(f"{source.name}: {', '.join(done)}")
+    if reader.truncated:
+        say(f"audiodiff: warning: {reader.truncated}")
+    wave = resample(mono, info.sample_rate, spec.sample_rate)
+    write_mel(target, spectrogram(torch.from_numpy(wave[0]), spec).numpy(), spec, overwrite)
+    return target
+
+
+def _lines(source: Path, found: MelFile) -> list[str]:
+    """What `inspect` prints of a file."""
+    spec = found.spec
+    n_frames = found.values.shape[1]
+    rows = {
+        "convention": _name(spec) + ("" if found.stored else " (not stored in the file)"),
+        "tuple": spec.describe(),
+        "fingerprint": spec.fingerprint,
+        "shape": f"{spec.n_mels} bands x {n_frames} frames",
+        "seconds": f"{spec.span(n_frames) / spec.sample_rate:.3f}",
+        "range": f"{found.values.min():.4g} to {found.values.max():.4g}",
+    }
+    if found.note:
+        rows["note"] = found.note
+    return [str(source), *(f"  {key:12}{value}" for key, value in rows.items())]
+
+
+def _name(spec: MelSpec) -> str:
+    """The names of a convention, for reading."""
+    from audiodiff.signal.mel_presets import names
+
+    first, *others = names(spec) or ["unnamed"]
+    return f"{first} (also {', '.join(others)})" if others else first
