@@ -17,6 +17,7 @@ from audiodiff import __version__
 from audiodiff.cli._common import REFUSED, guarded
 from audiodiff.cli.denoise import denoise
 from audiodiff.cli.evaluate import evaluate
+from audiodiff.cli.mel import mel
 from audiodiff.cli.prepare import prepare
 from audiodiff.cli.train import train
 
@@ -31,6 +32,7 @@ app.command()(denoise)
 app.command()(evaluate)
 app.command()(prepare)
 app.command()(train)
+app.add_typer(mel, name="mel")
 
 
 def _version(wanted: bool) -> None:
