@@ -18,6 +18,7 @@ from audiodiff.cli._common import REFUSED, guarded
 from audiodiff.cli.denoise import denoise
 from audiodiff.cli.evaluate import evaluate
 from audiodiff.cli.mel import mel
+from audiodiff.cli.pairs import pairs
 from audiodiff.cli.prepare import prepare
 from audiodiff.cli.train import train
 
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.command()(denoise)
 app.command()(evaluate)
+app.command()(pairs)
 app.command()(prepare)
 app.command()(train)
 app.add_typer(mel, name="mel")
