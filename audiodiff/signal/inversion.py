@@ -162,7 +162,8 @@ class _Inverter:
 
     def _start(self, magnitude: Tensor, first: int, known: Tensor | None) -> Tensor:
         """Phases [..., F, N] to begin with."""
-        phase = random_phase(self.seed, first, *magnitude.shape[-2:]).expand(magnitude.shape)
+        drawn = random_phase(self.seed, first, *magnitude.shape[-2:])
+        phase = drawn.to(magnitude).expand(magnitude.shape)
         n_known = 0
         if known is not None:
             standing = self.stft.forward(known[..., : self.overlap * self.stft.hop]).angle()
@@ -173,8 +174,8 @@ class _Inverter:
     def _joined(self, wave: Tensor, known: Tensor) -> Tensor:
         """The wave, in place, with the known samples put back at its beginning."""
         standing = self.overlap * self.stft.hop
-        weight = torch.ones(standing + self.stft.win)
-        weight[standing:] = torch.linspace(1, 0, self.stft.win)
+        weight = wave.new_ones(standing + self.stft.win)
+        weight[standing:] = torch.linspace(1, 0, self.stft.win, device=wave.device)
         part = wave[..., : weight.shape[0]]
         part += weight * (known[..., : weight.shape[0]] - part)
         return wave
@@ -199,7 +200,10 @@ def invert_magnitude(bands: Tensor, spec: MelSpec, iterations: int = MAGNITUDE_I
         ShapeError: If there are not M bands on the second last axis, or no frames.
         MelError: If a value is negative or not finite.
     """
-    match = _Match.of(_heard(_checked(bands, spec), spec), spec)
+    checked = _checked(bands, spec)
+    if bool((checked < 0).any()):
+        raise MelError("band values must not be negative; undo the convention's logarithm first")
+    match = _Match.of(_heard(checked, spec), spec)
     return _to_magnitude(match.improved(match.first(), iterations), spec).transpose(-1, -2)
 
 

@@ -1,4 +1,4 @@
-"""Promise: the framed STFT inverts in least squares; fast Griffin-Lim keeps what is exact, improves the rest."""
+"""Promise: the framed STFT inverts in least squares; fast Griffin-Lim keeps what is exact."""
 
 from __future__ import annotations
 
@@ -58,9 +58,7 @@ def test_magnitudes_equal_torch_stft(grid: tuple[int, int, int]) -> None:
     x = noise(stft.n_samples(20))
     left = (n_fft - win) // 2
     padded = torch.nn.functional.pad(x, (left, n_fft - win - left))
-    theirs = torch.stft(
-        padded, n_fft, hop, win, window=stft.window, center=False, return_complex=True
-    ).abs()
+    theirs = torch.stft(padded, n_fft, hop, win, window=stft.window, center=False, return_complex=True).abs()
     assert (stft.forward(x).abs()[..., : theirs.shape[-1]] - theirs).abs().max() < 1e-9
 
 
