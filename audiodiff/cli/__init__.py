@@ -15,6 +15,7 @@ import typer
 
 from audiodiff import __version__
 from audiodiff.cli._common import REFUSED, guarded
+from audiodiff.cli.convert import convert
 from audiodiff.cli.denoise import denoise
 from audiodiff.cli.evaluate import evaluate
 from audiodiff.cli.mel import mel
@@ -29,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command()(convert)
 app.command()(denoise)
 app.command()(evaluate)
 app.command()(pairs)

@@ -145,7 +145,9 @@ class UNet1d(nn.Module):
         else:
             self.condition = _Recording(config)
         self.reach_encode: int = self.condition.reach
-        self.reach_step: int = _TAPS // 2 + self._reach(0, _TAPS // 2)
+        # `_reach` counts from a multiple of the grid; any sample may lie almost a grid step inside
+        aligned = _TAPS // 2 + self._reach(0, _TAPS // 2)
+        self.reach_step: int = aligned + math.prod(config.strides) - 1
 
     @property
     def domain(self) -> WaveDomain:
