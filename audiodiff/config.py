@@ -125,6 +125,7 @@ class ModelConfig(Settings):
         compression: Compression of the spectrum, or None.
         mel: Mel convention (``signal.mel_spec.MelSpec`` as plain values), or None.
         prior: Energy prior of the noise, or None.
+        inversion: Iterations of the mel inversion that makes the input of a vocoder of spectra, or None.
         process: ``kind`` and the parameters of the diffusion process.
         target: What the network predicts.
         network: ``kind`` and the parameters of the network.
@@ -143,6 +144,7 @@ class ModelConfig(Settings):
     compression: CompressionSettings | None = None
     mel: dict[str, bool | int | float | str | None] | None = None
     prior: PriorSettings | None = None
+    inversion: int | None = Field(default=None, ge=0, le=1000)
     process: dict[str, Setting]
     target: Literal["x0", "eps", "v", "velocity"] = "x0"
     network: dict[str, Setting]
@@ -167,6 +169,10 @@ class ModelConfig(Settings):
                 (self.stft is None) != (self.compression is None)
             ),
             "a model that denoises needs level_db": self.task == "denoise" and self.level_db is None,
+            "a model of spectra needs level_db": self.stft is not None and self.level_db is None,
+            "inversion goes with task vocode and stft; give all three, or leave inversion out": (
+                (self.task == "vocode" and self.stft is not None) != (self.inversion is not None)
+            ),
             "prior is made from a mel; give mel too": self.prior is not None and self.mel is None,
             "the sampler diffwave clamps waveforms; use ddim for spectra": clamped and self.stft is not None,
         }

@@ -32,7 +32,7 @@ def card(config: TrainConfig, progress: Progress, n_parameters: int) -> str:
         "licence of the weights": model.licence,
     }
     lines = [
-        "# Denoiser",
+        "# Denoiser" if model.inversion is None else "# Vocoder from a mel inversion",
         "",
         "| | |",
         "|---|---|",

@@ -52,6 +52,7 @@ class ModelSection(Settings):
         sampler: Solver of the presets.
         eta: Share of fresh noise a step in the presets.
         start_noise: Scale of the fresh noise that leaves a bridge's start; 0 is the deterministic limit.
+        inversion: A vocoder's: iterations of the mel inversion that it starts from.
         licence: Licence of the weights.
     """
 
@@ -66,6 +67,7 @@ class ModelSection(Settings):
     sampler: Literal["ddim", "dpmpp_2m", "heun"] = "ddim"
     eta: float = Field(default=0.0, ge=0, le=1)
     start_noise: float = Field(default=1.0, ge=0, le=1)
+    inversion: int | None = Field(default=None, ge=0, le=1000)
     licence: str = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -207,6 +209,8 @@ class TrainConfig(Settings):
         if self.network.setdefault("n_bins", n_bins) != n_bins:
             raise ValueError(f"network.n_bins must be n_fft / 2 + 1 = {n_bins}; leave it out")
         self.network.update(complete(self.network))
+        if isinstance(self.data, PairSection) != (self.model.inversion is not None):
+            raise ValueError('model.inversion and data.kind = "pairs" go together; give both, or neither')
         if self.objective.perceptual > 0 and self.model.sample_rate < MIN_RATE:
             raise ValueError(
                 f"objective.perceptual needs a model.sample_rate of at least {MIN_RATE} Hz, it is "
@@ -227,6 +231,8 @@ def model_config(config: TrainConfig, net: Network) -> ModelConfig:
     """
     model = config.model
     return ModelConfig(
+        task="denoise" if model.inversion is None else "vocode",
+        inversion=model.inversion,
         sample_rate=model.sample_rate,
         level_db=config.data.level_db,
         stft=StftSettings(n_fft=model.n_fft, hop=model.hop),
