@@ -37,6 +37,7 @@ class ObjectiveConfig(Settings):
     mrstft: float = Field(default=0.0, ge=0, description="multi-resolution STFT loss")
     si_sdr: float = Field(default=0.0, ge=0, description="negative SI-SDR in dB")
     perceptual: float = Field(default=0.0, ge=0, description="distance in the manner of P.862")
+    perceptual_follow: bool = Field(default=False, description="its gradient knows of its compensations")
     high_hz: float = Field(default=8000.0, gt=0, description="bins from here on are the high part")
     high_weight: float = Field(default=1.0, ge=0, description="weight of a high bin in the spectral terms")
     magnitude_exponent: float = Field(default=0.3, gt=0, le=1)
@@ -169,9 +170,9 @@ def negative_si_sdr(wave_hat: Tensor, wave: Tensor) -> Tensor:
 
 
 @cache
-def _perceptual(sample_rate: int) -> PerceptualDistance:
+def _perceptual(sample_rate: int, follow: bool) -> PerceptualDistance:
     """One distance a rate: its filter bank is computed once."""
-    return PerceptualDistance(sample_rate)
+    return PerceptualDistance(sample_rate, follow)
 
 
 def objective(
@@ -232,5 +233,6 @@ def _waveform_terms(
     if config.si_sdr:
         terms["si_sdr"] = negative_si_sdr(wave_hat, wave)
     if config.perceptual:
-        terms["perceptual"] = _perceptual(front.sample_rate)(wave_hat, wave)
+        distance = _perceptual(front.sample_rate, config.perceptual_follow)
+        terms["perceptual"] = distance(wave_hat, wave)
     return terms

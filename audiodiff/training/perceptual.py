@@ -42,9 +42,13 @@ class PerceptualDistance:
 
     Attributes:
         sample_rate: In Hz, at least 16000. Frames are 32 ms at half overlap, as in P.862.
+        follow: Whether the gradient knows that response and gain are compensated. If it does not, the true
+            distance has slopes along which it does not fall: harmless where another term holds the level of
+            every band, else the estimate drifts along them.
     """
 
     sample_rate: int
+    follow: bool = False
 
     @property
     def window(self) -> int:
@@ -63,8 +67,12 @@ class PerceptualDistance:
         """
         reference, active = self._aligned(truth)
         degraded, _ = self._aligned(estimate)
-        reference = reference * self._response(reference, degraded, active)
-        degraded = degraded * self._gain(reference, degraded)
+        with torch.set_grad_enabled(self.follow and torch.is_grad_enabled()):
+            response = self._response(reference, degraded, active)
+        reference = reference * response
+        with torch.set_grad_enabled(self.follow and torch.is_grad_enabled()):
+            gain = self._gain(reference, degraded)
+        degraded = degraded * gain
         symmetric, asymmetric = self._disturbances(reference, degraded)
         distance = 0.1 * _over_time(symmetric) + 0.0309 * _over_time(asymmetric)
         heard = truth.square().mean(1) > SILENT_POWER
@@ -84,14 +92,12 @@ class PerceptualDistance:
         power = power * (LISTENING_POWER / level.clamp_min(1e-9))[:, None, None]
         return torch.matmul(self._bands.to(wave.device), power), active
 
-    @torch.no_grad()
     def _response(self, reference: Tensor, degraded: Tensor, active: Tensor) -> Tensor:
         """Linear response ``[B, K, 1]`` within +-20 dB: what a filter did is half forgiven."""
         loud = active[:, None] & (reference > 100 * self._threshold.to(reference.device)[:, None])
         ratio = ((degraded * loud).sum(2) + 1000) / ((reference * loud).sum(2) + 1000)
         return ratio.clamp(0.01, 100)[:, :, None]
 
-    @torch.no_grad()
     def _gain(self, reference: Tensor, degraded: Tensor) -> Tensor:
         """Gain of each frame ``[B, 1, N]`` between 3e-4 and 5."""
         threshold = self._threshold.to(reference.device)[:, None]

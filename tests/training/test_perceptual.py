@@ -90,3 +90,21 @@ def test_gradient_is_finite_on_silence() -> None:
     assert values[1] == 0
     assert not estimate.grad[1].any()
     assert estimate.grad[2].any()
+
+
+def test_a_gradient_that_follows_is_the_slope_of_the_distance_along_a_filter() -> None:
+    truth = torch.tensor(voice(2.0, 3))[None]
+    estimate = torch.tensor(noisy(voice(2.0, 3), 12.0, 1))[None]
+    spectrum = torch.fft.rfft(estimate)
+    low = torch.fft.irfft(torch.where(torch.arange(spectrum.shape[1]) < 2400, spectrum, 0), n=truth.shape[1])
+    step = 0.02
+    far = [PerceptualDistance(RATE)(estimate + sign * step * low, truth).item() for sign in (1, -1)]
+    slope = (far[0] - far[1]) / (2 * step)
+    gain = torch.zeros((), requires_grad=True)
+    PerceptualDistance(RATE, follow=True)(estimate + gain * low, truth).sum().backward()  # type: ignore[no-untyped-call]
+    assert gain.grad is not None
+    assert gain.grad.item() == pytest.approx(slope, rel=0.1, abs=0.01)
+    fixed = torch.zeros((), requires_grad=True)
+    PerceptualDistance(RATE)(estimate + fixed * low, truth).sum().backward()  # type: ignore[no-untyped-call]
+    assert fixed.grad is not None
+    assert abs(fixed.grad.item() - slope) > 0.2 * abs(slope)  # what following is for
