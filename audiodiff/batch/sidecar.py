@@ -1,0 +1,175 @@
+"""Provenance: one line for the tags of an output, and a JSON file beside it that tells how it was made.
+
+The JSON of ``talk.denoised.wav`` is ``talk.denoised.wav.audiodiff.json``. It holds no date, no path and
+nothing about the machine: the same work writes the same bytes. `Sidecar` is its schema;
+`Sidecar.model_json_schema()` gives that as a JSON schema.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from audiodiff import __version__
+from audiodiff.errors import DataError
+from audiodiff.signal.formats import shown
+from audiodiff.signal.unfinished import Unfinished
+
+SUFFIX = ".audiodiff.json"
+
+_MAX_NAME = 255
+_MAX_BYTES = 1 << 20
+
+Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ModelFact(_Part):
+    """The model that worked.
+
+    Attributes:
+        name: Its name, without a folder.
+        sha256: What identifies weights and settings.
+        licence: SPDX identifier or words of its card.
+    """
+
+    name: str
+    sha256: Sha256
+    licence: str
+
+
+class AudioFact(_Part):
+    """A file.
+
+    Attributes:
+        name: Its name, without a folder; bytes that are not UTF-8 with a backslash.
+        sha256: Of its content.
+        seconds: Duration of the audio.
+        sample_rate: Hz.
+        channels: Number of channels.
+    """
+
+    name: str
+    sha256: Sha256 | None = None
+    seconds: float
+    sample_rate: int
+    channels: int
+
+
+class Sidecar(_Part):
+    """How an output was made.
+
+    Attributes:
+        v: Version of this format.
+        tool: ``audiodiff``.
+        version: Version of audiodiff.
+        task: What was done.
+        model: What with.
+        options: Decisions by their names on the command line, seed included.
+        seed: Seed of the noise.
+        input: The recording.
+        output: What was made; its hash may be missing where tags came later.
+        warnings: Lines that the user was told.
+    """
+
+    v: Literal[1] = 1
+    tool: Literal["audiodiff"] = "audiodiff"
+    version: str = __version__
+    task: Literal["denoise", "vocode"]
+    model: ModelFact
+    options: dict[str, JsonValue]
+    seed: int
+    input: AudioFact
+    output: AudioFact
+    warnings: tuple[str, ...] = ()
+
+
+def provenance_line(task: Literal["denoise", "vocode"], model: str) -> str:
+    """What the tags of an output tell.
+
+    Args:
+        task: What was done.
+        model: Name of a shipped model or path of a model folder; only the last part is told.
+
+    Returns:
+        ``processed with audiodiff 0.1.0 (denoise, model podcast)``; for ``vocode`` also that the speech was
+        made by a model.
+    """
+    made = "; speech re-synthesised by a model" if task == "vocode" else ""
+    return f"processed with audiodiff {__version__} ({task}, model {shown(Path(Path(model).name))}{made})"
+
+
+def sidecar_path(target: Path) -> Path:
+    """Where the sidecar of an output is.
+
+    Args:
+        target: The output.
+
+    Returns:
+        Its name with ``.audiodiff.json`` behind; where that is longer than 255 bytes, a hash of the name
+        takes its place.
+    """
+    name = target.name + SUFFIX
+    if len(os.fsencode(name)) > _MAX_NAME:
+        name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24] + SUFFIX
+    return target.with_name(name)
+
+
+def write_sidecar(target: Path, sidecar: Sidecar) -> Path:
+    """Write the sidecar of an output, in place of an older one, whole or not at all.
+
+    Args:
+        target: The output.
+        sidecar: What to tell.
+
+    Returns:
+        Path of the sidecar.
+
+    Raises:
+        OSError: The folder cannot be written to, or the disk is full.
+    """
+    path = sidecar_path(target)
+    file = Unfinished(path.parent)
+    try:
+        rest = memoryview((sidecar.model_dump_json(indent=1) + "\n").encode())
+        while rest:
+            rest = rest[os.write(file.fd, rest) :]
+        file.give_name(path, replace=True)
+    finally:
+        file.discard()
+    return path
+
+
+def read_sidecar(target: Path) -> Sidecar | None:
+    """Read the sidecar of an output.
+
+    Args:
+        target: The output.
+
+    Returns:
+        What it tells; None if there is none.
+
+    Raises:
+        DataError: It is damaged, or of another version.
+    """
+    path = sidecar_path(target)
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES + 1)
+    except OSError:
+        return None
+    try:
+        return Sidecar.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the text"
+        raise DataError(
+            f"{shown(path)}: is no sidecar of this version ({place}: {first['msg']}); remove it"
+        ) from None

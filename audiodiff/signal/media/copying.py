@@ -1,0 +1,201 @@
+"""What goes from one media file to another unchanged: pictures, subtitles, attachments, tags, chapters."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from audiodiff.signal import pyav
+from audiodiff.signal.media.policy import AUDIO_ONLY, MUXERS
+from audiodiff.signal.tagging.id3 import PROGRAM
+from audiodiff.signal.tagging.tags import Tags, is_cover
+
+_MOV = frozenset({"mp4", "mov"})
+_FILES = {"image/jpeg": "cover.jpg", "image/png": "cover.png"}
+_CODECS = {"image/jpeg": ("mjpeg", "yuvj420p"), "image/png": ("png", "rgb24")}
+
+
+class Copied:
+    """Context manager over the streams of a source that are copied packet by packet.
+
+    Streams are added to the output in the source's order; those that it cannot hold are left out.
+
+    Args:
+        source: A media file.
+        out: The ``av.container.OutputContainer``; its header is not written yet.
+        suffix: Suffix of the output with its dot, lower case.
+        add_audio: Adds the output's next audio stream in the place of the source's.
+
+    Attributes:
+        left_out: What was left out, one line each.
+
+    Raises:
+        AudioFileError: The source cannot be read.
+    """
+
+    def __init__(self, source: Path, out: Any, suffix: str, add_audio: Callable[[], Any]) -> None:
+        self._stack = contextlib.ExitStack()
+        self._container = self._stack.enter_context(pyav.opened(source))
+        self._out = out
+        self._same_family = (MUXERS[suffix] in _MOV) == ("mp4" in self._container.format.name)
+        self._streams: dict[int, Any] = {}
+        left_out = []
+        discard = pyav.module().stream.Discard
+        for stream in self._container.streams:
+            if stream.type == "audio":
+                _describe(stream, add_audio())
+            why_not = self._add(stream, suffix)
+            if why_not:
+                left_out.append(f"{_called(stream)} is left out: {why_not}")
+            if stream.index not in self._streams:
+                stream.discard = discard.all
+        self.left_out = tuple(left_out)
+        self._packets = iter(self._container.demux(*self._sources()) if self._streams else ())
+        self._waiting: Any = None
+
+    def _sources(self) -> list[Any]:
+        return [s for s in self._container.streams if s.index in self._streams and s.type != "attachment"]
+
+    def _add(self, stream: Any, suffix: str) -> str:
+        """Add one stream to the output, or say why not; "" too for what is treated elsewhere."""
+        if stream.type == "audio" or is_cover(stream):
+            return ""
+        if stream.type == "data":
+            # Chapters of mp4 are such a stream too; they are written anew from the list of chapters.
+            told = self._container.chapters() and "Subtitle" in stream.metadata.get("handler_name", "")
+            return "" if told else "data streams are not copied"
+        if suffix in AUDIO_ONLY:
+            return f"{suffix} files hold audio only"
+        if stream.type == "attachment" and MUXERS[suffix] != "matroska":
+            return f"{suffix} files cannot hold it, .mkv can"
+        av = pyav.module()
+        try:
+            new = self._out.add_stream_from_template(stream, opaque=True)
+        except (ValueError, av.FFmpegError):
+            return f"{suffix} files cannot hold it, .mkv can"
+        if stream.codec_context is not None:
+            if self._same_family and MUXERS[suffix] in _MOV:
+                new.codec_context.codec_tag = stream.codec_context.codec_tag
+            new.time_base = stream.time_base
+        new.disposition = stream.disposition
+        new.metadata.update(_kept(stream.metadata))
+        self._streams[stream.index] = new
+        return ""
+
+    def advance(self, seconds: Fraction | None) -> None:
+        """Copy the packets up to a time.
+
+        Args:
+            seconds: On the container's clock; None for all that are left.
+
+        Raises:
+            OSError: Reading or writing failed; PyAV's errors are among these.
+        """
+        while True:
+            if self._waiting is None:
+                self._waiting = next(self._packets, None)
+            packet = self._waiting
+            if packet is None:
+                return
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if seconds is not None and stamp is not None and stamp * packet.time_base > seconds:
+                return
+            self._waiting = None
+            if packet.size and stamp is not None:
+                packet.stream = self._streams[packet.stream_index]
+                self._out.mux(packet)
+
+    def __enter__(self) -> Copied:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+def add_cover(out: Any, tags: Tags, suffix: str) -> Any:
+    """Prepare the cover of a file whose header is not written yet.
+
+    Args:
+        out: The ``av.container.OutputContainer``.
+        tags: With pictures; the first one is the cover.
+        suffix: Suffix of the output with its dot, lower case.
+
+    Returns:
+        A packet to write first, or None: there is no picture, the container holds none (mov, webm), or it is
+        an attachment, which the header has.
+    """
+    picture = next((picture for picture in tags.pictures if picture.mime in _CODECS), None)
+    if picture is None:
+        return None
+    av = pyav.module()
+    if MUXERS[suffix] == "matroska":
+        out.add_attachment(_FILES[picture.mime], picture.mime, picture.data)
+        return None
+    if MUXERS[suffix] != "mp4":
+        return None
+    codec, pixels = _CODECS[picture.mime]
+    stream = out.add_stream(codec, rate=1)
+    # Sizes must be told and are not used: the picture is stored as it is.
+    stream.width = stream.height = 16
+    stream.pix_fmt = pixels
+    stream.disposition = av.stream.Disposition.attached_pic
+    packet = av.Packet(picture.data)
+    packet.stream = stream
+    packet.pts = packet.dts = 0
+    packet.time_base = Fraction(1, 90_000)
+    packet.is_keyframe = True
+    return packet
+
+
+def add_tags(out: Any, tags: Tags, line: str | None, suffix: str) -> None:
+    """Write texts and chapters into the header of a media file.
+
+    Args:
+        out: The ``av.container.OutputContainer``; its header is not written yet.
+        tags: Texts and chapters.
+        line: What processed the file, or None: mp4 tells it as the encoding tool, Matroska as AUDIODIFF; mov
+            has no such place and tells it behind the comment.
+        suffix: Suffix of the output with its dot, lower case.
+    """
+    out.metadata.update(tags.text)
+    if line and MUXERS[suffix] == "mov":
+        out.metadata["comment"] = "; ".join(filter(None, (tags.text.get("comment"), line)))
+    elif line:
+        out.metadata["encoding_tool" if MUXERS[suffix] == "mp4" else PROGRAM] = line
+    out.set_chapters(
+        [
+            {
+                "id": i + 1,
+                "start": round(1000 * chapter.start),
+                "end": round(1000 * chapter.end),
+                "time_base": Fraction(1, 1000),
+                "metadata": {"title": chapter.title},
+            }
+            for i, chapter in enumerate(tags.chapters)
+        ]
+    )
+
+
+def _describe(old: Any, new: Any) -> None:
+    """Give a new audio stream name, language and role of the one that it replaces."""
+    new.metadata.update(_kept(old.metadata))
+    new.disposition = old.disposition
+
+
+def _kept(metadata: dict[str, str]) -> dict[str, str]:
+    """What a stream tells about itself that stays true."""
+    untrue = ("DURATION", "BPS", "NUMBER_OF_", "_STATISTICS", "ENCODER", "VENDOR_ID")
+    # mp4 is read with a "name" and written from a "title".
+    renamed = {"title" if key == "name" else key: value for key, value in metadata.items()}
+    return {key: value for key, value in renamed.items() if not key.upper().startswith(untrue)}
+
+
+def _called(stream: Any) -> str:
+    codec = stream.codec_context.name if stream.codec_context is not None else "unknown"
+    return f"{stream.type} stream {stream.index} ({codec})"

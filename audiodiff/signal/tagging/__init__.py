@@ -1,0 +1,1 @@
+"""Tags, covers, chapters and other chunks that go over from a recording to its processed copy."""
