@@ -1,10 +1,11 @@
-"""Audio diffusion models that clean speech recordings, on a laptop.
+"""Audio diffusion models that clean speech recordings and make speech from mels, on a laptop.
 
     import audiodiff
     denoiser = audiodiff.Denoiser("podcast")
     clean = denoiser.denoise(noisy, sample_rate)   # (T,) or (T, C), as soundfile gives it
+    speech = audiodiff.Vocoder().vocode(mel, "hifigan")    # [80, N] to (T,) at 22050 Hz
 
-Importing this package is cheap: torch is loaded when a `Denoiser` or a model is first asked for.
+Importing this package is cheap: torch is loaded when a `Denoiser`, a `Vocoder` or a model is first asked for.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from audiodiff.errors import (
 if TYPE_CHECKING:
     from audiodiff.model import load_model
     from audiodiff.tasks.denoise import Denoiser
+    from audiodiff.tasks.vocode import Vocoder
 
 __version__ = "0.1.0"
 
@@ -35,11 +37,16 @@ __all__ = [
     "Denoiser",
     "ModelError",
     "ShapeError",
+    "Vocoder",
     "__version__",
     "load_model",
 ]
 
-_LAZY = {"Denoiser": "audiodiff.tasks.denoise", "load_model": "audiodiff.model"}
+_LAZY = {
+    "Denoiser": "audiodiff.tasks.denoise",
+    "Vocoder": "audiodiff.tasks.vocode",
+    "load_model": "audiodiff.model",
+}
 
 
 def __getattr__(name: str) -> Any:

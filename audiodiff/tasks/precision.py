@@ -1,7 +1,9 @@
-"""Where the network computes, and in which number format."""
+"""Where the network computes, in which number format, and on how many threads."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 import torch
@@ -59,3 +61,21 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | 
         found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         native = bool(found.get("avx512_bf16") or found.get("amx_bf16"))
     return torch.bfloat16 if native else None
+
+
+@contextlib.contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Run with `count` threads of torch, then put back what was set: the setting is the whole process's.
+
+    Args:
+        count: At least 1; None changes nothing.
+    """
+    before = torch.get_num_threads()
+    if count is None or count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
