@@ -35,7 +35,7 @@ class AudioFileError(AudiodiffError):
     default_code = "unreadable"
 
 
-TARGET_CODES = frozenset({"same_file", "exists", "unwritable", "format"})
+TARGET_CODES = frozenset({"same_file", "exists", "unwritable", "format", "collision"})
 """Codes of an `AudioFileError` that concern the target, not the input."""
 
 

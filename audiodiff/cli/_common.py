@@ -110,7 +110,8 @@ def progress_bar(label: str, shown: bool) -> Iterator[Callable[[float, float], N
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # Results go on to standard output, which rich would take for the terminal's sake.
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
 

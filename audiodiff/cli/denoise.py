@@ -1,60 +1,256 @@
-"""``audiodiff denoise``: clean one recording."""
+"""``audiodiff denoise``: clean recordings, one or a whole archive."""
 
 from __future__ import annotations
 
+import math
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from audiodiff.cli._common import progress_bar, say
+from audiodiff.cli._batch import Printer, copy_out, foretell, jobs_of, run_batch, shard_of, stretch
+from audiodiff.cli._common import progress_bar
+from audiodiff.errors import AudiodiffError, ConfigError
+
+if TYPE_CHECKING:
+    from audiodiff.batch.job import Options
+    from audiodiff.batch.spec import Cleaning, Item
+
+PIPE = Path("-")
+LABEL = ".denoised"
+
+
+class Quality(StrEnum):
+    """Presets of a model."""
+
+    FAST = "fast"
+    BALANCED = "balanced"
+    BEST = "best"
+
+
+class ChannelMode(StrEnum):
+    """How the channels of a recording are treated."""
+
+    EACH = "each"
+    LINKED = "linked"
+
+
+Inputs: TypeAlias = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Recordings, folders, patterns, or - for a pipe: wav, flac, ogg, opus, mp3...",
+    ),
+]
+Output: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", help="File, folder or - for a pipe; default INPUT.denoised.EXT beside it."
+    ),
+]
+ModelName: TypeAlias = Annotated[str, typer.Option("-m", "--model", help="Shipped model, or a model folder.")]
+QualityName: TypeAlias = Annotated[Quality, typer.Option(help="Preset of the model: how many steps.")]
+Steps: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="Steps of the reverse process; default: the preset's.")
+]
+Strength: TypeAlias = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="0 leaves the recording as it is, 1 cleans it fully.")
+]
+MaxReduction: TypeAlias = Annotated[
+    float | None,
+    typer.Option(min=0.0, metavar="DB", help="Turn no part of the spectrum down by more than this."),
+]
+ChannelsName: TypeAlias = Annotated[
+    ChannelMode, typer.Option(help="Each channel for itself, or all by one gain, which keeps the image.")
+]
+Seed: TypeAlias = Annotated[int, typer.Option(min=0, max=(1 << 64) - 1, help="Seed of the model's noise.")]
+Start: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Where the output starts: 90, or 1:30.")
+]
+End: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="Where the output ends.")]
+Preview: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SECONDS[@START]", help="Only a taste, in INPUT.denoised.preview.EXT: 20, or 20@1:30."
+    ),
+]
+Residual: TypeAlias = Annotated[
+    bool, typer.Option("--residual", help="Also write what was removed: OUTPUT.residual.EXT.")
+]
+Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Threads: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=1, max=1024, help="CPU threads; default: one a core, in batches one a job."),
+]
+Jobs: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, max=256, help="Recordings at a time; default: one a core, at most 8.")
+]
+Shard: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="K/N", help="Do only part K of N, as another machine does the others.")
+]
+DryRun: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done, and how long it would take.")
+]
+AsJson: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="One JSON object a recording on standard output.")
+]
+Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+SkipExisting: TypeAlias = Annotated[
+    bool, typer.Option("--skip-existing", help="In batches, leave outputs that exist, whatever made them.")
+]
+Strict: TypeAlias = Annotated[
+    bool, typer.Option("--strict", help="A recording that is cut short fails instead of a warning.")
+]
+MaxHours: TypeAlias = Annotated[float, typer.Option(min=0.0, help="Refuse longer recordings.")]
+Quiet: TypeAlias = Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")]
 
 
 def denoise(
-    source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="Recording: wav, flac, ogg, opus, mp3, aiff, caf.")
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="File or existing folder; default INPUT.denoised.EXT beside it."),
-    ] = None,
-    model: Annotated[
-        str, typer.Option("-m", "--model", help="Shipped model, or a model folder.")
-    ] = "podcast",
-    steps: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Steps of the reverse process; default: the model's.")
-    ] = None,
-    strength: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="0 leaves the recording as it is, 1 cleans it fully.")
-    ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, max=(1 << 64) - 1, help="Seed of the model's noise.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one a core.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")] = False,
+    inputs: Inputs,
+    output: Output = None,
+    model: ModelName = "podcast",
+    quality: QualityName = Quality.BALANCED,
+    steps: Steps = None,
+    strength: Strength = 1.0,
+    max_reduction: MaxReduction = None,
+    channels: ChannelsName = ChannelMode.EACH,
+    seed: Seed = 0,
+    start: Start = None,
+    end: End = None,
+    preview: Preview = None,
+    residual: Residual = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    jobs: Jobs = None,
+    shard: Shard = None,
+    dry_run: DryRun = False,
+    json_lines: AsJson = False,
+    overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
+    strict: Strict = False,
+    max_hours: MaxHours = 24.0,
+    quiet: Quiet = False,
 ) -> None:
-    """Clean a speech recording; length, rate, channels, container and depth stay as they are.
+    """Clean speech recordings; length, rate, channels, container and depth stay as they are.
 
-    Prints the path of the result. The input is never changed.
+    Prints the paths of the results. Inputs are never changed. Several recordings, folders and patterns make
+    a batch: -o DIR mirrors the tree, what is done and verified is skipped when the command runs again, and
+    one bad recording does not stop the others.
 
-    Examples: audiodiff denoise talk.wav; audiodiff denoise talk.wav -o clean.flac --strength 0.8
+    Examples: audiodiff denoise talk.wav; audiodiff denoise shows -o clean --jobs 2 --strength 0.8
     """
-    from audiodiff.batch.job import Options, check, default_target, process_file
+    from audiodiff.batch.job import Options
+    from audiodiff.batch.plan import is_single
+    from audiodiff.batch.spec import Cleaning
 
-    target = default_target(source, output)
-    options = Options(overwrite=overwrite)
-    check(source, target, options)
-    # From here on it costs seconds: torch and the model.
-    from audiodiff.tasks.denoise import Denoiser
+    if overwrite and skip_existing:
+        raise ConfigError("--overwrite and --skip-existing exclude each other; choose one")
+    first, last = stretch(start, end, preview)
+    options = Options(overwrite, skip_existing, strict, first, last, residual, max_hours)
+    limit = math.inf if max_reduction is None else max_reduction
+    settings = Cleaning(quality.value, steps, strength, limit, channels.value, seed, device, threads)
+    printer = Printer(json_lines, quiet)
+    mark = ".preview" if preview else ""
+    if is_single(inputs) and shard is None and not dry_run:
+        _one(inputs[0], output, mark, model, settings, options, printer)
+    else:
+        settings = replace(settings, threads=threads or 1)
+        items = _items(inputs, output, mark, options, shard_of(shard))
+        _many(items, jobs, model, settings, options, printer, dry_run)
 
-    denoiser = Denoiser(model, steps=steps, strength=strength, seed=seed, device=device, threads=threads)
-    with progress_bar(source.name, shown=not quiet) as progress:
-        result = process_file(source, target, denoiser, options, progress)
-    for warning in result.warnings:
-        say(f"audiodiff: warning: {warning}")
-    if not quiet:
-        speed = result.elapsed_s / result.seconds
-        say(f"{result.seconds:.1f} s of audio in {result.elapsed_s:.1f} s (real-time factor {speed:.3f})")
-    typer.echo(result.target)
+
+def _one(
+    source: Path,
+    output: Path | None,
+    mark: str,
+    model: str,
+    settings: Cleaning,
+    options: Options,
+    printer: Printer,
+) -> None:
+    """One recording: refusals are the command's own, and nothing is written but the outputs."""
+    from audiodiff.batch.job import check, process_file
+    from audiodiff.batch.plan import spool
+    from audiodiff.batch.spec import Item, failed
+
+    to_pipe = output == PIPE or (source == PIPE and output is None)
+    if to_pipe:
+        _check_pipe(options, printer)
+    with ExitStack() as stack:
+        if to_pipe or source == PIPE:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="audiodiff-")))
+        if source == PIPE:
+            source = spool(sys.stdin.buffer, folder)
+        target = folder / f"result{source.suffix}" if to_pipe else _target(source, output, mark)
+        try:
+            check(source, target, options)
+            # From here on it costs seconds: torch and the model.
+            denoiser = settings.load(model)
+            with progress_bar(source.name, shown=not printer.quiet) as progress:
+                result = process_file(source, target, denoiser, options, progress)
+        except AudiodiffError as error:
+            printer.failed_alone(failed(Item(source, target, source.name), error.code, str(error)))
+            raise
+        printer.result(result, path=not to_pipe)
+        if to_pipe:
+            copy_out(target)
+    printer.alone(result)
+
+
+def _check_pipe(options: Options, printer: Printer) -> None:
+    if printer.as_json or options.residual:
+        raise ConfigError("standard output takes the recording alone; leave out --json and --residual")
+    if sys.stdout.isatty():
+        raise ConfigError("standard output is a terminal; name a file with -o, or send it on with |")
+
+
+def _target(source: Path, output: Path | None, mark: str) -> Path:
+    from audiodiff.batch.job import default_target
+
+    if output is not None and output.is_dir() and mark:
+        return default_target(output / source.name, None, mark)
+    return default_target(source, output, LABEL + mark)
+
+
+def _items(
+    inputs: list[Path], output: Path | None, mark: str, options: Options, part: tuple[int, int]
+) -> list[Item]:
+    from audiodiff.batch.plan import is_single, plan, shard
+    from audiodiff.batch.spec import Item
+
+    if PIPE in inputs or output == PIPE:
+        raise ConfigError("a pipe holds one recording; name one input, or a folder for the output")
+    if is_single(inputs) and not (output is not None and output.is_dir()):
+        # a dry run or a shard of one file
+        items = [Item(inputs[0], _target(inputs[0], output, mark), inputs[0].name)]
+    else:
+        items = plan(inputs, output, options, LABEL, mark)
+    return shard(items, *part)
+
+
+def _many(
+    items: list[Item],
+    jobs: int | None,
+    model: str,
+    settings: Cleaning,
+    options: Options,
+    printer: Printer,
+    only_show: bool,
+) -> None:
+    """A batch: the model is loaded once here, so that it is refused before any work."""
+    from audiodiff.batch.estimate import speed
+    from audiodiff.batch.spec import JobSpec, digest_of
+
+    denoiser = settings.load(model)
+    spec = JobSpec(settings, model, digest_of(denoiser.model), options)
+    n_jobs = jobs_of(jobs, len(items), denoiser.device.type == "cpu")
+    if only_show:
+        foretell(spec, items, n_jobs, speed(denoiser), printer.as_json)
+        return
+    del denoiser
+    run_batch(spec, items, n_jobs, printer)

@@ -140,6 +140,26 @@ def output_format(info: AudioInfo, suffix: str) -> tuple[str, str]:
     return container, subtype
 
 
+def usual_suffix(info: AudioInfo) -> str:
+    """The suffix that a file of this kind usually bears.
+
+    Args:
+        info: Header of a file, of which the name says nothing.
+
+    Returns:
+        Suffix with its dot.
+
+    Raises:
+        AudioFileError: Code ``unsupported``: such files are read but never written.
+    """
+    if info.subtype == "OPUS":
+        return ".opus"
+    for suffix, containers in _CONTAINERS.items():
+        if info.container in containers:
+            return suffix
+    raise _unsupported(info, f"{info.container} files are not written; convert it to wav first")
+
+
 def _subtype(info: AudioInfo, container: str, suffix: str) -> str:
     if container == "OGG":
         return "OPUS" if suffix == ".opus" or info.subtype == "OPUS" else "VORBIS"

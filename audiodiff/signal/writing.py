@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,7 @@ import soundfile
 
 from audiodiff.errors import AudioFileError, ShapeError
 from audiodiff.signal.formats import shown
+from audiodiff.signal.ogg import fix_serial
 from audiodiff.signal.unfinished import Unfinished
 
 _BITS = {
@@ -50,6 +52,7 @@ class AtomicWriter:
         container: libsndfile's name, see `output_format`.
         subtype: libsndfile's name of the sample format.
         overwrite: Whether an existing target may be replaced.
+        ready: Called with the descriptor of the whole, verified file, just before it gets its name.
 
     Attributes:
         n_samples: Samples of one channel written so far.
@@ -64,6 +67,7 @@ class AtomicWriter:
         container: str,
         subtype: str,
         overwrite: bool = False,
+        ready: Callable[[int], None] | None = None,
     ) -> None:
         self.n_samples = 0
         self.clipped = 0
@@ -71,6 +75,7 @@ class AtomicWriter:
         self._shape = (sample_rate, channels)
         self._format = (container, subtype)
         self._overwrite = overwrite
+        self._ready = ready
         self._file: Any = None
         self._unfinished: Unfinished  # from entering on
 
@@ -167,6 +172,8 @@ class AtomicWriter:
             raise AudioFileError(f"{shown(self._path)}: not written, there are no samples", code="empty")
         self._file.close()
         self._clear_time_stamp()
+        if self._format[0] == "OGG":
+            fix_serial(self._unfinished.fd)
         os.lseek(self._unfinished.fd, 0, os.SEEK_SET)
         with soundfile.SoundFile(self._unfinished.fd, closefd=False) as file:
             found = (file.frames, file.samplerate, file.channels)
@@ -177,6 +184,8 @@ class AtomicWriter:
                 code="unwritable",
             )
         self._refuse_existing()
+        if self._ready is not None:
+            self._ready(self._unfinished.fd)
         try:
             self._unfinished.give_name(self._path, self._overwrite)
         except FileExistsError:

@@ -30,6 +30,46 @@ _NOISE_STREAM = 0
 
 
 @dataclass(frozen=True)
+class Mix:
+    """How much of what the model would take out is taken out, bin by bin.
+
+    With z the recording, r what the model would remove and s the strength, a bin of the output is z - s r.
+    The limits replace r, so that output and removed part still sum to the recording.
+
+    Attributes:
+        strength: s, 0 to 1; the caller multiplies by it, here it only decides where the floor acts.
+        floor: Least magnitude of an output bin as a share of the recording's, 0 for no floor. A bin that
+            would fall below becomes floor * z: the recording itself, turned down, and no new sound.
+        linked: All channels get one real gain per bin, at most 1: the root of the energy that the model
+            leaves over the energy that was there, both summed over the channels. Levels and phases between
+            the channels stay, so the stereo image does.
+    """
+
+    strength: float = 1.0
+    floor: float = 0.0
+    linked: bool = False
+
+    def limit(self, z: Tensor, removed: Tensor) -> Tensor:
+        """What may go away of each bin.
+
+        Args:
+            z: The recording, complex [C, F, N], all channels if `linked`.
+            removed: What the model would remove, complex [C, F, N].
+
+        Returns:
+            Complex [C, F, N].
+        """
+        if self.linked and len(z) > 1:
+            there, left = z.abs().square().sum(0), (z - removed).abs().square().sum(0)
+            gain = (left / there.clamp_min(torch.finfo(there.dtype).tiny)).sqrt().clamp_max(1)
+            removed = (1 - gain) * z
+        if self.floor > 0 and self.strength > 0:
+            low = (z - self.strength * removed).abs() < self.floor * z.abs()
+            removed = torch.where(low, (1 - self.floor) / self.strength * z, removed)
+        return removed
+
+
+@dataclass(frozen=True)
 class Cleaner:
     """A model with the way to run it.
 
@@ -40,6 +80,7 @@ class Cleaner:
         device: Where to compute.
         dtype: Autocast format of the network, None for float32.
         threads: CPU threads of torch during the work, None to leave them.
+        mix: Limits of what is removed.
     """
 
     model: Model
@@ -48,6 +89,7 @@ class Cleaner:
     device: torch.device
     dtype: torch.dtype | None = None
     threads: int | None = None
+    mix: Mix = Mix()
 
     def plan(self, core_s: float = CORE_S) -> Plan:
         """The chunk plan that this model needs.
@@ -84,22 +126,36 @@ class Cleaner:
         same = bool((audio == audio[:1]).all())
         rows = audio[:1] if same else audio
         with torch.inference_mode(), _threads(self.threads):
-            parts = [self._rows(rows[i : i + _ROWS], chunk, gain) for i in range(0, len(rows), _ROWS)]
+            spectra = [self._spectra(rows[i : i + _ROWS], chunk, gain) for i in range(0, len(rows), _ROWS)]
+            if self.mix.linked:
+                spectra = [self._joined(spectra, len(audio))]
+            parts = [self._samples(self.mix.limit(z, rest), chunk) for z, rest in spectra]
         result = np.concatenate(parts)
         if not np.isfinite(result).all():
             at = chunk.start / self.model.sample_rate
             raise ModelError(
                 f"the model gave NaN or infinity near {at:.1f} s; verify the model", code="nonfinite"
             )
-        return np.repeat(result, len(audio), axis=0) if same else result
+        return np.repeat(result, len(audio), axis=0) if len(result) < len(audio) else result
 
-    def _rows(self, rows: Samples, chunk: Chunk, gain: float) -> Samples:
+    def _spectra(self, rows: Samples, chunk: Chunk, gain: float) -> tuple[Tensor, Tensor]:
+        """The recording's bins and what the model would remove of them, at the recording's own level."""
         stft, compression = self.model.stft, self.model.compression
         scaled = torch.from_numpy(rows).to(self.device) * gain
         z = stft.frames(scaled, chunk.first_frame, chunk.n_frames, chunk.first_sample)
         x_0 = self._sample(to_real(compression.apply(z)), chunk.first_frame)
-        rest = (z - compression.invert(to_complex(x_0))) / gain
-        samples = stft.overlap_add(rest, chunk.first_frame, chunk.start, chunk.stop - chunk.start)
+        return z / gain, (z - compression.invert(to_complex(x_0))) / gain
+
+    def _joined(self, spectra: list[tuple[Tensor, Tensor]], channels: int) -> tuple[Tensor, Tensor]:
+        """All channels in one pair; equal ones that went through the model as one are repeated."""
+        z, rest = (torch.cat(parts) for parts in zip(*spectra, strict=True))
+        return (
+            (z, rest) if len(z) == channels else (z.expand(channels, -1, -1), rest.expand(channels, -1, -1))
+        )
+
+    def _samples(self, removed: Tensor, chunk: Chunk) -> Samples:
+        stft = self.model.stft
+        samples = stft.overlap_add(removed, chunk.first_frame, chunk.start, chunk.stop - chunk.start)
         return samples.cpu().numpy()
 
     def _sample(self, y: Tensor, first_frame: int) -> Tensor:

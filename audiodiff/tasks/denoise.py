@@ -8,10 +8,13 @@ sample, strength 0 changes nothing, and what lies above the model's band passes 
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +27,19 @@ from audiodiff.signal.formats import MAX_CHANNELS
 from audiodiff.signal.level import LevelMeter
 from audiodiff.signal.resample import StreamResampler
 from audiodiff.stream import Chunk, Engine, Samples
-from audiodiff.tasks.cleaner import Cleaner
+from audiodiff.tasks.cleaner import Cleaner, Mix
 from audiodiff.tasks.precision import Precision, autocast_dtype, pick_device
 
 _BLOCK = 1 << 16
 
+_MARGIN_S = 0.25
+"""Seconds around a wanted stretch that are worked on too: more than the resamplers reach."""
+
 Block: TypeAlias = npt.NDArray[np.floating[Any]]
 """Audio [C, n], float32 or float64."""
+
+Quality: TypeAlias = Literal["fast", "balanced", "best"]
+Channels: TypeAlias = Literal["each", "linked"]
 
 B = TypeVar("B", bound=Block)
 
@@ -73,13 +82,66 @@ class Denoiser:
             preset = preset.model_copy(update={"steps": steps})
         self.model = loaded
         self.strength = float(strength)
-        self._cleaner = Cleaner(loaded, preset, seed, where, autocast_dtype(precision, where), threads)
+        self._steps = steps
+        dtype = autocast_dtype(precision, where)
+        self._cleaner = Cleaner(loaded, preset, seed, where, dtype, threads, Mix(self.strength))
         self._plan = self._cleaner.plan()
 
     @property
     def steps(self) -> int:
         """Steps of the reverse process."""
         return self._cleaner.preset.steps
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self._cleaner.device
+
+    def tuned(
+        self,
+        quality: Quality | None = None,
+        strength: float | None = None,
+        max_reduction_db: float | None = None,
+        channels: Channels | None = None,
+    ) -> Denoiser:
+        """The same loaded model with other listening decisions; None leaves one as it is.
+
+        Args:
+            quality: Preset of the model; a number of steps that was asked for stays.
+            strength: 0 (the recording) to 1 (the clean estimate).
+            max_reduction_db: How far a bin of the output's spectrum may lie below the recording's at most, 0
+                or more; infinity for no limit. Bins that would fall below are the recording turned down by
+                so much, so that pauses keep the sound of the room.
+            channels: ``each`` for itself, or ``linked``: one gain per bin for all, which keeps the image.
+
+        Returns:
+            A denoiser; this one stays as it is.
+
+        Raises:
+            ConfigError: A value is out of range.
+        """
+        mix, preset = self._cleaner.mix, self._cleaner.preset
+        if strength is not None:
+            check_options(self._steps, strength, self._cleaner.seed, self._cleaner.threads)
+            mix = dataclasses.replace(mix, strength=float(strength))
+        if max_reduction_db is not None:
+            if not max_reduction_db >= 0:
+                raise ConfigError(f"max_reduction_db {max_reduction_db} is out of range; use 0 or more")
+            mix = dataclasses.replace(mix, floor=10 ** (-max_reduction_db / 20))
+        if channels is not None:
+            mix = dataclasses.replace(
+                mix, linked=_one_of("channels", channels, ("each", "linked")) == "linked"
+            )
+        if quality is not None:
+            name = _one_of("quality", quality, ("fast", "balanced", "best"))
+            preset = getattr(self.model.config.presets, name)
+            if self._steps is not None:
+                preset = preset.model_copy(update={"steps": self._steps})
+        other = copy.copy(self)
+        other.strength = mix.strength
+        other._cleaner = dataclasses.replace(self._cleaner, preset=preset, mix=mix)
+        other._plan = other._cleaner.plan()
+        return other
 
     def denoise(self, audio: Audio, sample_rate: int) -> Audio:
         """Clean a recording that lies in memory.
@@ -129,7 +191,13 @@ class Denoiser:
         level_db = meter.active_db()
         return None if level_db is None else float(10 ** ((self.model.level_db - level_db) / 20))
 
-    def stream(self, blocks: Iterable[Block], sample_rate: int, gain: float | None) -> Iterator[Block]:
+    def stream(
+        self,
+        blocks: Iterable[Block],
+        sample_rate: int,
+        gain: float | None,
+        only: tuple[float, float] = (0.0, math.inf),
+    ) -> Iterator[Block]:
         """Second pass: clean a recording block by block, in memory that does not grow with its length.
 
         Args:
@@ -137,6 +205,8 @@ class Denoiser:
                 result.
             sample_rate: Hz.
             gain: What `gain` measured, or a factor of your own in real-time use; None passes blocks through.
+            only: Samples [start, stop) that are wanted: there the result is the same, elsewhere the model is
+                spared and the recording may pass unchanged.
 
         Yields:
             [C, m] in the dtype of the input; together exactly as long as it.
@@ -155,18 +225,28 @@ class Denoiser:
                 waiting.append(block)
                 yield block.astype(np.float32, copy=False)
 
-        for removed in self._removed(tapped(), sample_rate, gain):
+        for removed in self._removed(tapped(), sample_rate, gain, only):
             yield _take(waiting, removed.shape[1]) - np.float32(self.strength) * removed
 
-    def _removed(self, blocks: Iterable[Samples], sample_rate: int, gain: float) -> Iterator[Samples]:
+    def _removed(
+        self,
+        blocks: Iterable[Samples],
+        sample_rate: int,
+        gain: float,
+        only: tuple[float, float] = (0.0, math.inf),
+    ) -> Iterator[Samples]:
         """What goes away, at the recording's rate and aligned with it; together as long as the recording."""
         iterator = iter(blocks)
         first = next(iterator, None)
         if first is None:
             return
         channels = first.shape[0]
+        scale, margin = self.model.sample_rate / sample_rate, _MARGIN_S * self.model.sample_rate
+        begin, end = only[0] * scale - margin, only[1] * scale + margin
 
         def work(audio: Samples, chunk: Chunk) -> Samples:
+            if chunk.stop <= begin or chunk.start >= end:
+                return np.zeros((channels, chunk.stop - chunk.start), dtype=np.float32)
             return self._cleaner.removed(audio, chunk, gain)
 
         down = StreamResampler(sample_rate, self.model.sample_rate, channels)
@@ -209,6 +289,12 @@ def check_options(steps: int | None, strength: float, seed: int, threads: int | 
     for name, value, fits, allowed in checks:
         if not fits:
             raise ConfigError(f"{name} {value} is out of range; use {allowed}")
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise ConfigError(f"{name} {value!r} is unknown; use {', '.join(choices)}")
+    return value
 
 
 def _check_array(samples: npt.NDArray[Any]) -> None:

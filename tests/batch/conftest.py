@@ -1,0 +1,85 @@
+"""A tiny model of a real kind, which worker processes can load too, and folders of recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from audiodiff import networks
+from audiodiff.batch.job import Options
+from audiodiff.batch.spec import Cleaning, JobSpec, digest_of
+from audiodiff.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
+from audiodiff.model import load, save
+from audiodiff.stream import Samples
+
+Recording = Callable[..., Samples]
+MakeSpec = Callable[..., JobSpec]
+
+NETWORK = {
+    "kind": "spectral",
+    "n_bins": 257,
+    "low_bins": 128,
+    "high_pool": 8,
+    "channels": [4, 6, 8],
+    "squeeze": 4,
+    "width": 16,
+    "layers": 1,
+    "head": 4,
+    "detail": 4,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with an untrained network."""
+    network = networks.complete(NETWORK)
+    net = networks.build(network)
+    config = ModelConfig(
+        sample_rate=16000,
+        level_db=-25.0,
+        stft=StftSettings(n_fft=512, hop=256),
+        compression=CompressionSettings(exponent=0.5, scale=0.33),
+        process={"kind": "brownian", "rho": 0.3},
+        network=network,
+        presets=Presets(
+            fast=SamplerPreset(steps=1), balanced=SamplerPreset(steps=1), best=SamplerPreset(steps=2)
+        ),
+        reach_encode=net.reach_encode,
+        reach_step=net.reach_step,
+        licence="CC0-1.0",
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save(folder, config, net.state_dict(), "# tiny\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_digest(tiny_folder: Path) -> str:
+    return digest_of(load(tiny_folder))
+
+
+@pytest.fixture(scope="session")
+def make_spec(tiny_folder: Path, tiny_digest: str) -> MakeSpec:
+    """Makes a spec of the tiny model from decisions and options."""
+
+    def make(settings: Cleaning | None = None, options: Options | None = None) -> JobSpec:
+        return JobSpec(settings or Cleaning(), str(tiny_folder), tiny_digest, options or Options())
+
+    return make
+
+
+@pytest.fixture
+def shows(tmp_path: Path, recording: Recording) -> Path:
+    """A folder with four recordings in two places, a text file, and a broken recording."""
+    folder = tmp_path / "shows"
+    (folder / "old").mkdir(parents=True)
+    soundfile.write(folder / "a.wav", recording(0.8, 16000, 2).T, 16000)
+    soundfile.write(folder / "b.flac", recording(0.5, 44100).T, 44100)
+    soundfile.write(folder / "old" / "a.wav", recording(0.4, 8000).T, 8000)
+    soundfile.write(folder / "old" / "c.ogg", recording(0.6, 16000).T, 16000)
+    (folder / "notes.txt").write_text("not a recording")
+    (folder / "old" / "broken.wav").write_text("no audio " * 40)
+    return folder

@@ -1,0 +1,226 @@
+"""Promise: done is what a record on the disk vouches for; a crash costs work, never a wrong file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from audiodiff.batch.job import Options, Result
+from audiodiff.batch.journal import Record, key_of, locked
+from audiodiff.batch.spec import Cleaning, Item, JobSpec, run_one
+from audiodiff.errors import AudioFileError
+from audiodiff.signal.unfinished import Unfinished
+
+MakeSpec = Callable[..., JobSpec]
+KEY = key_of({"strength": 1})
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.wav"
+    path.write_bytes(b"the recording")
+    return path
+
+
+def finished(source: Path, target: Path, content: bytes = b"result", key: str = KEY) -> Record:
+    """Do what a job does."""
+    record = Record((target,), key)
+    record.begin(source, {})
+    file = Unfinished(target.parent)
+    os.write(file.fd, content)
+    record.ready(target, file.fd)
+    file.give_name(target, replace=True)
+    record.finish(1.5, ("a warning",))
+    return record
+
+
+def test_done_is_done_for_this_input_and_this_work_only(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.wav"
+    assert Record((target,), KEY).standing(source) == "new"
+    finished(source, target)
+    record = Record((target,), KEY)
+    assert record.standing(source) == "done"
+    assert record.seconds == 1.5
+    assert Record((target,), key_of({"strength": 0.5})).standing(source) == "foreign"
+    os.utime(source, ns=(1, 1))
+    assert record.standing(source) == "done"  # another time, the same content
+    source.write_bytes(b"THE RECORDING")
+    assert record.standing(source) == "foreign"
+
+
+def test_what_others_did_to_a_target_is_seen(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.wav"
+    finished(source, target)
+    target.write_bytes(b"mine!!")  # as long as the result
+    assert Record((target,), KEY).standing(source) == "foreign"
+    target.unlink()
+    assert Record((target,), KEY).standing(source) == "new"
+    target.mkdir()
+    assert Record((target,), KEY).standing(source) == "foreign"
+    target.rmdir()
+    target.symlink_to(tmp_path / "nowhere")
+    assert Record((target,), KEY).standing(source) == "foreign"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"v": 1}', '{"v": 2, "outputs": {}}', '{"v": 1, "outputs": 3}']
+)
+def test_a_damaged_record_vouches_for_nothing(source: Path, tmp_path: Path, text: str) -> None:
+    target = tmp_path / "out.wav"
+    finished(source, target)
+    next((tmp_path / ".audiodiff").glob("*.json")).write_text(text)
+    assert Record((target,), KEY).standing(source) == "foreign"
+
+
+def test_the_longest_name_and_names_that_are_not_utf8(source: Path, tmp_path: Path) -> None:
+    for name in ("x" * 251 + ".wav", os.fsdecode(b"caf\xe9.wav"), "a\nb.wav"):
+        finished(source, tmp_path / name)
+        assert Record((tmp_path / name,), KEY).standing(source) == "done"
+
+
+def test_a_lock_keeps_others_away(tmp_path: Path) -> None:
+    with locked(tmp_path / "a.wav"):
+        with locked(tmp_path / "b.wav"):
+            pass
+        with pytest.raises(AudioFileError, match="another run") as caught, locked(tmp_path / "a.wav"):
+            pass
+    assert caught.value.code == "busy"
+    with locked(tmp_path / "a.wav"):
+        pass
+
+
+class Crash(BaseException):
+    """Stands for the end of the process."""
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Every visible file below a folder with its hash."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".audiodiff" not in path.parts
+    }
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_crash_at_any_naming_and_a_second_run(
+    shows: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    source, clean = shows / "a.wav", shows.parent / "clean"
+    spec = make_spec(options=Options(residual=True, overwrite=overwrite))
+    item = Item(source, clean / "a.wav", "a.wav")
+    give_name = Unfinished.give_name
+    countdown = [0]
+
+    def crashing(self: Unfinished, path: Path, replace: bool) -> None:
+        countdown[0] -= 1
+        if countdown[0] == 0:
+            raise Crash
+        give_name(self, path, replace)
+        if countdown[0] == -100:
+            raise Crash
+
+    assert run_one(spec, item).status == "done"
+    truth = hashes(clean)
+    assert sorted(truth) == ["a.residual.wav", "a.wav"]
+    monkeypatch.setattr(Unfinished, "give_name", crashing)
+    # Names are given five times: record, target, record, residual, record.
+    for n in range(1, 6):
+        for after in (False, True):
+            shutil.rmtree(clean)
+            if overwrite:
+                clean.mkdir()
+                (clean / "a.wav").write_bytes(b"an old result")
+            countdown[0] = -100 + n if after else n
+            with pytest.raises(Crash):
+                run_one(spec, item)
+            countdown[0] = 0
+            for name, content in hashes(clean).items():
+                old = overwrite and (clean / name).read_bytes() == b"an old result"
+                assert old or content == truth[name]
+            assert run_one(spec, item).status == ("skipped" if n == 5 or (n == 4 and after) else "done")
+            assert hashes(clean) == truth
+
+
+def test_a_foreign_file_is_never_replaced_unasked(shows: Path, make_spec: MakeSpec) -> None:
+    item = Item(shows / "a.wav", shows / "out.wav", "a.wav")
+    item.target.write_bytes(b"mine")
+    result = run_one(make_spec(), item)
+    assert result.fault is not None
+    assert result.fault.code == "exists"
+    assert run_one(make_spec(options=Options(skip_existing=True)), item).status == "skipped"
+    assert item.target.read_bytes() == b"mine"
+    assert run_one(make_spec(options=Options(overwrite=True)), item).status == "done"
+
+
+def test_what_decides_the_bytes_decides_what_is_done(shows: Path, make_spec: MakeSpec) -> None:
+    item = Item(shows / "a.wav", shows / "out.wav", "a.wav")
+    assert run_one(make_spec(Cleaning(seed=1)), item).status == "done"
+    same = (Cleaning(seed=1, threads=2), Cleaning(seed=1, device="cpu"))
+    other = (Cleaning(), Cleaning(seed=1, strength=0.5), Cleaning(seed=1, max_reduction_db=9))
+    assert [run_one(make_spec(settings), item).status for settings in same] == ["skipped"] * 2
+    assert [run_one(make_spec(settings), item).status for settings in other] == ["failed"] * 3
+    part = make_spec(Cleaning(seed=1), Options(start_s=0.1))
+    assert run_one(part, item).status == "failed"
+    done = run_one(make_spec(options=Options(overwrite=True)), item)
+    assert done.status == "done"
+    assert run_one(make_spec(), item).status == "skipped"
+
+
+def test_a_record_says_what_was_done(shows: Path, make_spec: MakeSpec) -> None:
+    item = Item(shows / "a.wav", shows / "out.wav", "a.wav")
+    result = run_one(make_spec(), item)
+    record = json.loads(next((shows / ".audiodiff").glob("*.json")).read_text())
+    content = hashlib.sha256(item.target.read_bytes()).hexdigest()
+    assert record["outputs"]["out.wav"]["sha256"] == content
+    assert record["source"]["sha256"] == hashlib.sha256(item.source.read_bytes()).hexdigest()
+    assert record["decisions"]["strength"] == 1.0
+    assert record["seconds"] == result.seconds == 0.8
+
+
+def test_faults_of_one_file_are_results(
+    shows: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def code(result: Result) -> str:
+        assert result.status == "failed"
+        assert result.fault is not None
+        assert "\n" not in result.fault.message
+        return result.fault.code
+
+    clean = shows.parent / "clean"
+    broken = Item(shows / "old" / "broken.wav", clean / "broken.wav", "broken.wav")
+    assert code(run_one(make_spec(), broken)) == "unreadable"
+    assert not clean.exists()
+    good = Item(shows / "a.wav", clean / "a.wav", "a.wav")
+    clean.mkdir()
+    with locked(good.target):
+        assert code(run_one(make_spec(), good)) == "busy"
+    below_a_file = Item(shows / "a.wav", shows / "b.flac" / "a.wav", "a.wav")
+    assert code(run_one(make_spec(), below_a_file)) == "unwritable"
+    assert code(run_one(make_spec(options=Options(max_hours=1e-5)), good)) == "too_long"
+    assert code(run_one(make_spec(options=Options(start_s=9)), good)) == "range"
+    monkeypatch.setattr("audiodiff.batch.spec.process_file", lambda *_: 1 / 0)
+    assert code(run_one(make_spec(), good)) == "internal"
+    assert hashes(clean) == {}
+
+
+def test_a_model_that_changed_meanwhile_is_refused(shows: Path, make_spec: MakeSpec) -> None:
+    spec = make_spec()
+    other = JobSpec(spec.settings, spec.model, "0" * 64, spec.options)
+    result = run_one(other, Item(shows / "a.wav", shows / "out.wav", "a.wav"))
+    assert result.fault is not None
+    assert result.fault.code == "changed"
+
+
+def test_excerpts_have_names_of_their_own_records(shows: Path, make_spec: MakeSpec) -> None:
+    item = Item(shows / "a.wav", shows / "out.wav", "a.wav")
+    result = run_one(make_spec(options=Options(start_s=0.25, end_s=0.5)), item)
+    assert result.seconds == 0.25
+    assert soundfile.info(item.target).frames == 4000

@@ -1,0 +1,194 @@
+"""Promise: a batch is planned before any work; no file is written twice, and no input is written."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audiodiff.batch.job import Options
+from audiodiff.batch.plan import is_single, measured, plan, shard, spool
+from audiodiff.batch.spec import Item
+from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
+from audiodiff.stream import Samples
+
+LABEL = ".denoised"
+
+
+def pairs(items: list[Item], root: Path) -> list[tuple[str, str]]:
+    return [(str(i.source.relative_to(root)), str(i.target.relative_to(root))) for i in items]
+
+
+def test_a_folder_is_mirrored(shows: Path) -> None:
+    items = plan([shows], shows.parent / "clean", Options(), LABEL)
+    assert pairs(items, shows.parent) == [
+        ("shows/a.wav", "clean/a.wav"),
+        ("shows/b.flac", "clean/b.flac"),
+        ("shows/old/a.wav", "clean/old/a.wav"),
+        ("shows/old/broken.wav", "clean/old/broken.wav"),
+        ("shows/old/c.ogg", "clean/old/c.ogg"),
+    ]
+    assert not (shows.parent / "clean").exists()
+    times = [item.seconds for item in measured(items)]
+    assert times == pytest.approx([0.8, 0.5, 0.4, 0.0, 0.6])
+
+
+def test_several_inputs_keep_their_names(shows: Path) -> None:
+    words = [shows / "old", shows / "a.wav"]
+    items = plan(words, shows.parent / "clean", Options(), LABEL)
+    assert [str(item.target.relative_to(shows.parent)) for item in items] == [
+        "clean/old/a.wav",
+        "clean/old/broken.wav",
+        "clean/old/c.ogg",
+        "clean/a.wav",
+    ]
+
+
+def test_beside_the_inputs_results_are_no_inputs(shows: Path) -> None:
+    content = (shows / "a.wav").read_bytes()
+    for name in ("a.denoised.wav", "a.denoised.preview.wav", "a.denoised.residual.wav"):
+        (shows / name).write_bytes(content)
+    items = plan([shows], None, Options(), LABEL)
+    assert len(items) == 5
+    assert items[0].target == shows / "a.denoised.wav"
+    assert plan([shows], None, Options(), LABEL, ".preview")[0].target == shows / "a.denoised.preview.wav"
+    named = plan([shows / "a.denoised.wav", shows / "b.flac"], None, Options(), LABEL)
+    assert named[0].source == shows / "a.denoised.wav"  # by name it is wanted
+
+
+def test_patterns(shows: Path) -> None:
+    clean = shows.parent / "clean"
+    assert not is_single([shows / "*.wav"])
+    assert pairs(plan([shows / "**" / "*.wav"], clean, Options(), LABEL), shows.parent) == [
+        ("shows/a.wav", "clean/a.wav"),
+        ("shows/old/a.wav", "clean/old/a.wav"),
+        ("shows/old/broken.wav", "clean/old/broken.wav"),
+    ]
+    assert [item.source.name for item in plan([shows / "*"], clean, Options(), LABEL)] == [
+        "a.wav",
+        "b.flac",
+        "a.wav",
+        "broken.wav",
+        "c.ogg",
+    ]
+    odd = shows / "take[1].wav"
+    odd.write_bytes((shows / "a.wav").read_bytes())
+    assert is_single([odd])
+    assert plan([odd, shows / "a.wav"], clean, Options(), LABEL)[0].source == odd
+
+
+def test_loops_hidden_names_and_odd_things(shows: Path) -> None:
+    (shows / "loop").symlink_to(shows)
+    (shows / "old" / "up").symlink_to("..")
+    (shows / "linked.wav").symlink_to(shows / "a.wav")
+    (shows / ".audiodiff").mkdir()
+    (shows / ".audiodiff" / "x.wav").touch()
+    (shows / "._a.wav").touch()
+    (shows / "folder.wav").mkdir()
+    (shows / "folder.wav" / "in.flac").touch()
+    os.mkfifo(shows / "pipe.wav")
+    (shows / os.fsdecode(b"caf\xe9.wav")).touch()
+    for words in ([shows], [shows / "**"], [shows / "**" / "*"]):
+        items = plan(words, shows.parent / "clean", Options(), LABEL)
+        names = "a.wav b.flac old/a.wav old/broken.wav old/c.ogg linked.wav pipe.wav folder.wav/in.flac"
+        assert {item.name for item in items} == {*names.split(), os.fsdecode(b"caf\xe9.wav")}
+
+
+def test_an_output_folder_in_the_input_is_not_read(shows: Path) -> None:
+    clean = shows / "clean"
+    clean.mkdir()
+    (clean / "a.wav").write_bytes((shows / "a.wav").read_bytes())
+    for words in ([shows], [shows / "**" / "*"]):
+        assert len(plan(words, clean, Options(), LABEL)) == 5
+
+
+def test_two_inputs_with_one_target_are_refused(shows: Path) -> None:
+    with pytest.raises(
+        AudioFileError, match=r"would be the result of both .*/a\.wav and .*/old/a\.wav"
+    ) as caught:
+        plan([shows / "a.wav", shows / "old" / "a.wav"], shows.parent / "clean", Options(), LABEL)
+    assert caught.value.code == "collision"
+    content = (shows / "a.wav").read_bytes()
+    (shows / "a.residual.wav").write_bytes(content)
+    plan([shows], shows.parent / "clean", Options(), LABEL)
+    with pytest.raises(AudioFileError, match="result of both"):
+        plan([shows], shows.parent / "clean", Options(residual=True), LABEL)
+    # the same recording twice is one recording
+    assert len(plan([shows / "a.wav", shows / "a.wav"], shows.parent / "clean", Options(), LABEL)) == 1
+
+
+@pytest.mark.parametrize("way", ["same", "symlink", "hardlink", "linked folder"])
+def test_an_input_as_a_target_is_refused(shows: Path, way: str) -> None:
+    clean = shows.parent / "clean"
+    if way == "same":
+        clean = shows
+    elif way == "linked folder":
+        clean.symlink_to(shows)
+    else:
+        clean.mkdir()
+        link = clean / "b.flac"
+        link.symlink_to(shows / "a.wav") if way == "symlink" else link.hardlink_to(shows / "a.wav")
+    with pytest.raises(AudioFileError, match="never overwritten") as caught:
+        plan([shows], clean, Options(overwrite=True), LABEL)
+    assert caught.value.code == "same_file"
+
+
+def test_outputs_that_are_no_folder(shows: Path) -> None:
+    for output, line in (
+        (shows / "a.wav", "is a file"),
+        (shows / "new.flac", "looks like a file"),
+        (shows / "no" / "where", "make it first"),
+        (Path("/proc/x"), "cannot be written to"),
+    ):
+        if output.parent == Path("/proc") and os.access("/proc", os.W_OK):
+            continue
+        with pytest.raises(AudioFileError, match=line) as caught:
+            plan([shows], output, Options(), LABEL)
+        assert caught.value.code == "unwritable"
+
+
+def test_nothing_found(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    for word in (tmp_path, tmp_path / "*.wav", tmp_path / "no*" / "*.wav"):
+        with pytest.raises(ConfigError, match="no recording found") as caught:
+            plan([word], None, Options(), LABEL)
+        assert caught.value.code == "no_input"
+
+
+@given(names=st.lists(st.text(min_size=1, max_size=9), unique=True, max_size=40), count=st.integers(1, 7))
+def test_shards_share_out_everything_whatever_the_order(names: list[str], count: int) -> None:
+    items = [Item(Path("s"), Path("t"), name) for name in names if name.isprintable()]
+    parts = [shard(items, k, count) for k in range(1, count + 1)]
+    assert sorted(item.name for part in parts for item in part) == sorted(item.name for item in items)
+    again = [shard(items[::-1], k, count) for k in range(1, count + 1)]
+    assert [set(part) for part in again] == [set(part) for part in parts]
+
+
+def test_the_shard_of_a_name_never_changes() -> None:
+    names = ["a.wav", "old/a.wav", "shows/2024/ep 1.flac", "ä.wav"]
+    parts = [[k for k in (1, 2, 3) if shard([Item(Path(), Path(), name)], k, 3)] for name in names]
+    assert parts == [[1], [2], [1], [1]]
+    with pytest.raises(ConfigError, match="out of range"):
+        shard([], 4, 3)
+
+
+def test_a_pipe_becomes_a_file_with_a_suffix(tmp_path: Path, recording: object) -> None:
+    x: Samples = recording(0.2)  # type: ignore[operator]
+    for container, subtype, suffix in (
+        ("WAV", None, ".wav"),
+        ("OGG", "OPUS", ".opus"),
+        ("MP3", None, ".mp3"),
+    ):
+        stream = io.BytesIO()
+        soundfile.write(stream, x.T, 16000, subtype, format=container)
+        stream.seek(0)
+        path = spool(stream, tmp_path)
+        assert path.name == f"standard-input{suffix}"
+        assert path.read_bytes() == stream.getvalue()
+    with pytest.raises(AudiodiffError):
+        spool(io.BytesIO(b""), tmp_path)
