@@ -1,0 +1,189 @@
+"""Promise: `audiodiff vocode` tells what it guessed, refused and made, for one input as for a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from audiodiff import networks
+from audiodiff.batch.sidecar import read_sidecar
+from audiodiff.cli import run
+from audiodiff.config import ModelConfig, Presets, SamplerPreset
+from audiodiff.diffusion.vp import linear_betas
+from audiodiff.model import save
+from audiodiff.signal.inversion import invert
+from audiodiff.signal.mel import PRESETS, mel
+from audiodiff.signal.mel_files import write_mel
+from audiodiff.signal.mel_spec import MelSpec
+from audiodiff.stream import Samples
+
+Recording = Callable[..., Samples]
+FAST = ("--model", "inversion", "--quality", "fast")
+HIFIGAN = PRESETS["hifigan"]
+
+
+@pytest.fixture
+def values(recording: Recording) -> Samples:
+    wave = recording(0.5, HIFIGAN.sample_rate)[0, : 40 * HIFIGAN.hop]
+    return mel(torch.from_numpy(wave), HIFIGAN).numpy()
+
+
+@pytest.fixture
+def wave_folder(tmp_path: Path) -> Path:
+    """An untrained small DiffWave at 8 kHz."""
+    spec = MelSpec(sample_rate=8000, n_fft=256, hop=64, win=256, f_min=0, f_max=4000, n_mels=20)
+    small = {"kind": "wavenet", "residual_channels": 4, "layers": 3, "step_width": 8, "conditioner": "frames"}
+    network = networks.complete({**small, "n_mels": 20, "hop": 64})
+    net = networks.build(network)
+    preset = SamplerPreset(steps=2, sampler="diffwave", eta=1.0, betas=(1e-4, 0.5))
+    config = ModelConfig(
+        task="vocode",
+        sample_rate=8000,
+        mel=spec.as_dict(),
+        process={"kind": "vp", "betas": list(linear_betas(1e-4, 0.05, 50))},
+        target="eps",
+        network=network,
+        presets=Presets(fast=preset, balanced=preset, best=preset),
+        reach_encode=net.reach_encode,
+        reach_step=net.reach_step,
+        licence="CC0-1.0",
+    )
+    save(tmp_path / "small", config, net.state_dict(), "# small\n")
+    return tmp_path / "small"
+
+
+def test_a_mel_file_becomes_speech_that_tells_its_origin(
+    tmp_path: Path, values: Samples, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "talk.npz", tmp_path / "talk.vocoded.wav"
+    write_mel(source, values, HIFIGAN)
+    assert run(["vocode", str(source), *FAST, "--seed", "4"]) == 0
+    assert capsys.readouterr().out.strip() == str(target)
+    wave, rate = soundfile.read(target, dtype="float32")
+    expected = invert(torch.from_numpy(values), HIFIGAN, "fast", seed=4).numpy()
+    assert rate == HIFIGAN.sample_rate
+    assert np.abs(wave - expected).max() <= 2**-16
+    with soundfile.SoundFile(target) as file:
+        assert "speech re-synthesised by a model" in json.dumps(file.copy_metadata())
+    told = read_sidecar(target)
+    assert told is not None
+    assert (told.task, told.model.name, told.seed, told.options["steps"]) == ("vocode", "inversion", 4, 4)
+    assert run(["vocode", str(source), *FAST]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_bare_array_is_guessed_aloud_or_named(
+    tmp_path: Path, values: Samples, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "talk.npy"
+    np.save(source, values.T)
+    assert run(["vocode", str(source), *FAST]) == 0
+    assert "the convention is not stored, guessed: " in capsys.readouterr().err
+    assert run(["vocode", str(source), *FAST, "--mel", "hifigan", "--overwrite"]) == 0
+    told = capsys.readouterr().err
+    assert "not stored" not in told
+    assert "was [frames, bands], transposed" in told
+    assert run(["vocode", str(source), *FAST, "--mel", "vocos", "--overwrite"]) == 2
+    assert "no axis of 100 bands" in capsys.readouterr().err
+
+
+def test_copy_synthesis_keeps_the_length_and_says_what_it_does(
+    tmp_path: Path, recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "talk.wav", tmp_path / "new.flac"
+    soundfile.write(source, recording(0.5, 16000, 2).T, 16000)
+    assert run(["vocode", str(source), "-o", str(target), "--mel", "hifigan", *FAST]) == 0
+    assert "one channel at 22050 Hz, through hifigan" in capsys.readouterr().err
+    info = soundfile.info(target)
+    assert (info.frames, info.samplerate, info.channels, info.subtype) == (11025, 22050, 1, "PCM_16")
+
+
+def test_the_default_model_is_named(
+    tmp_path: Path, values: Samples, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audiodiff.tasks.vocode.SHIPPED", tmp_path)
+    write_mel(tmp_path / "talk.npz", values, HIFIGAN)
+    assert run(["vocode", str(tmp_path / "talk.npz"), "--quality", "fast"]) == 0
+    assert "made by inversion, as --model was not given; no model is shipped" in capsys.readouterr().err
+
+
+def test_refusals_are_one_line(
+    tmp_path: Path, values: Samples, wave_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "talk.npz"
+    write_mel(source, values, HIFIGAN)
+    (tmp_path / "talk.pt").write_bytes(b"anything")
+    cases = [
+        (
+            [str(source), "--model", str(wave_folder)],
+            2,
+            "not the mel of this model: sample_rate: 22050 against",
+        ),
+        ([str(source), "--model", "podcast"], 2, "podcast: this model denoises; name a vocoder"),
+        ([str(source), *FAST, "--mel", "hifigam"], 2, "did you mean 'hifigan'?"),
+        ([str(source), *FAST, "--mel", "tacotron2"], 2, "the file's convention is not tacotron2: framing"),
+        (
+            [str(source), *FAST, "-o", str(tmp_path / "x.txt")],
+            2,
+            "no audio format is written to '.txt' files",
+        ),
+        ([str(source), *FAST, "-o", str(source)], 2, "is the input itself"),
+        ([str(source), *FAST, "--max-hours", "0.0001"], 1, "longer than 0.0001 hours"),
+        ([str(tmp_path / "talk.pt"), *FAST], 1, "`audiodiff convert`"),
+        ([str(tmp_path / "none.npz"), *FAST], 1, "cannot be opened"),
+    ]
+    for words, code, line in cases:
+        assert run(["vocode", *words]) == code, words
+        told = capsys.readouterr().err.strip()
+        assert line in told
+        assert len(told.splitlines()) == 1, told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small", "talk.npz", "talk.pt"]
+
+
+def test_a_slow_model_tells_its_time_first(
+    tmp_path: Path, wave_folder: Path, recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "talk.wav"
+    soundfile.write(source, recording(0.3, 16000).T, 16000)
+    assert run(["vocode", str(source), "--model", str(wave_folder)]) == 0
+    told = capsys.readouterr().err
+    assert "through the model's own mel" in told
+    assert "2 steps take" in told
+    assert "minutes" in told
+    assert soundfile.info(tmp_path / "talk.vocoded.wav").frames == 2400
+
+
+def test_a_folder_is_done_once(
+    tmp_path: Path, values: Samples, recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "mels", tmp_path / "speech"
+    (folder / "old").mkdir(parents=True)
+    write_mel(folder / "a.npz", values, HIFIGAN)
+    write_mel(folder / "old" / "b.safetensors", values[:, :20], HIFIGAN)
+    soundfile.write(folder / "old" / "c.flac", recording(0.2, 16000).T, 16000)
+    (folder / "d.npy").write_bytes(b"no array")
+    words = ["vocode", str(folder), "-o", str(out), "--json", "--jobs", "1", *FAST]
+    assert run([*words, "--dry-run"]) == 1
+    plan = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (plan[-1]["to_do"], plan[-1]["files"]) == (3, 4)
+    assert not out.exists()
+    assert run(words) == 1
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {Path(e["out"]).relative_to(out).as_posix(): e["status"] for e in events[:-1]} == {
+        "a.wav": "done",
+        "d.wav": "failed",
+        "old/b.wav": "done",
+        "old/c.wav": "done",
+    }
+    assert run(words) == 1
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (again["skipped"], again["failed"], again["done"]) == (3, 1, 0)
+    assert run([*words, "--seed", "1"]) == 1
+    other = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (other["skipped"], other["failed"]) == (0, 4)
