@@ -26,6 +26,7 @@ LAYERS = (
     {"tasks", "data", "convert"},
     {"training"},
     {"batch", "report"},
+    {"ui"},
     {"cli"},
 )
 PURE = {"signal", "diffusion", "networks", "stream"}
@@ -90,7 +91,9 @@ def test_importing_audiodiff_imports_nothing_heavy() -> None:
     assert modules.isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("command", [[], ["denoise"], ["evaluate"], ["prepare"], ["train"], ["convert"]])
+@pytest.mark.parametrize(
+    "command", [[], ["denoise"], ["evaluate"], ["prepare"], ["train"], ["convert"], ["ui"]]
+)
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     arguments = [*command, "--help"]
     modules = modules_after(f"from audiodiff.cli import run; assert run({arguments!r}) == 0")

@@ -22,6 +22,7 @@ from audiodiff.cli.mel import mel
 from audiodiff.cli.pairs import pairs
 from audiodiff.cli.prepare import prepare
 from audiodiff.cli.train import train
+from audiodiff.cli.ui import ui
 
 app = typer.Typer(
     name="audiodiff",
@@ -36,6 +37,7 @@ app.command()(evaluate)
 app.command()(pairs)
 app.command()(prepare)
 app.command()(train)
+app.command()(ui)
 app.add_typer(mel, name="mel")
 
 

@@ -1,0 +1,50 @@
+"""``audiodiff ui``: a page on this machine to hear, clean and save recordings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from audiodiff.errors import ConfigError
+
+if TYPE_CHECKING:
+    from audiodiff.tasks.denoise import Denoiser
+
+
+def ui(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+    model: Annotated[
+        str, typer.Option("-m", "--model", help="Shipped model, or a model folder.")
+    ] = "podcast",
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 64) - 1, help="Seed of the model's noise.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one a core.")
+    ] = None,
+    max_mb: Annotated[int, typer.Option(min=1, help="Larger files are not taken, in MiB.")] = 4096,
+) -> None:
+    """Open a local page: drop a recording, hear 20 seconds before and after, clean and save it.
+
+    The page is served to this machine only, at an address with a random token, which is printed. Ctrl-C ends
+    it and removes its files.
+
+    Examples: audiodiff ui; audiodiff ui --port 8080 --no-browser
+    """
+    try:
+        from audiodiff.ui.serve import serve
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in {"starlette", "uvicorn"}:
+            raise
+        raise ConfigError("the page needs starlette and uvicorn; pip install 'audiodiff[ui]'") from error
+    from audiodiff.model import find
+
+    find(model)  # a wrong name is told now, not at the first preview
+
+    def load() -> Denoiser:
+        from audiodiff.tasks.denoise import Denoiser
+
+        return Denoiser(model, seed=seed, device=device, threads=threads)
+
+    serve(load, port, max_mb << 20, typer.echo, browser)

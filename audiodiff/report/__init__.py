@@ -1,0 +1,18 @@
+"""The report: one HTML file in which a run's recordings are heard, seen and reviewed."""
+
+from __future__ import annotations
+
+from audiodiff.report.entries import Disagreement, Place, ReportEntry, ReportRun
+from audiodiff.report.page import TEMPLATES, fragment, write
+from audiodiff.report.uncertainty import disagree
+
+__all__ = [
+    "TEMPLATES",
+    "Disagreement",
+    "Place",
+    "ReportEntry",
+    "ReportRun",
+    "disagree",
+    "fragment",
+    "write",
+]

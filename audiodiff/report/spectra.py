@@ -1,0 +1,100 @@
+"""Power spectra of a stream, and their bands."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from audiodiff.signal.mel import filterbank
+from audiodiff.signal.mel_spec import MelSpec
+
+Grid = npt.NDArray[np.float32]
+Samples = npt.NDArray[np.floating[Any]]
+
+SILENCE_DB = -120.0
+N_BANDS = 32
+_WINDOW_S = 0.04
+_HOP_S = 0.02
+_TOP_HZ = 8000.0
+
+
+def decibels(power: Samples) -> Grid:
+    """Power of any shape to dB, no lower than `SILENCE_DB`."""
+    floored: Grid = np.maximum(power, 10 ** (SILENCE_DB / 10)).astype(np.float32)
+    return np.asarray(10 * np.log10(floored), dtype=np.float32)
+
+
+class Framer:
+    """Cuts a stream into windows and gives their band powers; block sizes do not matter.
+
+    Frame n is the Hann window of 40 ms that starts at sample n * hop, hop = 20 ms. Powers of the channels are
+    averaged, so nothing cancels. A full-scale sine has the power 0 dB in all bands together.
+
+    Args:
+        sample_rate: Hz.
+
+    Attributes:
+        hop_s: Distance of two frames in seconds, exactly.
+        first_s: Centre of frame 0 in seconds.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._hop = max(1, round(_HOP_S * sample_rate))
+        self._n_fft = 2 * math.ceil(_WINDOW_S * sample_rate / 2)
+        self._bank = _bank(sample_rate, self._n_fft, self._hop)
+        n = np.arange(self._n_fft)
+        self._window = (0.5 - 0.5 * np.cos(2 * np.pi * n / self._n_fft)).astype(np.float32)
+        self._rest: Samples | None = None
+        self.hop_s = self._hop / sample_rate
+        self.first_s = self._n_fft / 2 / sample_rate
+
+    def push(self, block: Samples) -> Grid:
+        """The frames that are complete with this block.
+
+        Args:
+            block: [C, n], full scale 1.
+
+        Returns:
+            Band powers [frames, `N_BANDS`].
+        """
+        x = block if self._rest is None else np.concatenate([self._rest, block], axis=1)
+        n_frames = max(0, (x.shape[1] - self._n_fft) // self._hop + 1)
+        self._rest = x[:, n_frames * self._hop :].copy()
+        if n_frames == 0:
+            return np.zeros((0, N_BANDS), dtype=np.float32)
+        frames = np.lib.stride_tricks.sliding_window_view(x, self._n_fft, axis=1)[:, :: self._hop][
+            :, :n_frames
+        ]
+        power = np.zeros((n_frames, self._n_fft // 2 + 1), dtype=np.float32)
+        for channel in frames:
+            spectrum = np.fft.rfft(channel * self._window, axis=1)
+            power += (spectrum.real**2 + spectrum.imag**2) / len(frames)
+        # by Parseval: a sine of amplitude 1 spreads n_fft^2 * 3 / 32 over its bins
+        scale = 32 / (3 * self._n_fft**2)
+        return np.asarray(scale * (power @ self._bank.T), dtype=np.float32)
+
+    def flush(self) -> Grid:
+        """The frames of the last samples, with zeros after the end."""
+        if self._rest is None or self._rest.shape[1] == 0:
+            return np.zeros((0, N_BANDS), dtype=np.float32)
+        return self.push(np.zeros((self._rest.shape[0], self._n_fft), dtype=np.float32))
+
+
+@lru_cache(maxsize=8)
+def _bank(sample_rate: int, n_fft: int, hop: int) -> Grid:
+    """Triangles of unit height, [`N_BANDS`, F], up to 8 kHz: where speech is."""
+    spec = MelSpec(
+        sample_rate=sample_rate,
+        n_fft=n_fft,
+        hop=hop,
+        win=n_fft,
+        f_min=60.0,
+        f_max=min(_TOP_HZ, sample_rate / 2),
+        n_mels=N_BANDS,
+        norm="none",
+    )
+    return np.asarray(filterbank(spec).numpy(), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""The local page: drop a recording, hear a preview, clean and save it. It needs the extra ``ui``."""
