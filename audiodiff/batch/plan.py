@@ -15,13 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from audiodiff.batch.job import Options, default_target, outputs
-from audiodiff.batch.spec import Item
-from audiodiff.errors import AudioFileError, ConfigError
+from audiodiff.batch.spec import Cleaning, Item, look
+from audiodiff.batch.vocoding import Vocoding
+from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
 from audiodiff.signal.files import probe
 from audiodiff.signal.formats import AUDIO_SUFFIXES, shown, usual_suffix
 
 MAX_FILES = 1_000_000
 """A batch with more is refused: nobody means it."""
+
+CLEANING = Cleaning()
 
 _PIECE = 1 << 20
 _MAGIC = re.compile(r"[*?\[]")
@@ -159,16 +162,17 @@ def shard(items: Sequence[Item], number: int, count: int) -> list[Item]:
     return [item for item in items if _hash(item.name) % count == number - 1]
 
 
-def measured(items: Sequence[Item]) -> list[Item]:
+def measured(items: Sequence[Item], settings: Cleaning | Vocoding = CLEANING) -> list[Item]:
     """The items with their announced durations and channels; seconds stay 0 where a file cannot be read.
 
     Args:
         items: A batch.
+        settings: What will be done; a vocoder also reads mel files.
 
     Returns:
         New items in the same order.
     """
-    return [_measured(item) for item in items]
+    return [_measured(item, settings) for item in items]
 
 
 def spool(stream: object, folder: Path) -> Path:
@@ -289,9 +293,9 @@ def _hash(name: str) -> int:
     return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big")
 
 
-def _measured(item: Item) -> Item:
+def _measured(item: Item, settings: Cleaning | Vocoding) -> Item:
     try:
-        info = probe(item.source)
-    except AudioFileError:
+        seconds, channels = look(settings, item.source)
+    except AudiodiffError:
         return item
-    return replace(item, seconds=info.seconds, channels=info.channels)
+    return replace(item, seconds=seconds, channels=channels)

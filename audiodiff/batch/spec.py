@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from audiodiff import __version__
 from audiodiff.batch.job import Fault, Options, Progress, Ready, Result, outputs, process_file
 from audiodiff.batch.journal import Record, key_of, locked
+from audiodiff.batch.vocoding import Vocoding, announced, output_kind, process_vocoding
+from audiodiff.batch.vocoding import digest_of as digest_of_vocoder
 from audiodiff.errors import AudiodiffError, AudioFileError, ModelError
 from audiodiff.signal.files import output_format, probe
 from audiodiff.signal.formats import shown
@@ -24,6 +26,7 @@ from audiodiff.signal.formats import shown
 if TYPE_CHECKING:
     from audiodiff.model import Model
     from audiodiff.tasks.denoise import Denoiser
+    from audiodiff.tasks.vocode import Vocoder
 
 BYTES_FORMAT = 1
 """Counts up when a new audiodiff gives other bytes for the same model and decisions."""
@@ -92,7 +95,7 @@ class JobSpec:
         options: How to treat files.
     """
 
-    settings: Cleaning
+    settings: Cleaning | Vocoding
     model: str
     digest: str
     options: Options = field(default_factory=Options)
@@ -186,7 +189,7 @@ def foresee(spec: JobSpec, item: Item) -> Result | None:
     """
     options = spec.options
     try:
-        info = probe(item.source)
+        look(spec.settings, item.source)
         record = Record(outputs(item.target, options), spec.key)
         standing = record.standing(item.source)
         if standing == "done" or (standing == "foreign" and options.skip_existing):
@@ -194,10 +197,33 @@ def foresee(spec: JobSpec, item: Item) -> Result | None:
         if standing == "foreign" and not options.overwrite:
             line = f"{shown(item.target)}: exists already; use --overwrite or another name"
             return failed(item, "exists", line)
-        output_format(info, item.target.suffix)
+        if isinstance(spec.settings, Vocoding):
+            output_kind(item.target)
+        else:
+            output_format(probe(item.source), item.target.suffix)
     except AudiodiffError as error:
         return failed(item, error.code, str(error))
     return None
+
+
+def look(settings: Cleaning | Vocoding, source: Path) -> tuple[float, int]:
+    """What a source announces.
+
+    Args:
+        settings: What will be done with it.
+        source: Recording, or for a vocoder also a mel file.
+
+    Returns:
+        Seconds and channels.
+
+    Raises:
+        AudioFileError: It is not usable.
+        MelError: It follows no mel convention.
+    """
+    if isinstance(settings, Vocoding):
+        return announced(source, settings)
+    info = probe(source)
+    return info.seconds, info.channels
 
 
 def failed(item: Item, code: str, message: str) -> Result:
@@ -215,7 +241,7 @@ def failed(item: Item, code: str, message: str) -> Result:
 
 
 def _recorded(spec: JobSpec, item: Item, progress: Progress | None) -> Result:
-    probe(item.source)  # says in plain words what is wrong with it
+    look(spec.settings, item.source)  # says in plain words what is wrong with it
     options = spec.options
     _make_folder(item.target.parent)
     with locked(item.target):
@@ -240,6 +266,9 @@ def _task(spec: JobSpec) -> Task:
         case Cleaning() as cleaning:
             denoiser = cleaning.load(spec.model)
             found, task = digest_of(denoiser.model), _cleaner(denoiser)
+        case Vocoding() as vocoding:
+            vocoder = vocoding.load(spec.model)
+            found, task = digest_of_vocoder(vocoder), _speaker(vocoder, vocoding)
     if found != spec.digest:
         raise ModelError(f"{spec.model}: changed since the batch began; start again", code="changed")
     return task
@@ -252,6 +281,15 @@ def _cleaner(denoiser: Denoiser) -> Task:
         return process_file(source, target, denoiser, options, progress, ready)
 
     return clean
+
+
+def _speaker(vocoder: Vocoder, settings: Vocoding) -> Task:
+    def speak(
+        source: Path, target: Path, options: Options, progress: Progress | None, ready: Ready | None
+    ) -> Result:
+        return process_vocoding(source, target, (vocoder, settings), options, progress, ready)
+
+    return speak
 
 
 def _make_folder(folder: Path) -> None:

@@ -23,6 +23,7 @@ from audiodiff.cli.pairs import pairs
 from audiodiff.cli.prepare import prepare
 from audiodiff.cli.train import train
 from audiodiff.cli.ui import ui
+from audiodiff.cli.vocode import vocode
 
 app = typer.Typer(
     name="audiodiff",
@@ -38,6 +39,7 @@ app.command()(pairs)
 app.command()(prepare)
 app.command()(train)
 app.command()(ui)
+app.command()(vocode)
 app.add_typer(mel, name="mel")
 
 

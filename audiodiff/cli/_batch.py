@@ -208,7 +208,7 @@ def run_batch(spec: JobSpec, items: Sequence[Item], jobs: int, printer: Printer)
     from audiodiff.training.stopping import stop_requests
 
     show = not printer.quiet and sys.stderr.isatty()
-    items = measured(items) if show else items
+    items = measured(items, spec.settings) if show else items
     lengths = {item.source: item.seconds for item in items}
     done = dict.fromkeys(lengths, 0.0)
     told: list[int] = []
@@ -261,7 +261,7 @@ def foretell(spec: JobSpec, items: Sequence[Item], jobs: int, factor: float, as_
     work, n_failed = [], 0
     if not as_json:
         typer.echo(f"{'':<10} {'duration':>10} {'work':>10}  input -> output")
-    for item in measured(items):
+    for item in measured(items, spec.settings):
         result = foresee(spec, item)
         state = "to do" if result is None else result.status
         cost = predicted([item], factor, 1) if result is None else 0.0
