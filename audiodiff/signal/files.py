@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,13 @@ from audiodiff.signal.formats import (
     MIN_RATE,
     AudioInfo,
     Dtype,
+    Truncated,
     output_format,
     shown,
 )
+from audiodiff.signal.media.reading import MediaReader
+from audiodiff.signal.media.tracks import track_of
+from audiodiff.signal.pyav import is_media
 from audiodiff.signal.writing import AtomicWriter
 
 __all__ = [
@@ -45,28 +49,10 @@ _UNKNOWN_LENGTH = 1 << 62
 _SLACK_BYTES = 16
 
 
-@dataclass(frozen=True)
-class Truncated:
-    """Note that a file holds less than it announces; what could be read was read.
+class SoundReader(Iterator[Block]):
+    """Iterator over the blocks of a file that libsndfile reads, made by `read_blocks`.
 
-    Attributes:
-        path: The file.
-        n_samples: Samples of one channel that were read.
-        reason: How it was noticed.
-        code: Stable name of the fault.
-    """
-
-    path: Path
-    n_samples: int
-    reason: str
-    code: str = "truncated"
-
-    def __str__(self) -> str:
-        return f"{shown(self.path)}: cut short ({self.reason}); the {self.n_samples} samples there were used"
-
-
-class BlockReader(Iterator[Block]):
-    """Iterator over the blocks of a file, made by `read_blocks`; closes itself at the end or as a context.
+    It closes itself at the end, or as a context.
 
     Attributes:
         info: The header.
@@ -153,13 +139,17 @@ class BlockReader(Iterator[Block]):
             self._file.close()
             os.close(self._fd)
 
-    def __enter__(self) -> BlockReader:
+    def __enter__(self) -> SoundReader:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+BlockReader: TypeAlias = SoundReader | MediaReader
+"""What `read_blocks` gives."""
 
 
 def probe(path: Path) -> AudioInfo:
@@ -169,12 +159,15 @@ def probe(path: Path) -> AudioInfo:
         path: A regular file; its name need not be UTF-8.
 
     Returns:
-        What the header says.
+        What the header says; of a media file, of its first audio track.
 
     Raises:
         AudioFileError: Codes ``empty`` (no byte or no sample), ``unreadable`` (missing, no audio, damaged,
-            a folder or a device), ``unsupported`` (rate outside 4 to 384 kHz, more than 32 channels).
+            a folder or a device), ``unsupported`` (rate outside 4 to 384 kHz, more than 32 channels),
+            ``missing_extra`` (a media file, and PyAV is not installed).
     """
+    if is_media(path):
+        return track_of(path, 0).info
     fd = _open(path)
     try:
         with _sound(fd, path) as file:
@@ -183,13 +176,14 @@ def probe(path: Path) -> AudioInfo:
         os.close(fd)
 
 
-def read_blocks(path: Path, block: int = 1 << 16, dtype: Dtype = "float32") -> BlockReader:
+def read_blocks(path: Path, block: int = 1 << 16, dtype: Dtype = "float32", track: int = 0) -> BlockReader:
     """Read an audio file forward, block by block, in flat memory.
 
     Args:
-        path: A regular file in a format that libsndfile reads.
+        path: A regular file in a format that libsndfile or, with the extra ``[media]``, PyAV reads.
         block: Samples of one channel in a block, at least 1.
         dtype: ``float32``, or `AudioInfo.exact_dtype` to get the file's samples without rounding.
+        track: Which audio track of a media file.
 
     Returns:
         Iterator over arrays [C, n], full scale 1, all finite; its `truncated` tells afterwards whether the
@@ -198,7 +192,9 @@ def read_blocks(path: Path, block: int = 1 << 16, dtype: Dtype = "float32") -> B
     Raises:
         AudioFileError: As `probe`; while iterating ``nonfinite``, with the place of the first such sample.
     """
-    return BlockReader(path, block, dtype)
+    if is_media(path):
+        return MediaReader(path, block, dtype, track)
+    return SoundReader(path, block, dtype)
 
 
 def read(path: Path, dtype: Dtype = "float32") -> tuple[Block, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,12 @@ _CONTAINERS = {
 }
 """Suffix -> containers that bear it, the usual one first."""
 
-AUDIO_SUFFIXES = frozenset(_CONTAINERS)
+_MEDIA_CONTAINERS = {".mp4": ("MOV",), ".mkv": ("MATROSKA",), ".m4a": ("AAC",)}
+
+MEDIA_SUFFIXES = frozenset({".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".mkv", ".mka", ".webm", ".aac"})
+"""Suffixes, in lower case, of files that PyAV reads (the extra ``[media]``)."""
+
+AUDIO_SUFFIXES = frozenset(_CONTAINERS) | MEDIA_SUFFIXES
 """Suffixes, in lower case, by which audio files are found in folders."""
 
 _INSTEAD = {
@@ -69,7 +75,12 @@ RATES = {
 }
 """Rates in Hz of the sample formats that do not hold every rate."""
 _VORBIS_MAX_RATE = 200_000
-_WAV_MAX_BYTES = (1 << 32) - (1 << 20)
+_SHORT = frozenset({"WAV", "WAVEX", "AIFF"})
+"""Containers that tell their size in 32 bits."""
+_MAX_BYTES = (1 << 32) - (65 << 20)
+"""For the samples: what remains beside the largest tags and chunks that are copied (`tagging.riff`)."""
+_BYTES = {"PCM_U8": 1, "PCM_S8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "DOUBLE": 8}
+"""Bytes of a sample; 4 in other formats."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +119,43 @@ def shown(path: Path) -> str:
     return os.fspath(path).encode("utf-8", "backslashreplace").decode()
 
 
+@dataclass(frozen=True)
+class Truncated:
+    """Note that a file holds less than it announces; what could be read was read.
+
+    Attributes:
+        path: The file.
+        n_samples: Samples of one channel that were read.
+        reason: How it was noticed.
+        code: Stable name of the fault.
+    """
+
+    path: Path
+    n_samples: int
+    reason: str
+    code: str = "truncated"
+
+    def __str__(self) -> str:
+        return f"{shown(self.path)}: cut short ({self.reason}); the {self.n_samples} samples there were used"
+
+
+@dataclass(frozen=True)
+class Damaged(Truncated):
+    """Note that parts of a file could not be decoded and are silent; for the attributes see `Truncated`."""
+
+    code: str = "damaged"
+
+    def __str__(self) -> str:
+        return f"{shown(self.path)}: {self.reason}; silence is in their place"
+
+
 def output_format(info: AudioInfo, suffix: str) -> tuple[str, str]:
     """Container and sample format for a file with this suffix made from that input.
 
     The same container keeps the sample format (only ADPCM, GSM and their like become PCM_16, since they
     cannot hold a length to the sample). Another container takes the input's format if it can, else the
-    nearest that is at least 16 bits deep; lossy inputs become PCM_16 in lossless containers.
+    nearest that is at least 16 bits deep; lossy inputs become PCM_16 in lossless containers. Wav becomes RF64
+    where its samples would pass 4 GiB.
 
     Args:
         info: The input.
@@ -134,10 +176,26 @@ def output_format(info: AudioInfo, suffix: str) -> tuple[str, str]:
     container = info.container if info.container in containers else containers[0]
     subtype = _subtype(info, container, suffix)
     _check(info, container, subtype)
-    depth = 8 if subtype == "DOUBLE" else 4
-    if container == "WAV" and info.n_samples * info.channels * depth > _WAV_MAX_BYTES:
+    if info.n_samples > max_samples(container, subtype, info.channels):
+        if container == "AIFF":
+            raise _unsupported(info, "aiff files end at 4 GiB; use .w64, .caf or .flac")
         container = "RF64"
     return container, subtype
+
+
+def max_samples(container: str, subtype: str, channels: int) -> float:
+    """How long a file can be.
+
+    Args:
+        container: libsndfile's name.
+        subtype: libsndfile's name of the sample format.
+        channels: C.
+
+    Returns:
+        Samples of one channel; infinity but for wav and aiff, which tell their size in 32 bits (EBU Tech 3306
+        is about that).
+    """
+    return _MAX_BYTES // (channels * _BYTES.get(subtype, 4)) if container in _SHORT else math.inf
 
 
 def usual_suffix(info: AudioInfo) -> str:
@@ -154,7 +212,7 @@ def usual_suffix(info: AudioInfo) -> str:
     """
     if info.subtype == "OPUS":
         return ".opus"
-    for suffix, containers in _CONTAINERS.items():
+    for suffix, containers in (_CONTAINERS | _MEDIA_CONTAINERS).items():
         if info.container in containers:
             return suffix
     raise _unsupported(info, f"{info.container} files are not written; convert it to wav first")

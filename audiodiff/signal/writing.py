@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import soundfile
 
 from audiodiff.errors import AudioFileError, ShapeError
-from audiodiff.signal.formats import shown
+from audiodiff.signal.formats import max_samples, shown
 from audiodiff.signal.ogg import fix_serial
 from audiodiff.signal.unfinished import Unfinished
 
@@ -111,6 +111,25 @@ class AtomicWriter:
             raise
         return self
 
+    def describe(self, strings: Mapping[str, str]) -> None:
+        """Give libsndfile texts to write; before the first sample.
+
+        Args:
+            strings: Values by its names: title, artist, album, comment, date, genre, tracknumber, copyright,
+                software, license.
+
+        Raises:
+            AudioFileError: Code ``unsupported``: the container holds no texts.
+        """
+        try:
+            for name, value in strings.items():
+                setattr(self._file, name, value)
+        except soundfile.SoundFileError as error:
+            raise AudioFileError(
+                f"{shown(self._path)}: {self._format[0]} files hold no tags ({error}); use .flac",
+                code="unsupported",
+            ) from error
+
     def write(self, block: npt.NDArray[np.floating]) -> None:
         """Append samples.
 
@@ -120,7 +139,7 @@ class AtomicWriter:
         Raises:
             ShapeError: If block is not [C, n].
             AudioFileError: Codes ``nonfinite`` (then nothing of the block is written), ``no_space``,
-                ``unwritable``.
+                ``unwritable``, ``too_long`` (the container would grow beyond the 4 GiB that it can tell).
         """
         if block.ndim != 2 or block.shape[0] != self._shape[1]:
             raise ShapeError(f"expected a block [{self._shape[1]}, n], got shape {list(block.shape)}")
@@ -132,12 +151,20 @@ class AtomicWriter:
                 "this is a fault of the processing, please report it",
                 code="nonfinite",
             )
+        self._refuse_beyond(block.shape[1])
         x = np.ascontiguousarray(block.T)
         try:
             self._file.write(self._codes(x) if self._format[1] in _BITS else x)
         except _WRITE_ERRORS as error:
             raise self._failure(error) from error
         self.n_samples += block.shape[1]
+
+    def _refuse_beyond(self, n: int) -> None:
+        """Stop where the sizes in the file would overflow, which libsndfile does not notice."""
+        most = max_samples(*self._format, self._shape[1])
+        if self.n_samples + n > most:
+            line = f"not written, {self._format[0]} files end at 4 GiB; use .w64, .caf or .flac"
+            raise AudioFileError(f"{shown(self._path)}: {line}", code="too_long")
 
     def _codes(self, x: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
         """Integer codes in the high bits of int32, as libsndfile takes them."""

@@ -1,4 +1,4 @@
-"""Promise: the sidecar of an output tells how it was made, equal bytes for equal work, whole or not at all."""
+"""Promise: an output's sidecar tells how it was made, equal bytes for equal work, whole or not at all."""
 
 from __future__ import annotations
 

@@ -166,8 +166,9 @@ def _add_audio(out: Any, recipe: Recipe, number: int) -> Any:
     stream = out.add_stream(recipe.codec, rate=recipe.rate, layout=layout)
     stream.format = _FORMATS[recipe.codec]
     stream.time_base = Fraction(1, recipe.rate)
-    stream.metadata["language"] = ("eng", "deu")[number]
-    stream.metadata["title"] = f"track {number}"
+    if recipe.muxer in {"mp4", "mov", "matroska", "webm"}:  # elsewhere a track's title is the file's
+        stream.metadata["language"] = ("eng", "deu")[number]
+        stream.metadata["title"] = f"track {number}"
     return stream
 
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from audiodiff.errors import AudioFileError
-from audiodiff.signal.formats import _CONTAINERS, _SUBTYPES, AudioInfo, output_format, shown
+from audiodiff.signal.formats import _CONTAINERS, _SUBTYPES, AudioInfo, max_samples, output_format, shown
 
 
 def info(container: str, subtype: str, rate: int = 48000, channels: int = 2, n: int = 48000) -> AudioInfo:
@@ -89,8 +89,28 @@ def test_alac_with_many_channels_is_refused() -> None:
         output_format(info("CAF", "ALAC_16", channels=9), ".caf")
 
 
-def test_long_recordings_do_not_overflow_the_wav_header() -> None:
-    assert output_format(info("FLAC", "PCM_16", n=6 * 3600 * 48000), ".wav") == ("RF64", "PCM_16")
+@pytest.mark.parametrize(
+    ("subtype", "size"),
+    [("PCM_U8", 1), ("PCM_16", 2), ("PCM_24", 3), ("FLOAT", 4), ("PCM_32", 4), ("DOUBLE", 8)],
+)
+def test_wav_becomes_rf64_where_its_sizes_would_overflow(subtype: str, size: int) -> None:
+    # 4 GiB less the 64 MiB of tags and chunks that are copied at most, and 1 MiB for headers
+    most = ((1 << 32) - (65 << 20)) // (2 * size)
+    for container in ("WAV", "WAVEX"):
+        fits, beyond = (info(container, subtype, channels=2, n=n) for n in (most, most + 1))
+        assert output_format(fits, ".wav") == (container, subtype)
+        assert output_format(beyond, ".wav") == ("RF64", subtype)
+    assert output_format(info("RF64", subtype, n=100), ".wav") == ("RF64", subtype)
+    assert output_format(info("W64", subtype, channels=2, n=most + 1), ".w64") == ("W64", subtype)
+
+
+def test_aiff_beyond_4_gib_is_refused_with_a_way_out() -> None:
+    with pytest.raises(AudioFileError, match=r"end at 4 GiB; use \.w64"):
+        output_format(info("AIFF", "PCM_16", n=1 << 31), ".aiff")
+
+
+def test_the_longest_wav_of_a_day_fits_rf64_only() -> None:
+    assert max_samples("WAV", "PCM_16", 1) < 24 * 3600 * 48_000 < max_samples("RF64", "PCM_16", 1)
 
 
 def test_seconds_and_exact_dtype() -> None:

@@ -17,6 +17,25 @@ from audiodiff.signal.tagging.tags import Tags, is_cover
 _MOV = frozenset({"mp4", "mov"})
 _FILES = {"image/jpeg": "cover.jpg", "image/png": "cover.png"}
 _CODECS = {"image/jpeg": ("mjpeg", "yuvj420p"), "image/png": ("png", "rgb24")}
+_BOTH = frozenset(
+    {"title", "artist", "album", "comment", "date", "genre", "copyright", "creation_time", "location"}
+)
+_TEXTS = {
+    "mov": _BOTH | {"make", "model", "keywords"},
+    "mp4": _BOTH
+    | {"album_artist", "composer", "track", "disc", "grouping", "lyrics", "synopsis", "show", "network"}
+    | {
+        "episode_id",
+        "episode_sort",
+        "season_number",
+        "media_type",
+        "compilation",
+        "gapless_playback",
+        "keywords",
+    }
+    | {"sort_name", "sort_artist", "sort_album", "sort_album_artist", "sort_composer", "sort_show"},
+}
+"""Texts that ffmpeg's writers know; Matroska takes any."""
 
 
 class Copied:
@@ -119,7 +138,7 @@ class Copied:
 
 
 def add_cover(out: Any, tags: Tags, suffix: str) -> Any:
-    """Prepare the cover of a file whose header is not written yet.
+    """Prepare the cover of a file whose header is not written yet (see `lost_tags`).
 
     Args:
         out: The ``av.container.OutputContainer``.
@@ -151,6 +170,30 @@ def add_cover(out: Any, tags: Tags, suffix: str) -> Any:
     packet.time_base = Fraction(1, 90_000)
     packet.is_keyframe = True
     return packet
+
+
+def lost_tags(tags: Tags, suffix: str) -> tuple[str, ...]:
+    """Say what has no place in a media file.
+
+    Args:
+        tags: Texts and pictures.
+        suffix: Suffix of the output with its dot, lower case.
+
+    Returns:
+        A line for each kind.
+    """
+    lost = []
+    places = _TEXTS.get(MUXERS[suffix])
+    if places is not None and (homeless := set(tags.text) - places):
+        names = ", ".join(sorted(homeless))
+        lost.append(f"there is no place for the tags {names} in {suffix} files")
+    if tags.pictures and MUXERS[suffix] not in {"mp4", "matroska"}:
+        lost.append(f"there is no cover, {suffix} files hold none")
+    elif tags.pictures and not any(picture.mime in _CODECS for picture in tags.pictures):
+        lost.append("there is no cover, only jpeg and png go into media files")
+    elif len(tags.pictures) > 1:
+        lost.append("of several pictures one was taken")
+    return tuple(lost)
 
 
 def add_tags(out: Any, tags: Tags, line: str | None, suffix: str) -> None:

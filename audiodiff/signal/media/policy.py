@@ -19,9 +19,6 @@ MUXERS = {
 }
 """Suffix -> ffmpeg's name of the container. Raw .aac is read, not written: it cannot tell where it starts."""
 
-MEDIA_SUFFIXES = frozenset(MUXERS) | {".aac"}
-"""Suffixes, in lower case, of files that PyAV reads."""
-
 AUDIO_ONLY = frozenset({".m4a", ".m4b", ".mka"})
 """Suffixes of files without a picture that moves."""
 

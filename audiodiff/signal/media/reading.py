@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,7 +20,7 @@ import numpy.typing as npt
 
 from audiodiff.errors import AudioFileError
 from audiodiff.signal import pyav
-from audiodiff.signal.formats import Dtype, shown
+from audiodiff.signal.formats import Damaged, Dtype, Truncated, shown
 from audiodiff.signal.media.ends import missing
 from audiodiff.signal.media.tracks import Track, only, tells_end, track_of
 
@@ -32,24 +31,6 @@ _JITTER_S = 0.02
 _MAX_SILENCE_S = 3600
 _CUT_SHORT_S = 0.1
 _FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31}
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """Note that a media file is cut short or damaged; what could be read was read.
-
-    Attributes:
-        path: The file.
-        reason: How it was noticed.
-        code: Stable name of the fault.
-    """
-
-    path: Path
-    reason: str
-    code: str = "truncated"
-
-    def __str__(self) -> str:
-        return f"{shown(self.path)}: {self.reason}"
 
 
 class MediaReader(Iterator[Block]):
@@ -74,7 +55,7 @@ class MediaReader(Iterator[Block]):
         track = track_of(path, number)
         container = self._stack.enter_context(pyav.opened(path))
         self.info = track.info
-        self.truncated: Damaged | None = None
+        self.truncated: Truncated | None = None
         self._block = block
         self._samples = _Samples(container, track, dtype)
         self._pieces = iter(self._samples)
@@ -129,16 +110,15 @@ class MediaReader(Iterator[Block]):
                 f"{shown(path)}: no sample could be read ({why}); get a whole copy of the file",
                 code="unreadable" if samples.damage else "empty",
             )
-        used = f"the {self._n_read} samples there were used"
         if samples.damage:
-            self.truncated = Damaged(path, f"cut short (decoder: {samples.damage}); {used}")
+            self.truncated = Truncated(path, self._n_read, f"decoder: {samples.damage}")
         elif lacking := missing(path):
-            self.truncated = Damaged(path, f"cut short ({lacking}); {used}")
+            self.truncated = Truncated(path, self._n_read, lacking)
         elif samples.exact_end and self._n_read < announced - _CUT_SHORT_S * rate:
-            self.truncated = Damaged(path, f"cut short ({announced} samples announced); {used}")
+            self.truncated = Truncated(path, self._n_read, f"{announced} samples announced")
         elif samples.n_bad:
-            line = f"{samples.n_bad} packets of its audio could not be decoded; silence is in their place"
-            self.truncated = Damaged(path, line)
+            lost = f"{samples.n_bad} packets of its audio could not be decoded"
+            self.truncated = Damaged(path, self._n_read, lost)
 
     def close(self) -> None:
         """Close the file; the iterator then ends."""

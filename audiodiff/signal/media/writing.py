@@ -19,7 +19,7 @@ import numpy.typing as npt
 from audiodiff.errors import AudioFileError, ShapeError
 from audiodiff.signal import pyav
 from audiodiff.signal.formats import shown
-from audiodiff.signal.media.copying import Copied, add_cover, add_tags
+from audiodiff.signal.media.copying import Copied, add_cover, add_tags, lost_tags
 from audiodiff.signal.media.encoder import Encoder
 from audiodiff.signal.media.plan import Plan
 from audiodiff.signal.media.policy import MUXERS
@@ -46,7 +46,8 @@ class MediaWriter:
 
     Attributes:
         clipped: Sample values beyond full scale that were clipped (integer codecs only).
-        left_out: After entering: streams of the source that the container cannot hold, one line each.
+        left_out: After entering: streams, tags and pictures of the source that the container cannot hold, one
+            line each.
     """
 
     def __init__(self, path: Path, plan: Plan, overwrite: bool = False, ready: Ready | None = None) -> None:
@@ -110,6 +111,7 @@ class MediaWriter:
             self.left_out = self._copied.left_out
         else:
             add_audio()
+        self.left_out += lost_tags(plan.tags, suffix)
         cover = add_cover(self._out, plan.tags, suffix)
         add_tags(self._out, plan.tags, plan.line, suffix)
         self._out.start_encoding()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -161,14 +161,23 @@ def _other(path: Path, tags: Tags, container: str, line: str | None) -> Baggage:
 
 
 def _lost(path: Path, tags: Tags, family: str, container: str) -> tuple[str, ...]:
-    there = {"texts": tags.text, "pictures": tags.pictures, "chapters": tags.chapters}
-    names = {"texts": "tags", "pictures": "the cover", "chapters": "chapters"}
-    lost = [names[kind] for kind, value in there.items() if value and kind not in _HOLDS.get(family, set())]
-    if not lost:
-        return ()
-    return (
-        f"{shown(path)}: {container} files hold no {' and no '.join(lost).replace('the ', '')}; left out",
-    )
+    holds: Set[str] = _HOLDS.get(family, set())
+    lost = [
+        name
+        for kind, name, value in (
+            ("texts", "tags", tags.text),
+            ("pictures", "cover", tags.pictures),
+            ("chapters", "chapters", tags.chapters),
+        )
+        if value and kind not in holds
+    ]
+    notes = []
+    if lost:
+        notes.append(f"{shown(path)}: {container} files hold no {' and no '.join(lost)}; left out")
+    if family in {"riff", "aiff"} and (homeless := set(tags.text) - riff.fields(family == "riff")):
+        names = ", ".join(sorted(homeless))
+        notes.append(f"{shown(path)}: {container} files have no place for the tags {names}; left out")
+    return tuple(notes)
 
 
 def _tag_if_any(fd: int, tag: bytes) -> None:

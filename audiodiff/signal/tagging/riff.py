@@ -83,6 +83,18 @@ class Carried:
     left_out: tuple[str, ...] = ()
 
 
+def fields(riff: bool) -> frozenset[str]:
+    """General names of the texts that a format has a place for.
+
+    Args:
+        riff: Whether wav and RF64 are meant, else aiff.
+
+    Returns:
+        The names.
+    """
+    return frozenset(_INFO if riff else _AIFF_TEXT)
+
+
 def walk(fd: int) -> Iterator[Chunk]:
     """Go through the chunks of a RIFF, RF64 or AIFF file; ends where they stop to make sense.
 
@@ -155,20 +167,20 @@ def collect(fd: int, whole: bool = True) -> Carried:
     return Carried(tuple(sides[0]), tuple(sides[1]), tuple(left_out))
 
 
-def texts(fields: Mapping[str, str], riff: bool) -> Carried:
+def texts(values: Mapping[str, str], riff: bool) -> Carried:
     """Chunks that hold texts: a LIST INFO chunk, or NAME, AUTH, (c) and ANNO of aiff.
 
     Args:
-        fields: Values by their general names (title, artist, album, comment, date, genre, track, copyright).
+        values: By their general names (title, artist, album, comment, date, genre, track, copyright).
         riff: Whether for wav and RF64, else for aiff.
 
     Returns:
         The chunks; what has no place in the format is left out.
     """
     if riff:
-        entries = [(name, fields[key].encode()) for key, name in _INFO.items() if fields.get(key)]
+        entries = [(name, values[key].encode()) for key, name in _INFO.items() if values.get(key)]
         return Carried(after=(_info_chunk(entries),)) if entries else Carried()
-    found = [(name, fields[key].encode()) for key, name in _AIFF_TEXT.items() if fields.get(key)]
+    found = [(name, values[key].encode()) for key, name in _AIFF_TEXT.items() if values.get(key)]
     return Carried(after=tuple(_chunk(name, value, "big") for name, value in found))
 
 

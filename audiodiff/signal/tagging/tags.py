@@ -24,7 +24,7 @@ _MIMES = {
 }
 _TECHNICAL = re.compile(
     r"major_brand|minor_version|compatible_brands|encoder|encoding_tool|duration|handler_name|vendor_id|language"
-    r"|creation_time|timecode|metadata_block_picture|chapter\d+(name)?|bps|number_of_(frames|bytes)|_statistics.*"
+    r"|timecode|metadata_block_picture|chapter\d+(name)?|bps|number_of_(frames|bytes)|_statistics.*"
 )
 """Not for a reader, or untrue of another file."""
 
