@@ -200,9 +200,8 @@ def _encoded(suffix: str, values: Values, spec: MelSpec) -> bytes:
     if suffix == ".safetensors":
         known = names(spec)
         extra = {"preset": known[0]} if known else {}
-        return safetensors.numpy.save(
-            {_VALUES: values}, metadata={_SPEC: text, "fingerprint": spec.fingerprint, **extra}
-        )
+        metadata = {_SPEC: text, "fingerprint": spec.fingerprint, **extra}
+        return _sorted_header(safetensors.numpy.save({_VALUES: values}, metadata=metadata))
     if suffix == ".npy":
         return _npy(values)
     buffer = io.BytesIO()
@@ -261,6 +260,14 @@ def _load_npz(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str | None]:
         wanted = [_VALUES] if _VALUES in archive.files else [n for n in archive.files if n != _SPEC]
         # More than one is refused by name: nothing that will not be used is unpacked.
         return {name: archive[name] if len(wanted) == 1 else np.empty(0) for name in wanted}, text
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """The same safetensors file with its header's keys in order: the library leaves metadata in any order."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the format aligns what follows
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str | None]:
