@@ -7,11 +7,11 @@ cheap.
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -19,19 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from audiodiff.batch.origin import Origin
 from audiodiff.batch.residual import residual_path, write_residual
 from audiodiff.errors import AudioFileError
-from audiodiff.signal.files import (
-    AtomicWriter,
-    AudioInfo,
-    BlockReader,
-    Truncated,
-    output_format,
-    probe,
-    read_blocks,
-)
+from audiodiff.signal.files import AudioInfo, BlockReader, Truncated, probe, read_blocks
 from audiodiff.signal.formats import shown
 from audiodiff.signal.level import ABSOLUTE_GATE_DB
+from audiodiff.signal.media.tracks import lead
+from audiodiff.signal.output import Output, check_format, in_turn
+from audiodiff.signal.pyav import is_media
 
 if TYPE_CHECKING:
     from audiodiff.tasks.denoise import Denoiser
@@ -57,6 +53,8 @@ class Options:
         end_s: Second at which it ends; infinity for the end. What lies between is as in the whole output.
         residual: Also write what was removed, see `residual`.
         max_hours: Longer recordings are refused (code ``too_long``).
+        tag: Tell in the tags of outputs what processed them.
+        sidecar: Tell in a JSON file beside the output how it was made, see `sidecar`.
     """
 
     overwrite: bool = False
@@ -66,6 +64,13 @@ class Options:
     end_s: float = math.inf
     residual: bool = False
     max_hours: float = 24.0
+    tag: bool = False
+    sidecar: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether outputs have all samples of their input."""
+        return self.start_s == 0 and math.isinf(self.end_s)
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ def check(source: Path, target: Path, options: Options) -> AudioInfo:
     info = probe(source)
     for path in outputs(target, options):
         _check_target(source, path, options.overwrite)
-    _format(info, target)
+    _check_format(info, target, options)
     _check_length(source, info.seconds, options)
     if info.n_samples and options.start_s >= info.seconds:
         raise _beyond(source, options.start_s, info.seconds)
@@ -175,6 +180,8 @@ def process_file(
     ready: Ready | None = None,
 ) -> Result:
     """Clean one recording: same length to the sample, rate and channels; same depth in the same container.
+
+    All audio tracks of a media file are cleaned where the output is one too, the first one otherwise.
 
     Args:
         source: Input; never changed.
@@ -194,36 +201,93 @@ def process_file(
     started = time.monotonic()
     info = check(source, target, options)
     before = _fingerprint(source)
-    gain, truncated = _measure(source, denoiser, options)
-    writer, rate = _writer(info, target, options, ready), info.sample_rate
-    start, stop = _stretch(options, rate)
-    announced = max(0.0, min(info.seconds, options.end_s) - options.start_s)
-    with writer, read_blocks(source, dtype=info.exact_dtype) as reader:
-        cleaned = denoiser.stream(_bounded(reader, options), rate, gain, (start, stop))
-        for block in cut(cleaned, start, stop):
-            writer.write(block)
-            if progress is not None:
-                progress(writer.n_samples / rate, announced)
-        if writer.n_samples == 0:
-            raise _beyond(source, options.start_s, info.seconds)
-        truncated = truncated or reader.truncated
+    origin = Origin(info, target, denoiser, (options.start_s, _finite(options.end_s)))
+    warnings: list[str] = []
+
+    def finish(fd: int) -> None:
+        warnings.extend(_warnings(truncated, {target: output.clipped}))
+        if options.sidecar:
+            origin.write(fd, output.n_samples, warnings)
+        if ready is not None:
+            ready(target, fd)
+
+    line = origin.line if options.tag else None
+    output = Output(info, target, options.overwrite, finish, line, options.whole)
+    gains, truncated = _measure(source, len(output.infos), denoiser, options)
+    with output:
+        warnings += output.notes
+        truncated = _clean(info, output, denoiser, gains, options, progress) or truncated
         if truncated and options.strict:
             raise AudioFileError(f"{truncated}; not with --strict", code="truncated")
         _check_unchanged(source, before)
-    clipped = {target: writer.clipped}
     residual = residual_path(target) if options.residual else None
     if residual is not None:
-        with read_blocks(source, dtype=info.exact_dtype) as reader:
-            wanted = cut(reader, start, stop)
-            clipped[residual] = write_residual(wanted, target, residual, options.overwrite, ready)
+        warnings += _write_residual(info, target, residual, options, ready)
         _check_unchanged(source, before)
-    warnings = _warnings(truncated, clipped)
-    if denoiser.strength > 0 and gain is None:
+    if denoiser.strength > 0 and all(gain is None for gain in gains):
         gate = f"{ABSOLUTE_GATE_DB:g} dBFS"
         warnings.append(f"{shown(source)}: holds nothing above {gate}; its samples were copied")
-    status: Literal["done", "copied"] = "copied" if gain is None else "done"
-    seconds, elapsed_s = writer.n_samples / rate, time.monotonic() - started
+    status: Literal["done", "copied"] = "done" if any(gain is not None for gain in gains) else "copied"
+    seconds, elapsed_s = output.n_samples / info.sample_rate, time.monotonic() - started
     return Result(source, target, status, tuple(warnings), seconds, elapsed_s, residual)
+
+
+def _clean(
+    info: AudioInfo,
+    output: Output,
+    denoiser: Denoiser,
+    gains: list[float | None],
+    options: Options,
+    progress: Progress | None,
+) -> Truncated | None:
+    """Second pass: all tracks, in turn; gives a note if the file is cut short."""
+    announced = max(0.0, min(info.seconds, options.end_s) - options.start_s)
+    with ExitStack() as stack:
+        readers = _opened(info.path, output.infos, stack)
+        streams = [
+            _cleaned(reader, denoiser, gain, options) for reader, gain in zip(readers, gains, strict=True)
+        ]
+        for track, block in in_turn(streams, [each.sample_rate for each in output.infos]):
+            output.write(block, track)
+            if progress is not None:
+                progress(output.n_samples / info.sample_rate, announced)
+    if output.n_samples == 0:
+        raise _beyond(info.path, options.start_s, info.seconds)
+    return next((reader.truncated for reader in readers if reader.truncated), None)
+
+
+def _opened(source: Path, infos: tuple[AudioInfo, ...], stack: ExitStack) -> list[BlockReader]:
+    """A reader for every track, closed with the stack."""
+    readers: list[BlockReader] = []
+    for track, info in enumerate(infos):
+        reader = read_blocks(source, dtype=info.exact_dtype, track=track)
+        stack.callback(reader.close)
+        readers.append(reader)
+    return readers
+
+
+def _cleaned(
+    reader: BlockReader, denoiser: Denoiser, gain: float | None, options: Options
+) -> Iterator[Block]:
+    """The part of a track that is wanted, clean."""
+    rate = reader.info.sample_rate
+    stretch = _stretch(options, rate)
+    return cut(denoiser.stream(_bounded(reader, options), rate, gain, stretch), *stretch)
+
+
+def _write_residual(
+    info: AudioInfo, target: Path, residual: Path, options: Options, ready: Ready | None
+) -> list[str]:
+    """Write what was removed from the first track; give the warnings."""
+    early = lead(info.path, target) if options.whole and is_media(info.path) and is_media(target) else 0
+    with read_blocks(info.path, dtype=info.exact_dtype) as reader:
+        wanted = cut(reader, *_stretch(options, info.sample_rate))
+        clipped = write_residual(wanted, target, residual, options.overwrite, ready, early)
+    return _warnings(None, {residual: clipped})
+
+
+def _finite(seconds: float) -> float | None:
+    return None if math.isinf(seconds) else seconds
 
 
 def cut(blocks: Iterator[Block], start: int, stop: float) -> Iterator[Block]:
@@ -255,25 +319,24 @@ def _warnings(truncated: Truncated | None, clipped: dict[Path, int]) -> list[str
     return lines
 
 
-def _measure(source: Path, denoiser: Denoiser, options: Options) -> tuple[float | None, Truncated | None]:
-    """First pass: the gain, and whether the file is cut short; nothing is read at strength 0."""
+def _measure(
+    source: Path, n_tracks: int, denoiser: Denoiser, options: Options
+) -> tuple[list[float | None], Truncated | None]:
+    """First pass: the gain of every track, and a note if the file is cut short; not needed at strength 0."""
     if denoiser.strength == 0:
-        return None, None
-    with read_blocks(source) as reader:
-        gain = denoiser.gain(_bounded(reader, options), reader.info.sample_rate)
-        return gain, reader.truncated
+        return [None] * n_tracks, None
+    gains, truncated = [], None
+    for track in range(n_tracks):
+        with read_blocks(source, track=track) as reader:
+            gains.append(denoiser.gain(_bounded(reader, options), reader.info.sample_rate))
+            truncated = truncated or reader.truncated
+    return gains, truncated
 
 
 def _stretch(options: Options, rate: int) -> tuple[int, float]:
     """First sample wanted, and the one after the last."""
     stop = math.inf if math.isinf(options.end_s) else round(options.end_s * rate)
     return round(options.start_s * rate), stop
-
-
-def _writer(info: AudioInfo, target: Path, options: Options, ready: Ready | None) -> AtomicWriter:
-    container, subtype = _format(info, target)
-    hook = None if ready is None else functools.partial(ready, target)
-    return AtomicWriter(target, info.sample_rate, info.channels, container, subtype, options.overwrite, hook)
 
 
 def _bounded(reader: BlockReader, options: Options) -> Iterator[Block]:
@@ -321,11 +384,12 @@ def _check_target(source: Path, target: Path, overwrite: bool) -> None:
         raise AudioFileError(line, code="unwritable")
 
 
-def _format(info: AudioInfo, target: Path) -> tuple[str, str]:
+def _check_format(info: AudioInfo, target: Path, options: Options) -> None:
     try:
-        return output_format(info, target.suffix)
+        check_format(info, target.suffix, options.whole)
     except AudioFileError as error:
-        raise AudioFileError(str(error), code="format") from None
+        code = "format" if error.code == "unsupported" else error.code
+        raise AudioFileError(str(error), code=code) from None
 
 
 def _fingerprint(path: Path) -> tuple[int, int, int]:

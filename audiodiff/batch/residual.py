@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from audiodiff.signal.files import AtomicWriter, probe, read_blocks
+from audiodiff.signal.formats import MEDIA_SUFFIXES
 
-_LOSSY = frozenset({".mp3", ".ogg", ".oga", ".opus"})
+_LOSSY = frozenset({".mp3", ".ogg", ".oga", ".opus"}) | MEDIA_SUFFIXES
 _UNEVEN = frozenset({"ULAW", "ALAW"})
 """Sample formats whose steps differ, so that differences fall between them."""
 
@@ -45,6 +46,7 @@ def write_residual(
     residual: Path,
     overwrite: bool,
     ready: Callable[[Path, int], None] | None,
+    lead: int = 0,
 ) -> int:
     """Subtract an output from its recording.
 
@@ -54,6 +56,7 @@ def write_residual(
         residual: File to write, see `residual_path`.
         overwrite: Whether it may be replaced.
         ready: Called just before it gets its name.
+        lead: Samples by which the output begins before the recording (priming of a codec).
 
     Returns:
         Samples beyond full scale that were clipped: the recording and the output differ there by more than
@@ -69,9 +72,17 @@ def write_residual(
     hook = None if ready is None else functools.partial(ready, residual)
     writer = AtomicWriter(residual, info.sample_rate, info.channels, container, subtype, overwrite, hook)
     with writer, read_blocks(target, dtype=info.exact_dtype) as output:
-        for before, after in _pairs(recording, output):
+        for before, after in _pairs(recording, _without(output, lead)):
             writer.write(before.astype(np.float64) - after.astype(np.float64))
     return writer.clipped
+
+
+def _without(blocks: Iterator[Block], n: int) -> Iterator[Block]:
+    """All but the first n samples."""
+    for block in blocks:
+        if n < block.shape[1]:
+            yield block[:, n:]
+        n = max(0, n - block.shape[1])
 
 
 def _pairs(left: Iterator[Block], right: Iterator[Block]) -> Iterator[tuple[Block, Block]]:

@@ -36,12 +36,12 @@ class ModelFact(_Part):
 
     Attributes:
         name: Its name, without a folder.
-        sha256: What identifies weights and settings.
+        sha256: Of its weights, or what identifies weights and settings; None for a model made in memory.
         licence: SPDX identifier or words of its card.
     """
 
     name: str
-    sha256: Sha256
+    sha256: Sha256 | None
     licence: str
 
 
@@ -51,7 +51,7 @@ class AudioFact(_Part):
     Attributes:
         name: Its name, without a folder; bytes that are not UTF-8 with a backslash.
         sha256: Of its content.
-        seconds: Duration of the audio.
+        seconds: Duration of the audio; 0 for an input whose header does not tell.
         sample_rate: Hz.
         channels: Number of channels.
     """

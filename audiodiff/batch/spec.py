@@ -20,8 +20,9 @@ from audiodiff.batch.journal import Record, key_of, locked
 from audiodiff.batch.vocoding import Vocoding, announced, output_kind, process_vocoding
 from audiodiff.batch.vocoding import digest_of as digest_of_vocoder
 from audiodiff.errors import AudiodiffError, AudioFileError, ModelError
-from audiodiff.signal.files import output_format, probe
+from audiodiff.signal.files import probe
 from audiodiff.signal.formats import shown
+from audiodiff.signal.output import check_format
 
 if TYPE_CHECKING:
     from audiodiff.model import Model
@@ -115,6 +116,7 @@ class JobSpec:
                 "decisions": decisions,
                 "stretch": [files.start_s, files.end_s],
                 "residual": files.residual,
+                "tag": files.tag,
             }
         )
 
@@ -200,7 +202,7 @@ def foresee(spec: JobSpec, item: Item) -> Result | None:
         if isinstance(spec.settings, Vocoding):
             output_kind(item.target)
         else:
-            output_format(probe(item.source), item.target.suffix)
+            check_format(probe(item.source), item.target.suffix, options.whole)
     except AudiodiffError as error:
         return failed(item, error.code, str(error))
     return None

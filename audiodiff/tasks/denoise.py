@@ -58,6 +58,11 @@ class Denoiser:
         threads: CPU threads, None for torch's own choice.
         precision: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the hardware has it.
 
+    Attributes:
+        model: The loaded model.
+        name: What it was asked for by.
+        strength: 0 to 1.
+
     Raises:
         ModelError: The model is missing, damaged or refused.
         ConfigError: An argument is out of range.
@@ -81,6 +86,7 @@ class Denoiser:
         if steps is not None:
             preset = preset.model_copy(update={"steps": steps})
         self.model = loaded
+        self.name = "a loaded model" if isinstance(model, Model) else os.fspath(model)
         self.strength = float(strength)
         self._steps = steps
         dtype = autocast_dtype(precision, where)
@@ -91,6 +97,22 @@ class Denoiser:
     def steps(self) -> int:
         """Steps of the reverse process."""
         return self._cleaner.preset.steps
+
+    @property
+    def seed(self) -> int:
+        """Seed of the noise."""
+        return self._cleaner.seed
+
+    @property
+    def decisions(self) -> dict[str, int | float | str | None]:
+        """What was decided, by the names of `tuned` and of the command line."""
+        mix = self._cleaner.mix
+        return {
+            "steps": self.steps,
+            "strength": self.strength,
+            "max_reduction_db": -20 * math.log10(mix.floor) if mix.floor > 0 else None,
+            "channels": "linked" if mix.linked else "each",
+        }
 
     @property
     def device(self) -> torch.device:

@@ -75,6 +75,23 @@ def track_of(path: Path, number: int) -> Track:
         return _looked_at(path, container, number)
 
 
+def lead(source: Path, target: Path) -> int:
+    """How much earlier the first track of a copy begins than that of its source.
+
+    Args:
+        source: A media file.
+        target: A media file made of it.
+
+    Returns:
+        Samples, 0 or more: the priming of a codec, where mp4 and mov cannot tell of it.
+
+    Raises:
+        AudioFileError: As `tracks`.
+    """
+    before, after = track_of(source, 0), track_of(target, 0)
+    return max(0, round((before.start - after.start) * before.info.sample_rate))
+
+
 def _looked_at(path: Path, container: Any, number: int) -> Track:
     streams = container.streams.audio
     if not streams:

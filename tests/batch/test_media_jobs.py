@@ -1,0 +1,190 @@
+"""Promise: a job on a video or podcast cleans every track, keeps the rest, and tells of its origin."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
+
+from audiodiff.batch.job import Options, Result, check, process_file
+from audiodiff.batch.sidecar import read_sidecar, sidecar_path
+from audiodiff.errors import TARGET_CODES, AudioFileError
+from audiodiff.model import Model
+from audiodiff.signal import pyav
+from audiodiff.signal.files import probe, read_blocks
+from audiodiff.signal.tagging.tags import read_tags
+from audiodiff.tasks.denoise import Denoiser
+from tests.signal.containers import TEXTS, Recipe, lag, make, packets, png, starts
+
+FULL = Recipe("matroska", "flac", tracks=2, video=True, subtitles=True, texts=True, chapters=True)
+
+
+@pytest.fixture
+def denoiser(toy_model: Model) -> Denoiser:
+    return Denoiser(toy_model, threads=1)
+
+
+def samples(path: Path, track: int = 0) -> npt.NDArray[np.floating[Any]]:
+    with read_blocks(path, track=track) as reader:
+        return np.concatenate(list(reader), axis=1)
+
+
+def test_every_track_of_a_video_is_cleaned_as_if_it_were_alone(tmp_path: Path, denoiser: Denoiser) -> None:
+    source, target = tmp_path / "talk.mkv", tmp_path / "clean.mkv"
+    make(source, FULL)
+    result = process_file(source, target, denoiser)
+    assert (result.status, result.seconds, result.warnings) == ("done", 1.0, ())
+    assert packets(target, "video") == packets(source, "video")
+    assert packets(target, "subtitle") == packets(source, "subtitle")
+    assert starts(target) == starts(source)
+    for track in range(2):
+        alone = tmp_path / f"{track}.wav"
+        x = samples(source, track)
+        soundfile.write(alone, x.T, 48_000, subtype="PCM_16")
+        process_file(alone, tmp_path / f"{track}.clean.wav", denoiser)
+        np.testing.assert_array_equal(samples(target, track), samples(tmp_path / f"{track}.clean.wav"))
+        assert np.abs(samples(target, track) - x).max() > 0.01
+
+
+def test_a_podcast_keeps_what_surrounds_its_sound(tmp_path: Path, denoiser: Denoiser) -> None:
+    source, target = tmp_path / "talk.m4a", tmp_path / "clean.m4a"
+    make(source, Recipe(cover=png(), texts=True, chapters=True))
+    process_file(source, target, denoiser)
+    assert read_tags(target) == read_tags(source)
+    assert samples(target).shape == samples(source).shape
+
+
+def test_strength_0_leaves_lossless_tracks_to_the_bit(tmp_path: Path, toy_model: Model) -> None:
+    source, target = tmp_path / "talk.mkv", tmp_path / "clean.mkv"
+    make(source, FULL)
+    result = process_file(source, target, Denoiser(toy_model, strength=0.0, threads=1))
+    assert result.status == "copied"
+    for track in range(2):
+        np.testing.assert_array_equal(samples(target, track), samples(source, track))
+
+
+@pytest.mark.parametrize("start", [0.0, 0.3])
+def test_the_residual_of_a_video_lies_on_its_first_track(
+    tmp_path: Path, denoiser: Denoiser, start: float
+) -> None:
+    source, target = tmp_path / "talk.mp4", tmp_path / "clean.mp4"
+    make(source, Recipe(video=True, start=start))
+    result = process_file(source, target, denoiser, Options(residual=True))
+    assert result.residual == tmp_path / "clean.residual.wav"
+    x, y, removed = samples(source), samples(target), samples(result.residual)
+    early = y.shape[1] - x.shape[1]
+    assert early == (1024 if start else 0)
+    np.testing.assert_allclose(y[:, early:] + removed, x, rtol=0, atol=1e-6)
+
+
+def test_a_stretch_of_a_video_is_its_sound_alone(tmp_path: Path, denoiser: Denoiser) -> None:
+    source, target, whole = tmp_path / "talk.mkv", tmp_path / "part.mka", tmp_path / "whole.mka"
+    make(source, FULL)
+    process_file(source, target, denoiser, Options(start_s=0.25, end_s=0.75))
+    process_file(source, whole, denoiser)
+    np.testing.assert_array_equal(samples(target), samples(whole)[:, 12_000:36_000])
+    assert read_tags(target).chapters == ()
+    assert read_tags(target).text["title"] == TEXTS["title"]
+
+
+def test_a_recording_becomes_a_podcast_and_the_other_way(tmp_path: Path, denoiser: Denoiser) -> None:
+    source = tmp_path / "talk.mp4"
+    make(source, Recipe(tracks=2, video=True, texts=True))
+    result = process_file(source, tmp_path / "clean.wav", denoiser)
+    assert any("first of 2 audio tracks" in line for line in result.warnings)
+    x, y = samples(source), samples(tmp_path / "clean.wav")
+    assert x.shape == y.shape
+    assert probe(tmp_path / "clean.wav").subtype == "PCM_16"
+    process_file(tmp_path / "clean.wav", tmp_path / "again.m4a", denoiser)
+    z = samples(tmp_path / "again.m4a")
+    assert z.shape == y.shape
+    assert lag(y[0], z[0]) == 0
+
+
+def processed(source: Path, target: Path, denoiser: Denoiser) -> Result:
+    return process_file(source, target, denoiser, Options(overwrite=True, tag=True, sidecar=True))
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".m4a", ".mkv"])
+def test_tag_and_sidecar_tell_the_origin(tmp_path: Path, toy_folder: Path, suffix: str) -> None:
+    source, target = tmp_path / "talk.wav", tmp_path / f"clean{suffix}"
+    make(source, Recipe("wav", "pcm_s16le", texts=True))
+    denoiser = Denoiser(toy_folder, steps=2, seed=5, threads=1).tuned(max_reduction_db=20.0)
+    result = processed(source, target, denoiser)
+    data = target.read_bytes()
+    assert b"processed with audiodiff" in data
+    assert b"(denoise, model toy)" in data
+    assert nameless(data, tmp_path)
+    told = read_sidecar(target)
+    assert told is not None
+    assert (told.task, told.seed, told.model.name) == ("denoise", 5, "toy")
+    assert told.model.sha256 == denoiser.model.digest
+    assert told.options == {
+        "steps": 2,
+        "strength": 1.0,
+        "max_reduction_db": pytest.approx(20.0),
+        "channels": "each",
+        "start_s": 0.0,
+        "end_s": None,
+    }
+    for fact, path in ((told.input, source), (told.output, target)):
+        assert fact.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert (fact.name, fact.seconds, fact.sample_rate, fact.channels) == (path.name, 1.0, 48_000, 1)
+    assert told.warnings == result.warnings
+    assert nameless(sidecar_path(target).read_bytes(), tmp_path)
+    first = data, sidecar_path(target).read_bytes()
+    processed(source, target, denoiser)
+    assert (target.read_bytes(), sidecar_path(target).read_bytes()) == first
+
+
+def nameless(data: bytes, folder: Path) -> bool:
+    """Whether nothing tells where the files lie."""
+    return str(folder).encode() not in data
+
+
+def test_the_sidecar_is_there_before_the_output_has_its_name(tmp_path: Path, denoiser: Denoiser) -> None:
+    source, target = tmp_path / "talk.flac", tmp_path / "clean.flac"
+    make(source, Recipe("flac", "flac"))
+    seen = []
+
+    def ready(path: Path, fd: int) -> None:
+        seen.append((path, path.exists(), json.loads(sidecar_path(path).read_text())["v"]))
+
+    process_file(source, target, denoiser, Options(sidecar=True), ready=ready)
+    assert seen == [(target, False, 1)]
+
+
+def test_what_media_containers_cannot_hold_is_refused_before_the_work(tmp_path: Path) -> None:
+    source = tmp_path / "talk.wav"
+    soundfile.write(source, np.zeros((1000, 9)), 48_000)
+    for name, code in (("a.m4a", "format"), ("a.aac", "format"), ("a.xyz", "format")):
+        with pytest.raises(AudioFileError) as caught:
+            check(source, tmp_path / name, Options())
+        assert caught.value.code == code
+        assert code in TARGET_CODES
+
+
+def test_without_pyav_a_podcast_is_refused_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, wave = tmp_path / "talk.m4a", tmp_path / "talk.wav"
+    make(source, Recipe())
+    soundfile.write(wave, np.zeros(1000), 48_000)
+
+    def missing() -> None:
+        raise AudioFileError(f"video, m4a and aac files need PyAV; {pyav.HINT}", code="missing_extra")
+
+    monkeypatch.setattr(pyav, "module", missing)
+    monkeypatch.setattr("audiodiff.signal.output.module", missing)
+    for first, second in ((source, tmp_path / "a.wav"), (wave, tmp_path / "a.m4a")):
+        with pytest.raises(AudioFileError, match=r"audiodiff\[media\]") as caught:
+            check(first, second, Options())
+        assert caught.value.code == "missing_extra"
