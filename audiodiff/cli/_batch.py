@@ -105,9 +105,13 @@ class Printer:
     Args:
         as_json: One object a line, see `event`.
         quiet: Only warnings and errors on standard error.
+
+    Attributes:
+        results: What was printed so far.
     """
 
     def __init__(self, as_json: bool, quiet: bool) -> None:
+        self.results: list[Result] = []
         self.counts: Counter[str] = Counter()
         self.internal = 0
         self.quiet = quiet
@@ -118,6 +122,7 @@ class Printer:
     def result(self, result: Result, path: bool = True) -> None:
         """Print one result, with or without the path of the output."""
         self.counts[result.status] += 1
+        self.results.append(result)
         if self.as_json:
             typer.echo(json.dumps(event(result)))
         elif path and result.status in ("done", "copied"):

@@ -15,6 +15,7 @@ import typer
 
 from audiodiff.cli._batch import Printer, copy_out, foretell, jobs_of, run_batch, shard_of, stretch
 from audiodiff.cli._common import progress_bar
+from audiodiff.cli._report import reported
 from audiodiff.errors import AudiodiffError, ConfigError
 
 if TYPE_CHECKING:
@@ -82,6 +83,16 @@ Preview: TypeAlias = Annotated[
 Residual: TypeAlias = Annotated[
     bool, typer.Option("--residual", help="Also write what was removed: OUTPUT.residual.EXT.")
 ]
+Report: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="PAGE.html", help="Also write a page to hear, see and review the results."),
+]
+ReportSeeds: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=2, metavar="K", help="In the report, mark where K samples of the model differ: K times the work."
+    ),
+]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Threads: TypeAlias = Annotated[
     int | None,
@@ -124,6 +135,8 @@ def denoise(
     end: End = None,
     preview: Preview = None,
     residual: Residual = False,
+    report: Report = None,
+    report_seeds: ReportSeeds = None,
     device: Device = "auto",
     threads: Threads = None,
     jobs: Jobs = None,
@@ -150,18 +163,21 @@ def denoise(
 
     if overwrite and skip_existing:
         raise ConfigError("--overwrite and --skip-existing exclude each other; choose one")
+    if report is not None and PIPE in (*inputs, output):
+        raise ConfigError("a report tells of files; name them in place of -, or leave out --report")
     first, last = stretch(start, end, preview)
     options = Options(overwrite, skip_existing, strict, first, last, residual, max_hours)
     limit = math.inf if max_reduction is None else max_reduction
     settings = Cleaning(quality.value, steps, strength, limit, channels.value, seed, device, threads)
     printer = Printer(json_lines, quiet)
     mark = ".preview" if preview else ""
-    if is_single(inputs) and shard is None and not dry_run:
-        _one(inputs[0], output, mark, model, settings, options, printer)
-    else:
-        settings = replace(settings, threads=threads or 1)
-        items = _items(inputs, output, mark, options, shard_of(shard))
-        _many(items, jobs, model, settings, options, printer, dry_run)
+    with reported(report, report_seeds, model, settings, options, printer):
+        if is_single(inputs) and shard is None and not dry_run:
+            _one(inputs[0], output, mark, model, settings, options, printer)
+        else:
+            settings = replace(settings, threads=threads or 1)
+            items = _items(inputs, output, mark, options, shard_of(shard))
+            _many(items, jobs, model, settings, options, printer, dry_run)
 
 
 def _one(

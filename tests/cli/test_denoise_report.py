@@ -1,0 +1,96 @@
+"""Promise: --report tells of every recording of a run, good or bad, and is refused before any work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from audiodiff.cli import run
+from audiodiff.stream import Samples
+
+Recording = Callable[..., Samples]
+
+
+@pytest.fixture
+def shows(tmp_path: Path, recording: Recording) -> Path:
+    folder = tmp_path / "shows"
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", recording(0.5, 16000, 2).T, 16000)
+    soundfile.write(folder / "b.flac", recording(0.4, 22050).T, 22050)
+    (folder / "c.wav").touch()
+    return folder
+
+
+def test_one_recording(shows: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = shows.parent / "pages" / "r.html"
+    words = ["denoise", str(shows / "a.wav"), "-m", str(toy_folder), "--seed", "7", "--preview", "0.3@0.1"]
+    assert run([*words, "--report", str(page)]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{shows / 'a.denoised.preview.wav'}\n"
+    assert f"audiodiff: report: {page}" in err
+    text = page.read_text()
+    for word in ("a.wav", "toy", "CC0-1.0", "0.1 s", "balanced", "data:audio/"):
+        assert word in text
+
+
+def test_a_folder_with_a_bad_one_and_again(
+    shows: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean = shows.parent / "clean"
+    page = clean / "r.html"
+    words = ["denoise", str(shows), "-o", str(clean), "-m", str(toy_folder), "--jobs", "1", "--json", "-q"]
+    words += ["--report", str(page)]
+    assert run(words) == 1
+    assert [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()].count("file") == 3
+    text = page.read_text()
+    assert text.index("a.wav") < text.index("b.flac") < text.index("c.wav")
+    assert "the file is empty" in text
+    assert run(words) == 2
+    assert "exists already" in capsys.readouterr().err
+    (shows / "c.wav").unlink()
+    page.unlink()
+    assert run(words) == 0
+    assert "skipped" in page.read_text()
+
+
+def test_samples_that_differ_are_counted(shows: Path, toy_folder: Path) -> None:
+    page = shows.parent / "r.html"
+    words = ["denoise", str(shows / "a.wav"), "-m", str(toy_folder), "-q", "--report", str(page)]
+    assert run([*words, "--report-seeds", "2"]) == 0
+    assert "2 samples" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--report", "page.wav"], ".html"),
+        (["--report-seeds", "2"], "add --report"),
+        (["--report", "there.html"], "exists already"),
+        (["--report", "a.wav/r.html"], "can be written to"),
+        (["--report", "r.html", "-o", "-"], "tells of files"),
+        (["--report", "r.html", "--report-seeds", "1"], "--report-seeds"),
+    ],
+)
+def test_refused_before_any_work(
+    shows: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    told: str,
+) -> None:
+    monkeypatch.chdir(shows)
+    (shows / "there.html").touch()
+    before = sorted(shows.iterdir())
+    assert run(["denoise", "a.wav", "-m", "no-such-model", *words]) == 2
+    assert told in capsys.readouterr().err
+    assert sorted(shows.iterdir()) == before
+
+
+def test_a_dry_run_writes_no_page(shows: Path, toy_folder: Path) -> None:
+    words = ["denoise", str(shows / "a.wav"), "-m", str(toy_folder), "--dry-run"]
+    assert run([*words, "--report", str(shows / "r.html")]) == 0
+    assert not (shows / "r.html").exists()
