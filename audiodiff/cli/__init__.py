@@ -17,8 +17,11 @@ from audiodiff import __version__
 from audiodiff.cli._common import REFUSED, guarded
 from audiodiff.cli.convert import convert
 from audiodiff.cli.denoise import denoise
+from audiodiff.cli.doctor import doctor
 from audiodiff.cli.evaluate import evaluate
+from audiodiff.cli.info import info
 from audiodiff.cli.mel import mel
+from audiodiff.cli.models import models
 from audiodiff.cli.pairs import pairs
 from audiodiff.cli.prepare import prepare
 from audiodiff.cli.train import train
@@ -34,13 +37,16 @@ app = typer.Typer(
 )
 app.command()(convert)
 app.command()(denoise)
+app.command()(doctor)
 app.command()(evaluate)
+app.command()(info)
 app.command()(pairs)
 app.command()(prepare)
 app.command()(train)
 app.command()(ui)
 app.command()(vocode)
 app.add_typer(mel, name="mel")
+app.add_typer(models, name="models")
 
 
 def _version(wanted: bool) -> None:

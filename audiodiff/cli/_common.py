@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
+from typing import TypeVar
 
 import typer
 
@@ -17,6 +18,9 @@ from audiodiff.errors import TARGET_CODES, AudiodiffError, AudioFileError
 OK, SOME_FAILED, REFUSED, INTERNAL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 """Exit codes: all good; an input failed; usage, configuration, target or model refused, or the system refused
 a file; a fault of audiodiff itself; stopped by Ctrl-C; stopped by SIGTERM (SIGHUP: 129)."""
+
+
+T = TypeVar("T")
 
 
 class Stopped(Exception):
@@ -79,6 +83,30 @@ def exit_code(error: AudiodiffError) -> int:
     if isinstance(error, AudioFileError) and error.code not in TARGET_CODES:
         return SOME_FAILED
     return REFUSED
+
+
+def each(sources: Sequence[T], work: Callable[[T], None]) -> None:
+    """Do the work for every source; a failure of one of several is told and does not stop the rest.
+
+    Args:
+        sources: What to work on.
+        work: Does one.
+
+    Raises:
+        AudiodiffError: The only one failed.
+        typer.Exit: Some of several failed: 2 if one was refused, else 1.
+    """
+    code = OK
+    for source in sources:
+        try:
+            work(source)
+        except AudiodiffError as error:
+            if len(sources) == 1:
+                raise
+            say(f"audiodiff: {error}")
+            code = max(code, exit_code(error))
+    if code:
+        raise typer.Exit(code)
 
 
 def say(line: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audiodiff.cli._common import exit_code, say
-from audiodiff.errors import AudiodiffError, AudioFileError, MelError
+from audiodiff.cli._common import each, say
+from audiodiff.errors import AudioFileError, MelError
 
 if TYPE_CHECKING:
     from audiodiff.signal.mel_files import MelFile
@@ -56,7 +55,7 @@ def compute(
         target = source.with_name(name) if output is None else output / name if output.is_dir() else output
         typer.echo(_compute(source, target, spec, overwrite))
 
-    _each(sources, one)
+    each(sources, one)
 
 
 @mel.command("inspect")
@@ -76,7 +75,7 @@ def inspect(
     """
     from audiodiff.signal.mel_files import read_mel
 
-    _each(sources, lambda source: typer.echo("\n".join(_lines(source, read_mel(source, preset)))))
+    each(sources, lambda source: typer.echo("\n".join(_lines(source, read_mel(source, preset)))))
 
 
 @mel.command("convert")
@@ -124,26 +123,6 @@ def convert(
     write_mel(target, values.numpy(), wanted, overwrite)
     say(f"{source.name}: {_name(found.spec)} to {to}, {note}")
     typer.echo(target)
-
-
-def _each(sources: list[Path], work: Callable[[Path], None]) -> None:
-    """Do the work for every file; a failure of one of several is told and does not stop the rest.
-
-    Raises:
-        AudiodiffError: The only file failed.
-        typer.Exit: Some of several failed: 2 if one was refused, else 1.
-    """
-    code = 0
-    for source in sources:
-        try:
-            work(source)
-        except AudiodiffError as error:
-            if len(sources) == 1:
-                raise
-            say(f"audiodiff: {error}")
-            code = max(code, exit_code(error))
-    if code:
-        raise typer.Exit(code)
 
 
 def _compute(source: Path, target: Path, spec: MelSpec, overwrite: bool) -> Path:

@@ -1,0 +1,72 @@
+"""Promise: models are listed and shown without torch; verify finds what is damaged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from audiodiff import model
+from audiodiff.cli import run
+from audiodiff.cli.models import SHIPPED
+
+
+def test_shipped_models_are_listed_and_shown_without_torch() -> None:
+    code = (
+        "import sys; from audiodiff.cli import run; "
+        "assert run(['models', 'list']) == run(['models', 'info', 'podcast']) == 0; "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("False\n")
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["name", "task", "rate", "steps", "hash", "licence"]
+    assert any(line.split()[:4] == ["podcast", "denoise", "48000", "1/2/4"] for line in lines)
+    assert model.SHIPPED == SHIPPED
+
+
+def test_a_folder_of_models(toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    digest = model.load(toy_folder).digest
+    assert run(["models", "list", str(toy_folder.parent)]) == 0
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row == [str(toy_folder), "denoise", "16000", "1/2/2", digest[:12], "CC0-1.0"]
+    assert run(["models", "list", str(toy_folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == row
+    assert run(["models", "info", "--json", str(toy_folder)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["sha256"] == digest
+    assert found["config"]["network"] == {"kind": "toy", "n_bins": 65}
+
+
+def test_what_is_no_model_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["list", str(tmp_path)], ["list", "nowhere"], ["info", "podcost"], ["info", "../podcast"]):
+        assert run(["models", *words]) == 2
+        out, err = capsys.readouterr()
+        assert len(err.splitlines()) == 1
+        assert not out
+
+
+def test_one_bad_folder_does_not_hide_the_others(
+    toy_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = toy_folder.with_name("bad")
+    bad.mkdir()
+    (bad / "config.json").write_text("{}")
+    assert run(["models", "list", str(toy_folder.parent)]) == 2
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert err.startswith(f"audiodiff: {bad}/config.json: ")
+
+
+def test_verify(toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "verify", str(toy_folder)]) == 0
+    assert capsys.readouterr().out == f"{toy_folder}: good, SHA-256 {model.load(toy_folder).digest}\n"
+    weights = toy_folder / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert run(["models", "verify", str(toy_folder)]) == 2
+    assert "differs from its SHA-256" in capsys.readouterr().err
