@@ -187,3 +187,23 @@ def test_tracks_advance_together(sizes: list[list[int]], speed: int) -> None:
         got[track].append(block)
         seconds[track] += block.shape[1] / rates[track]
     assert [[len(b[0]) for b in blocks] for blocks in got] == sizes
+
+
+def test_damaged_media_files_give_a_copy_or_a_clear_refusal(tmp_path: Path) -> None:
+    source, target = tmp_path / "talk.mkv", tmp_path / "copy.mkv"
+    recipe = Recipe("matroska", "flac", 2, video=True, subtitles=True, attachment=True, seconds=0.3)
+    make(source, replace(recipe, cover=png(), texts=True, chapters=True))
+    data = np.frombuffer(source.read_bytes(), dtype=np.uint8)
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        changed = data.copy()
+        places = rng.integers(0, len(data) if seed % 3 else 1500, max(1, len(data) // 400))
+        changed[places] = rng.integers(0, 256, len(places), dtype=np.uint8)
+        source.write_bytes(changed.tobytes())
+        target.unlink(missing_ok=True)
+        try:
+            copy(source, target)
+        except AudioFileError:
+            assert left(tmp_path) == ["talk.mkv"]
+        else:
+            assert probe(target).channels == 1

@@ -124,8 +124,10 @@ class Copied:
             if seconds is not None and stamp is not None and stamp * packet.time_base > seconds:
                 return
             self._waiting = None
-            if packet.size and stamp is not None:
-                packet.stream = self._streams[packet.stream_index]
+            # In damaged files packets of streams come that were not asked for.
+            target = self._streams.get(packet.stream_index)
+            if packet.size and stamp is not None and target is not None:
+                packet.stream = target
                 self._out.mux(packet)
 
     def __enter__(self) -> Copied:
