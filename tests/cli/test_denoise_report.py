@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from audiodiff.batch.job import Options, Result
+from audiodiff.batch.spec import Cleaning
 from audiodiff.cli import run
+from audiodiff.cli._batch import Printer
+from audiodiff.cli._common import Stopped
+from audiodiff.cli._report import reported
 from audiodiff.stream import Samples
 
 Recording = Callable[..., Samples]
@@ -94,3 +99,19 @@ def test_a_dry_run_writes_no_page(shows: Path, toy_folder: Path) -> None:
     words = ["denoise", str(shows / "a.wav"), "-m", str(toy_folder), "--dry-run"]
     assert run([*words, "--report", str(shows / "r.html")]) == 0
     assert not (shows / "r.html").exists()
+
+
+@pytest.mark.parametrize(("ending", "there"), [(Stopped("ended", 130), True), (KeyboardInterrupt(), False)])
+def test_a_batch_that_was_ended_still_has_its_page(
+    shows: Path, toy_folder: Path, ending: BaseException, there: bool
+) -> None:
+    page, printer = shows / "r.html", Printer(as_json=False, quiet=True)
+    source = shows / "a.wav"
+    printer.result(Result(source, source, "copied", seconds=0.5))
+    run_of_it = reported(page, 1000, str(toy_folder), Cleaning(strength=0.5), Options(), printer)
+    with pytest.raises(type(ending)), run_of_it:
+        raise ending
+    assert page.exists() == there
+    if there:
+        assert "1000 samples" not in page.read_text()
+        assert "strength" in page.read_text()
