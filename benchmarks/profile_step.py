@@ -32,10 +32,11 @@ from audiodiff.tasks.precision import pick_device
 from audiodiff.training import ema
 from audiodiff.training.checkpoint import State
 from audiodiff.training.config import TrainConfig, load_recipe
-from audiodiff.training.loop import Setup, step_generator, train
+from audiodiff.training.loop import train
 from audiodiff.training.objective import objective
 from audiodiff.training.run import new_state
 from audiodiff.training.setup import prepare
+from audiodiff.training.step import Setup, step_generator
 
 PARTS = ("STFT and compression", "times and noising", "encode", "step", "objective", "backward", "optimiser")
 
@@ -178,7 +179,10 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     print(f"`python {shlex.join(sys.argv)}`\n")
     try:
-        profile(load_recipe(args.recipe, args.overrides), args.steps)
+        config = load_recipe(args.recipe, args.overrides)
+        if not isinstance(config, TrainConfig):
+            parser.error(f"{args.recipe} trains on waveforms; its log has the seconds of audio a second")
+        profile(config, args.steps)
     except AudiodiffError as error:
         raise SystemExit(f"profile_step: {error}") from None
 

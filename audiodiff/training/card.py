@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from audiodiff.training.checkpoint import Progress
-from audiodiff.training.config import TrainConfig
+from audiodiff.training.config import AnyConfig
+from audiodiff.training.wave_config import WaveConfig
 
 
-def card(config: TrainConfig, progress: Progress, n_parameters: int) -> str:
+def card(config: AnyConfig, progress: Progress, n_parameters: int) -> str:
     """Markdown for ``card.md``.
 
     Args:
@@ -32,10 +33,16 @@ def card(config: TrainConfig, progress: Progress, n_parameters: int) -> str:
         "licence of the weights": model.licence,
     }
     lines = [
-        "# Denoiser" if model.inversion is None else "# Vocoder from a mel inversion",
+        f"# {_kind(config)}",
         "",
         "| | |",
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in rows.items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _kind(config: AnyConfig) -> str:
+    if isinstance(config, WaveConfig):
+        return f"Vocoder of waveforms from {config.model.mel} mels"
+    return "Denoiser" if config.model.inversion is None else "Vocoder from a mel inversion"

@@ -2,17 +2,17 @@
 
 A recipe is a TOML file (or its resolved JSON) with the sections ``[model] [process] [network] [data]
 [objective] [optim] [run]``. ``[process]`` and ``[network]`` name a ``kind`` and hold its parameters; the
-others are the classes below, ``[data]`` one of two by its ``kind``. Unknown keys are errors that name the
-nearest key.
+others are the classes below, ``[data]`` one of two by its ``kind``; with the kind ``waves`` the recipe is
+a `WaveConfig`. Unknown keys are errors that name the nearest key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from audiodiff.config import (
     CompressionSettings,
@@ -33,8 +33,8 @@ from audiodiff.networks import complete
 from audiodiff.networks.contract import Network
 from audiodiff.training.objective import ObjectiveConfig
 from audiodiff.training.perceptual import MIN_RATE
-
-Choice = Literal["auto", "on", "off"]
+from audiodiff.training.sections import OptimSection, RunSection
+from audiodiff.training.wave_config import WaveConfig, wave_model_config
 
 
 class ModelSection(Settings):
@@ -86,60 +86,18 @@ class ModelSection(Settings):
         return Presets(fast=fast, balanced=balanced, best=best)
 
 
-class OptimSection(Settings):
-    """How the weights are changed.
+class TimedOptimSection(OptimSection):
+    """How the weights are changed, and at which times of the process.
 
     Attributes:
-        steps: Length of the schedule; training ends there.
-        lr: Highest learning rate.
-        lr_floor: Last learning rate as a share of the highest.
-        warmup: Steps of the linear warm-up.
-        betas: AdamW's decay rates.
-        weight_decay: AdamW's, on matrices and kernels only.
-        clip: Largest norm of the gradient.
-        ema: Largest decay of the average of the weights.
         t_steps: Times are drawn around the default sampling grid of this many steps.
         t_start_share: Probability of the start of sampling itself.
         t_jitter: Reach of the other times towards their neighbours in the grid; 0.5 covers everything.
     """
 
-    steps: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    lr_floor: float = Field(default=0.01, ge=0, le=1)
-    warmup: int = Field(default=200, ge=0)
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = Field(default=0.01, ge=0)
-    clip: float = Field(default=1.0, gt=0)
-    ema: float = Field(default=0.999, ge=0, lt=1)
     t_steps: int = Field(default=4, ge=1, le=1000)
     t_start_share: float = Field(default=0.4, ge=0, le=1)
     t_jitter: float = Field(default=0.5, ge=0, lt=1)
-
-
-class RunSection(Settings):
-    """How the training runs; all of it may change when a run is resumed, but the seed should not.
-
-    Attributes:
-        seed: Seed of the first weights and of every batch, time and noise.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or another torch device.
-        bf16: bfloat16 autocast; ``auto`` measures both at the start and takes the faster.
-        compile: torch.compile; ``auto`` measures too, which costs a minute or two.
-        log_every: Steps between two lines of the log.
-        checkpoint_minutes: Minutes between two checkpoints.
-        validate_minutes: Minutes between two validations; 0 turns them off.
-        validate_items: Dev mixtures a validation denoises.
-        trivial_after: Steps after which a network that is worse than ``x0_hat = y`` ends the run.
-    """
-
-    seed: int = Field(default=0, ge=0)
-    device: str = "auto"
-    bf16: Choice = "auto"
-    compile: Choice = "off"
-    log_every: int = Field(default=20, ge=1)
-    checkpoint_minutes: float = Field(default=5.0, gt=0)
-    validate_minutes: float = Field(default=30.0, ge=0)
-    validate_items: int = Field(default=24, ge=1)
-    trivial_after: int = Field(default=500, ge=1)
 
 
 class DataSection(MixConfig):
@@ -190,14 +148,14 @@ AnyData = Annotated[
 
 
 class TrainConfig(Settings):
-    """A whole recipe. ``network.n_bins`` follows from ``model.n_fft``."""
+    """A whole recipe of a model of spectra. ``network.n_bins`` follows from ``model.n_fft``."""
 
     model: ModelSection
     process: dict[str, Setting]
     network: dict[str, Setting]
     data: AnyData
     objective: ObjectiveConfig
-    optim: OptimSection
+    optim: TimedOptimSection
     run: RunSection = RunSection()
 
     @model_validator(mode="after")
@@ -219,7 +177,11 @@ class TrainConfig(Settings):
         return self
 
 
-def model_config(config: TrainConfig, net: Network) -> ModelConfig:
+T = TypeVar("T", bound=Settings)
+AnyConfig: TypeAlias = TrainConfig | WaveConfig
+
+
+def model_config(config: AnyConfig, net: Network) -> ModelConfig:
     """What the model folder of this recipe states.
 
     Args:
@@ -229,6 +191,8 @@ def model_config(config: TrainConfig, net: Network) -> ModelConfig:
     Returns:
         The settings of the folder.
     """
+    if isinstance(config, WaveConfig):
+        return wave_model_config(config, net)
     model = config.model
     return ModelConfig(
         task="denoise" if model.inversion is None else "vocode",
@@ -248,7 +212,14 @@ def model_config(config: TrainConfig, net: Network) -> ModelConfig:
     )
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+class _Peek(Settings):
+    """As much of a recipe as tells its class."""
+
+    model_config = ConfigDict(extra="ignore")
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> AnyConfig:
     """Read a recipe (TOML) or the resolved recipe of another run (JSON) and apply overrides.
 
     Args:
@@ -263,6 +234,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """
     if path.suffix == ".json" and overrides:
         raise ConfigError(f"{path}: overrides go with a TOML recipe; edit the JSON file instead")
-    if path.suffix == ".json":
-        return load_json(TrainConfig, path)
-    return load_toml(TrainConfig, path, overrides)
+
+    def load(cls: type[T]) -> T:
+        return load_json(cls, path) if path.suffix == ".json" else load_toml(cls, path, overrides)
+
+    return load(WaveConfig) if load(_Peek).data.get("kind") == "waves" else load(TrainConfig)

@@ -45,17 +45,17 @@ def _draw_loss(axes: Any, steps: list[dict[str, Any]]) -> None:
     trivial = [entry for entry in steps if entry["trivial"] is not None]
     if trivial:
         x, y = [entry["minutes"] for entry in trivial], [entry["trivial"] for entry in trivial]
-        axes.plot(x, y, linestyle="--", label="noisy input as estimate")
+        axes.plot(x, y, linestyle="--", label="trivial predictor")
     axes.set(xlabel="minutes", ylabel="loss")
     axes.legend()
 
 
 def _draw_score(axes: Any, valid: list[dict[str, Any]], name: str) -> None:
-    """One score of the validations, with the score of the noisy input."""
+    """One score of the validations, with the score of what it is compared with."""
     unit = " (dB)" if name == "si_sdr" else ""
     scored = [entry for entry in valid if name in entry]
     x = [entry["minutes"] for entry in scored]
-    axes.plot(x, [entry[name] for entry in scored], marker="o", label="denoised")
-    axes.plot(x, [entry["noisy"][name] for entry in scored], linestyle="--", label="noisy")
+    axes.plot(x, [entry[name] for entry in scored], marker="o", label="model")
+    axes.plot(x, [entry["noisy"][name] for entry in scored], linestyle="--", label="without it")
     axes.set(xlabel="minutes", ylabel=f"{name}{unit}")
     axes.legend()

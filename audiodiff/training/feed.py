@@ -10,9 +10,11 @@ from typing import Protocol
 from audiodiff.data.dataset import Batch, DevMixture, ahead, batches, dev_set
 from audiodiff.data.pairs import DevPair, Draw, PairStore, dev_pairs, pair_batch
 from audiodiff.data.store import Store
+from audiodiff.data.waves import Cut, DevWave, WaveClips, dev_waves, wave_batch
 from audiodiff.errors import ConfigError
-from audiodiff.training.config import DataSection, PairSection, TrainConfig
+from audiodiff.training.config import AnyConfig, DataSection, PairSection, TrainConfig
 from audiodiff.training.validate import DevItem
+from audiodiff.training.wave_config import WaveConfig
 
 DEV_SEED = 1  # of the dev mixtures: the same for every run, so that runs can be compared
 
@@ -33,7 +35,7 @@ class Feed(Protocol):
         ...
 
 
-def open_feed(config: TrainConfig) -> Feed:
+def open_feed(config: AnyConfig) -> Feed:
     """Open the store of a recipe.
 
     Args:
@@ -46,6 +48,8 @@ def open_feed(config: TrainConfig) -> Feed:
         DataError: No store there, or a damaged one.
         ConfigError: It does not fit the recipe.
     """
+    if isinstance(config, WaveConfig):
+        return WaveFeed(config)
     match config.data:
         case DataSection():
             return MixFeed(config, config.data)
@@ -120,7 +124,39 @@ class PairFeed:
         return dev_pairs(self._store.folder, run.validate_items) if run.validate_minutes else []
 
 
-def _check_rate(config: TrainConfig, found: int) -> None:
+class WaveFeed:
+    """Crops of clips with their mels from a packed store.
+
+    Args:
+        config: The recipe.
+
+    Raises:
+        DataError: No store there, a damaged one, or no clip that is long enough.
+        ConfigError: It has another rate than the mel.
+    """
+
+    def __init__(self, config: WaveConfig) -> None:
+        self._config = config
+        self._store = Store(Path(config.data.store))
+        _check_rate(config, self._store.sample_rate)
+        self._cut = Cut(config.model.spec, config.data.frames, config.data.peak)
+        self._clips = WaveClips(self._store, "train", self._cut)
+
+    def batches(self, start_step: int) -> Generator[Batch, None, None]:
+        """See `Feed`."""
+        return ahead(
+            partial(wave_batch, self._clips, self._config.run.seed, self._config.data.batch), start_step
+        )
+
+    def dev_items(self) -> list[DevWave]:
+        """See `Feed`."""
+        run = self._config.run
+        if not run.validate_minutes:
+            return []
+        return dev_waves(WaveClips(self._store, "dev", self._cut), run.validate_items)
+
+
+def _check_rate(config: AnyConfig, found: int) -> None:
     expected = config.model.sample_rate
     if found != expected:
         raise ConfigError(

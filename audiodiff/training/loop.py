@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from audiodiff.data.dataset import Batch
-from audiodiff.diffusion.loss import TimeLaw, sample_state
-from audiodiff.diffusion.predict import Target, make_denoiser
-from audiodiff.diffusion.process import Process
 from audiodiff.errors import AudiodiffError
-from audiodiff.networks.contract import Features
 from audiodiff.training import ema
 from audiodiff.training.checkpoint import State
-from audiodiff.training.config import TrainConfig
-from audiodiff.training.objective import Front, objective
+from audiodiff.training.config import AnyConfig
 from audiodiff.training.schedule import learning_rate
+from audiodiff.training.step import AnySetup, Losses, step_losses
 
 TRIVIAL_EVERY = 8  # steps between two measurements of the trivial predictor: it costs a tenth of a step
 TRIVIAL_WINDOW = 16  # measurements that are compared
@@ -46,7 +40,7 @@ class StepRecord:
         step: Number of steps made, this one included.
         loss: Weighted sum of the terms, mean over the batch.
         terms: Unweighted terms, means over the batch.
-        trivial: Loss of the noisy input as estimate on the same batch, where it was measured.
+        trivial: Loss of the trivial predictor on the same batch, where it was measured.
         lr: Learning rate.
         grad_norm: Norm of the gradient before clipping.
         audio_s: Seconds of audio in the batch.
@@ -67,95 +61,7 @@ class StepRecord:
     minutes: float
 
 
-@dataclass(frozen=True)
-class Setup:
-    """The fixed parts of a training.
-
-    Attributes:
-        front: Front end of the model.
-        process: Diffusion process.
-        target: What the network predicts.
-        law: Distribution of the times.
-        encode: The network's `encode`, compiled or not.
-        forward: The network's `forward`, compiled or not.
-        device: Where the network lives.
-        bf16: Whether the network runs under bfloat16 autocast.
-    """
-
-    front: Front
-    process: Process
-    target: Target
-    law: TimeLaw
-    encode: Callable[[Tensor], Features]
-    forward: Callable[[Tensor, Tensor, Features], Tensor]
-    device: torch.device
-    bf16: bool
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Scalar losses of a batch: ``total`` to differentiate, the terms, and the trivial loss if asked for."""
-
-    total: Tensor
-    terms: dict[str, Tensor]
-    trivial: Tensor | None
-
-
-def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """The generator of one step's times and noise: a function of (seed, step).
-
-    Args:
-        seed: Seed of the run.
-        step: Steps made before.
-        device: Where it will draw; CPU and GPU draw different numbers.
-
-    Returns:
-        A fresh generator.
-    """
-    word = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]
-    return torch.Generator(device).manual_seed(int(word >> np.uint64(1)))
-
-
-def batch_losses(config: TrainConfig, setup: Setup, batch: Batch, step: int, trivial: bool) -> Losses:
-    """Noise a batch, denoise it once, compare: ``x_t = a x_0 + b y + s eps -> x0_hat -> objective``.
-
-    Args:
-        config: The recipe.
-        setup: The fixed parts.
-        batch: One batch on the training's device.
-        step: Steps made before; picks times and noise.
-        trivial: Also measure ``x0_hat = y``.
-
-    Returns:
-        The losses, means over the batch.
-    """
-    noisy, clean, bandwidth_hz = batch
-    n_samples = clean.shape[-1]
-    with torch.no_grad():
-        y, x_0 = setup.front.spectrum(noisy), setup.front.spectrum(clean)
-        generator = step_generator(config.run.seed, step, setup.device)
-        t = setup.law.draw(torch.rand((len(clean), 3), generator=generator, device=setup.device))
-        # complex noise of variance 1: each real part carries a half
-        eps = torch.randn(x_0.shape, generator=generator, device=setup.device) * math.sqrt(0.5)
-        x_t = sample_state(setup.process, x_0, y, t, eps)
-    autocast = partial(torch.autocast, setup.device.type, torch.bfloat16, enabled=setup.bf16)
-    with autocast():
-        h = setup.encode(y)
-
-    def net_fn(x: Tensor, u: Tensor) -> Tensor:
-        with autocast():
-            return setup.forward(x, u, h).float()
-
-    x0_hat = make_denoiser(setup.process, setup.target, net_fn, y)(x_t, t)
-    total, terms = objective(config.objective, setup.front, x0_hat, x_0, bandwidth_hz, n_samples)
-    baseline = None
-    if trivial:
-        with torch.no_grad():
-            baseline = objective(config.objective, setup.front, y, x_0, bandwidth_hz, n_samples)[0].mean()
-    return Losses(total.mean(), {name: value.mean() for name, value in terms.items()}, baseline)
-
-
-def train(config: TrainConfig, setup: Setup, state: State, batches: Iterator[Batch]) -> Iterator[StepRecord]:
+def train(config: AnyConfig, setup: AnySetup, state: State, batches: Iterator[Batch]) -> Iterator[StepRecord]:
     """Make steps until the schedule ends; the caller may stop between any two.
 
     Args:
@@ -175,11 +81,11 @@ def train(config: TrainConfig, setup: Setup, state: State, batches: Iterator[Bat
     state.net.train()
     while progress.step < config.optim.steps:
         begin = time.monotonic()
-        noisy, clean, bandwidth_hz = next(batches)
+        cond, clean, bandwidth_hz = next(batches)
         wait_s = time.monotonic() - begin
-        batch = (noisy.to(setup.device), clean.to(setup.device), bandwidth_hz.to(setup.device))
+        batch = (cond.to(setup.device), clean.to(setup.device), bandwidth_hz.to(setup.device))
         lr = learning_rate(config.optim, progress.step)
-        losses = batch_losses(config, setup, batch, progress.step, progress.step % TRIVIAL_EVERY == 0)
+        losses = step_losses(config, setup, batch, progress.step, progress.step % TRIVIAL_EVERY == 0)
         numbers = _numbers(losses, progress.step + 1)
         grad_norm = _update(config, state, losses, lr)
         wall_s = time.monotonic() - begin
@@ -222,7 +128,7 @@ def _numbers(losses: Losses, number: int) -> dict[str, float]:
     return numbers
 
 
-def _update(config: TrainConfig, state: State, losses: Losses, lr: float) -> float:
+def _update(config: AnyConfig, state: State, losses: Losses, lr: float) -> float:
     """One optimiser step and its average; returns the norm of the gradient before clipping."""
     state.optimiser.zero_grad(set_to_none=True)
     losses.total.backward()  # type: ignore[no-untyped-call]  # torch's own
@@ -238,8 +144,8 @@ def _update(config: TrainConfig, state: State, losses: Losses, lr: float) -> flo
     return norm
 
 
-def _check_trivial(config: TrainConfig, state: State) -> None:
-    """Stop a run that does worse than handing back the noisy input."""
+def _check_trivial(config: AnyConfig, state: State) -> None:
+    """Stop a run that does worse than the trivial predictor (see `step.Losses`)."""
     progress, after = state.progress, config.run.trivial_after
     pairs = progress.against_trivial
     if progress.step < after or len(pairs) < min(TRIVIAL_WINDOW, after // TRIVIAL_EVERY):
@@ -248,7 +154,7 @@ def _check_trivial(config: TrainConfig, state: State) -> None:
     trivial = sum(pair[1] for pair in pairs) / len(pairs)
     if loss > trivial:
         raise BrokenRun(
-            f"step {progress.step}: the loss {loss:.4g} is above that of the noisy input itself "
+            f"step {progress.step}: the loss {loss:.4g} is above that of the trivial predictor "
             f"({trivial:.4g}) after {after} steps; lower optim.lr, or check that "
-            "noisy and clean belong together"
+            "input and truth belong together"
         )

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import filelock
+import numpy as np
 import torch
 from torch import nn
 
@@ -27,27 +28,24 @@ from audiodiff.errors import ConfigError
 from audiodiff.model import load, save
 from audiodiff.tasks.denoise import Denoiser
 from audiodiff.tasks.precision import pick_device
+from audiodiff.tasks.vocode import Vocoder
 from audiodiff.training import checkpoint
 from audiodiff.training.card import card
 from audiodiff.training.checkpoint import State
-from audiodiff.training.config import TrainConfig, model_config
+from audiodiff.training.config import AnyConfig, model_config
 from audiodiff.training.curves import plot_curves
 from audiodiff.training.feed import Feed, open_feed
 from audiodiff.training.log import Bar, RunLog, summary
-from audiodiff.training.loop import BrokenRun, Setup, StepRecord, train
+from audiodiff.training.loop import BrokenRun, StepRecord, train
 from audiodiff.training.schedule import make_optimiser
 from audiodiff.training.setup import prepare
+from audiodiff.training.step import AnySetup
 from audiodiff.training.stopping import Stop, stop_requests
-from audiodiff.training.validate import DevItem, missing_scores, score, validate
+from audiodiff.training.validate import Audio, DevItem, missing_scores, score, validate
+from audiodiff.training.wave_config import WaveConfig
 
-_FIXED = (
-    "sample_rate",
-    "n_fft",
-    "hop",
-    "exponent",
-    "scale",
-    "target",
-)  # of [model]: what the weights depend on
+_FIXED = ("sample_rate", "n_fft", "hop", "exponent", "scale", "target", "mel", "prior")
+"""Of [model]: what the weights depend on, where the recipe has it."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,10 @@ class Outcome:
 class _Job:
     """What the parts of one call share."""
 
-    config: TrainConfig
+    config: AnyConfig
     folder: Path
     state: State
-    setup: Setup
+    setup: AnySetup
     log: RunLog
     items: Sequence[DevItem]
     noisy_scores: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +78,7 @@ class _Job:
 
 
 def run(
-    config: TrainConfig,
+    config: AnyConfig,
     folder: Path,
     *,
     resume: bool = False,
@@ -116,7 +114,7 @@ def run(
         ) from error
 
 
-def _locked(config: TrainConfig, folder: Path, resume: bool, init: Path | None, stop: Stop) -> Outcome:
+def _locked(config: AnyConfig, folder: Path, resume: bool, init: Path | None, stop: Stop) -> Outcome:
     device = pick_device(config.run.device)
     feed = open_feed(config)
     state = new_state(config, device)
@@ -150,7 +148,7 @@ def _locked(config: TrainConfig, folder: Path, resume: bool, init: Path | None, 
         log.close()
 
 
-def new_state(config: TrainConfig, device: torch.device) -> State:
+def new_state(config: AnyConfig, device: torch.device) -> State:
     """Network, average and optimiser before the first step; the weights are a function of ``run.seed``."""
     with torch.random.fork_rng(devices=[]):  # torch draws first weights from its global generator only
         torch.default_generator.manual_seed(config.run.seed)
@@ -159,7 +157,7 @@ def new_state(config: TrainConfig, device: torch.device) -> State:
 
 
 def _start(
-    config: TrainConfig, folder: Path, state: State, resume: bool, init: Path | None
+    config: AnyConfig, folder: Path, state: State, resume: bool, init: Path | None
 ) -> tuple[int, list[str]]:
     """Fill the state from a checkpoint or a model; returns how much of the log to keep, and notes for it."""
     newest = checkpoint.latest(folder / "checkpoints")
@@ -177,9 +175,9 @@ def _start(
     return 0, notes
 
 
-def _refuse_other_model(config: TrainConfig, before: dict[str, Any], path: Path) -> None:
+def _refuse_other_model(config: AnyConfig, before: dict[str, Any], path: Path) -> None:
     def weighty(recipe: dict[str, Any]) -> dict[str, Any]:
-        model = {f"model.{key}": recipe["model"][key] for key in _FIXED}
+        model = {f"model.{key}": recipe["model"].get(key) for key in _FIXED}
         return model | {"process": recipe["process"], "network": networks.complete(recipe["network"])}
 
     now = weighty(config.model_dump(mode="json"))
@@ -191,7 +189,7 @@ def _refuse_other_model(config: TrainConfig, before: dict[str, Any], path: Path)
             )
 
 
-def _changes(config: TrainConfig, before: dict[str, Any]) -> list[str]:
+def _changes(config: AnyConfig, before: dict[str, Any]) -> list[str]:
     """What a resumed run does differently from here on; one note a key."""
     now = config.model_dump(mode="json")
     return [
@@ -202,7 +200,7 @@ def _changes(config: TrainConfig, before: dict[str, Any]) -> list[str]:
     ]
 
 
-def _take_weights(config: TrainConfig, state: State, init: Path) -> None:
+def _take_weights(config: AnyConfig, state: State, init: Path) -> None:
     """Start network and average from a model folder."""
     model = load(init)
     # a folder of an older version lacks the keys that came later; their defaults keep its meaning
@@ -273,7 +271,7 @@ def _checkpoint(job: _Job) -> None:
     checkpoint.save(job.folder / "checkpoints", job.state, config, job.log.n_bytes)
 
 
-def export(config: TrainConfig, state: State, folder: Path) -> None:
+def export(config: AnyConfig, state: State, folder: Path) -> None:
     """Write the averaged weights as a model folder, in half precision.
 
     Args:
@@ -297,9 +295,9 @@ def _export_and_validate(job: _Job) -> None:
     rate = config.model.sample_rate
     if not job.noisy_scores:
         job.noisy_scores, _ = score(job.items, [item.noisy for item in job.items], rate)
-    denoiser = Denoiser(load(folder), device=str(job.setup.device))
+    make = _task(job)
     begin = time.monotonic()
-    found = validate(job.items, lambda noisy: denoiser.denoise(noisy, rate), rate)
+    found = validate(job.items, make, rate)
     progress = job.state.progress
     entry = {
         "step": progress.step,
@@ -310,3 +308,14 @@ def _export_and_validate(job: _Job) -> None:
     }
     _flush(job)
     job.log.write("valid", entry)
+
+
+def _task(job: _Job) -> Callable[[DevItem], Audio]:
+    """What the exported model makes of a dev item."""
+    model, rate = load(job.folder / "model"), job.config.model.sample_rate
+    device = str(job.setup.device)
+    if isinstance(job.config, WaveConfig):
+        vocoder = Vocoder(model, device=device)
+        return lambda item: np.concatenate(list(vocoder.resynthesise([item.clean[np.newaxis]], rate)))
+    denoiser = Denoiser(model, device=device)
+    return lambda item: denoiser.denoise(item.noisy, rate)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from audiodiff.training.config import OptimSection
+from audiodiff.training.sections import OptimSection
 
 Adam = torch.optim.AdamW
 

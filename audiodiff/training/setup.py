@@ -11,13 +11,16 @@ from torch import Tensor
 from audiodiff.data.dataset import Batch
 from audiodiff.diffusion import grids
 from audiodiff.diffusion.loss import TimeLaw
+from audiodiff.diffusion.prior import EnergyPrior
 from audiodiff.model import build_process
 from audiodiff.networks.contract import Network
+from audiodiff.signal.mel import mel
 from audiodiff.signal.stft import STFT, Compression
 from audiodiff.training.checkpoint import State
-from audiodiff.training.config import TrainConfig
-from audiodiff.training.loop import Setup, batch_losses
+from audiodiff.training.config import AnyConfig, TrainConfig
 from audiodiff.training.objective import Front
+from audiodiff.training.step import AnySetup, Setup, WaveSetup, step_losses
+from audiodiff.training.wave_config import WaveConfig, vp_of
 
 PROBE_S = 1.0  # seconds of audio in each of the two items of a probe
 
@@ -41,7 +44,7 @@ def make_front(config: TrainConfig) -> Front:
     return Front(STFT(model.n_fft, model.hop), Compression(model.exponent, model.scale), model.sample_rate)
 
 
-def prepare(config: TrainConfig, state: State, device: torch.device) -> tuple[Setup, dict[str, Probe]]:
+def prepare(config: AnyConfig, state: State, device: torch.device) -> tuple[AnySetup, dict[str, Probe]]:
     """Build the fixed parts; measure what the recipe leaves to measurement.
 
     Decisions are kept in ``state.progress``, so that a resumed run takes the same ones.
@@ -75,7 +78,21 @@ def prepare(config: TrainConfig, state: State, device: torch.device) -> tuple[Se
     return _setup(config, state.network, device, progress.bf16, progress.compiled), probes
 
 
-def _setup(config: TrainConfig, net: Network, device: torch.device, bf16: bool, compiled: bool) -> Setup:
+def _setup(config: AnyConfig, net: Network, device: torch.device, bf16: bool, compiled: bool) -> AnySetup:
+    encode = torch.compile(net.encode) if compiled else net.encode
+    forward = torch.compile(net) if compiled else net
+    if isinstance(config, WaveConfig):
+        prior = config.model.prior
+        return WaveSetup(
+            spec=config.model.spec,
+            prior=None if prior is None else EnergyPrior(**prior.model_dump()),
+            process=vp_of(config),
+            loss=config.objective.noise,
+            encode=encode,
+            forward=forward,
+            device=device,
+            bf16=bf16,
+        )
     process, optim = build_process(config.process), config.optim
     grid = grids.default(process, optim.t_steps, config.model.start)
     return Setup(
@@ -83,14 +100,14 @@ def _setup(config: TrainConfig, net: Network, device: torch.device, bf16: bool, 
         process=process,
         target=config.model.target,
         law=TimeLaw(grid, optim.t_start_share, optim.t_jitter),
-        encode=torch.compile(net.encode) if compiled else net.encode,
-        forward=torch.compile(net) if compiled else net,
+        encode=encode,
+        forward=forward,
         device=device,
         bf16=bf16,
     )
 
 
-def _probe_compile(config: TrainConfig, net: Network, device: torch.device, bf16: bool) -> Probe:
+def _probe_compile(config: AnyConfig, net: Network, device: torch.device, bf16: bool) -> Probe:
     """Time a step with and without torch.compile; a machine without a compiler gets infinity for it."""
     plain = _time_step(config, _setup(config, net, device, bf16, False))
     try:
@@ -100,19 +117,27 @@ def _probe_compile(config: TrainConfig, net: Network, device: torch.device, bf16
     return Probe(plain, other)
 
 
-def _time_step(config: TrainConfig, setup: Setup) -> float:
+def _time_step(config: AnyConfig, setup: AnySetup) -> float:
     """Seconds of the fastest of three forward and backward passes on noise, after one to warm up."""
-    n_samples = round(PROBE_S * config.model.sample_rate)
-    generator = torch.Generator().manual_seed(0)
-    waves = [0.05 * torch.randn(2, n_samples, generator=generator).to(setup.device) for _ in range(2)]
-    bandwidth_hz = torch.full((2,), config.model.sample_rate / 2, device=setup.device)
-    batch: Batch = (waves[0], waves[1], bandwidth_hz)
+    batch = _probe_batch(config, setup.device)
     return min(_seconds(config, setup, batch) for _ in range(4))
 
 
-def _seconds(config: TrainConfig, setup: Setup, batch: Batch) -> float:
+def _probe_batch(config: AnyConfig, device: torch.device) -> Batch:
+    """Two items of noise, as a training would get them."""
+    hop = config.model.spec.hop if isinstance(config, WaveConfig) else 1
+    n_samples = round(PROBE_S * config.model.sample_rate) // hop * hop
+    generator = torch.Generator().manual_seed(0)
+    cond, clean = (0.05 * torch.randn(2, n_samples, generator=generator) for _ in range(2))
+    if isinstance(config, WaveConfig):
+        cond = mel(clean, config.model.spec)[..., : n_samples // hop]
+    bandwidth_hz = torch.full((2,), config.model.sample_rate / 2)
+    return cond.to(device), clean.to(device), bandwidth_hz.to(device)
+
+
+def _seconds(config: AnyConfig, setup: AnySetup, batch: Batch) -> float:
     begin = time.perf_counter()
-    total: Tensor = batch_losses(config, setup, batch, step=0, trivial=False).total
+    total: Tensor = step_losses(config, setup, batch, step=0, trivial=False).total
     total.backward()  # type: ignore[no-untyped-call]  # torch's own
     total.item()  # waits for the accelerator
     return time.perf_counter() - begin

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,11 @@ FRAME_S = 0.032
 
 
 class DevItem(Protocol):
-    """An item of a validation: input and truth [T], the truth's band, and what it is scored together with."""
+    """An item of a validation: input and truth [T], the truth's band, and what it is scored together with.
+
+    The scores of ``noisy`` are what the model's are compared with. A vocoder of waveforms hears the truth's
+    mel instead, and ``noisy`` is the inversion of that.
+    """
 
     @property
     def noisy(self) -> Audio: ...  # noqa: D102  documented in the class
@@ -39,6 +43,9 @@ class DevItem(Protocol):
     def bandwidth_hz(self) -> int: ...  # noqa: D102
     @property
     def part(self) -> str: ...  # noqa: D102
+
+
+Item = TypeVar("Item", bound=DevItem)
 
 
 @dataclass(frozen=True)
@@ -133,18 +140,18 @@ def score(items: Sequence[DevItem], outputs: list[Audio], sample_rate: int) -> t
     return means | {"parts": {part: _means(of_part)[0] for part, of_part in parts.items()}}, unscored
 
 
-def validate(items: Sequence[DevItem], denoise: Callable[[Audio], Audio], sample_rate: int) -> dict[str, Any]:
-    """Denoise dev items and score them.
+def validate(items: Sequence[Item], make: Callable[[Item], Audio], sample_rate: int) -> dict[str, Any]:
+    """Run the model on dev items and score what it makes.
 
     Args:
         items: Items at `sample_rate`.
-        denoise: The task under test, ``[T] -> [T]``.
+        make: The task under test; gives an item's output ``[T]``.
         sample_rate: In Hz.
 
     Returns:
         The means of `score`; ``n`` items; ``unscored``; bias_db, spread_db and excess_db by band.
     """
-    estimates = [denoise(item.noisy) for item in items]
+    estimates = [make(item) for item in items]
     means, unscored = score(items, estimates, sample_rate)
     triples = [(out, item.clean, item.bandwidth_hz) for out, item in zip(estimates, items, strict=True)]
     return {"n": len(items), "unscored": unscored, **means, **vars(band_errors(triples, sample_rate))}

@@ -17,9 +17,10 @@ from audiodiff.data.dataset import Batch
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.training import checkpoint, ema
 from audiodiff.training.checkpoint import State
-from audiodiff.training.config import OptimSection, TrainConfig
+from audiodiff.training.config import TrainConfig
 from audiodiff.training.loop import BrokenRun, StepRecord, train
 from audiodiff.training.schedule import learning_rate, make_optimiser
+from audiodiff.training.sections import OptimSection
 from audiodiff.training.setup import prepare
 from tests.training.toy_training import Toy, recipe, toy_batches
 
@@ -140,7 +141,7 @@ def test_a_network_worse_than_the_noisy_input_stops_the_run() -> None:
     with torch.no_grad():
         state.net.get_parameter("on_y").fill_(-20.0)  # a network that mutes
         state.net.get_parameter("mix.bias").fill_(3.0)
-    with pytest.raises(BrokenRun, match="above that of the noisy input"):
+    with pytest.raises(BrokenRun, match="above that of the trivial predictor"):
         list(steps(config, state))
     assert state.progress.step == 32
 

@@ -1,0 +1,194 @@
+"""One step's loss, of trainings of spectra and of waveforms.
+
+Letters: B items, T samples, F bins, M bands, N frames. The randomness of step k (times, noise) is a function
+of (seed, k) alone, so a run that was stopped and resumed makes the same steps as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audiodiff.data.dataset import Batch
+from audiodiff.diffusion.diffwave import table_times
+from audiodiff.diffusion.loss import TimeLaw, sample_state
+from audiodiff.diffusion.predict import Target, make_denoiser, target_of
+from audiodiff.diffusion.prior import EnergyPrior, noise_loss
+from audiodiff.diffusion.process import Process
+from audiodiff.diffusion.vp import VP
+from audiodiff.networks.contract import Features
+from audiodiff.signal.mel import bands
+from audiodiff.signal.mel_spec import MelSpec
+from audiodiff.training.config import AnyConfig, TrainConfig
+from audiodiff.training.objective import Front, objective
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The fixed parts of a training of spectra.
+
+    Attributes:
+        front: Front end of the model.
+        process: Diffusion process.
+        target: What the network predicts.
+        law: Distribution of the times.
+        encode: The network's `encode`, compiled or not.
+        forward: The network's `forward`, compiled or not.
+        device: Where the network lives.
+        bf16: Whether the network runs under bfloat16 autocast.
+    """
+
+    front: Front
+    process: Process
+    target: Target
+    law: TimeLaw
+    encode: Callable[[Tensor], Features]
+    forward: Callable[[Tensor, Tensor, Features], Tensor]
+    device: torch.device
+    bf16: bool
+
+
+@dataclass(frozen=True)
+class WaveSetup:
+    """The fixed parts of a training of waveforms; the network predicts the noise.
+
+    Attributes:
+        spec: Convention of the mel.
+        prior: Energy prior of the noise, or None.
+        process: Diffusion process, with a table of times.
+        loss: Kind of error.
+        encode: The network's `encode`, compiled or not.
+        forward: The network's `forward`, compiled or not.
+        device: Where the network lives.
+        bf16: Whether the network runs under bfloat16 autocast.
+    """
+
+    spec: MelSpec
+    prior: EnergyPrior | None
+    process: VP
+    loss: Literal["l1", "l2"]
+    encode: Callable[[Tensor], Features]
+    forward: Callable[[Tensor, Tensor, Features], Tensor]
+    device: torch.device
+    bf16: bool
+
+
+AnySetup: TypeAlias = Setup | WaveSetup
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Scalar losses of a batch.
+
+    Attributes:
+        total: What is differentiated.
+        terms: The unweighted terms.
+        trivial: Loss of the trivial predictor, if asked for: ``x0_hat = y`` for spectra, no noise at all for
+            waveforms.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+    trivial: Tensor | None
+
+
+def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """The generator of one step's times and noise: a function of (seed, step).
+
+    Args:
+        seed: Seed of the run.
+        step: Steps made before.
+        device: Where it will draw; CPU and GPU draw different numbers.
+
+    Returns:
+        A fresh generator.
+    """
+    word = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(word >> np.uint64(1)))
+
+
+def batch_losses(config: TrainConfig, setup: Setup, batch: Batch, step: int, trivial: bool) -> Losses:
+    """Noise a batch, denoise it once, compare: ``x_t = a x_0 + b y + s eps -> x0_hat -> objective``.
+
+    Args:
+        config: The recipe.
+        setup: The fixed parts.
+        batch: One batch on the training's device.
+        step: Steps made before; picks times and noise.
+        trivial: Also measure ``x0_hat = y``.
+
+    Returns:
+        The losses, means over the batch.
+    """
+    noisy, clean, bandwidth_hz = batch
+    n_samples = clean.shape[-1]
+    with torch.no_grad():
+        y, x_0 = setup.front.spectrum(noisy), setup.front.spectrum(clean)
+        generator = step_generator(config.run.seed, step, setup.device)
+        t = setup.law.draw(torch.rand((len(clean), 3), generator=generator, device=setup.device))
+        # complex noise of variance 1: each real part carries a half
+        eps = torch.randn(x_0.shape, generator=generator, device=setup.device) * math.sqrt(0.5)
+        x_t = sample_state(setup.process, x_0, y, t, eps)
+    autocast = partial(torch.autocast, setup.device.type, torch.bfloat16, enabled=setup.bf16)
+    with autocast():
+        h = setup.encode(y)
+
+    def net_fn(x: Tensor, u: Tensor) -> Tensor:
+        with autocast():
+            return setup.forward(x, u, h).float()
+
+    x0_hat = make_denoiser(setup.process, setup.target, net_fn, y)(x_t, t)
+    total, terms = objective(config.objective, setup.front, x0_hat, x_0, bandwidth_hz, n_samples)
+    baseline = None
+    if trivial:
+        with torch.no_grad():
+            baseline = objective(config.objective, setup.front, y, x_0, bandwidth_hz, n_samples)[0].mean()
+    return Losses(total.mean(), {name: value.mean() for name, value in terms.items()}, baseline)
+
+
+def wave_losses(seed: int, setup: WaveSetup, batch: Batch, step: int, trivial: bool) -> Losses:
+    """Noise a batch at entries of the table, predict the noise: ``x_t = a x_0 + s sigma z -> sigma z``.
+
+    DiffWave (Kong et al. 2021) with sigma = 1, PriorGrad (Lee et al. 2022) with the energy prior's sigma.
+
+    Args:
+        seed: Seed of the run.
+        setup: The fixed parts.
+        batch: Mel [B, M, N], waveform [B, N hop] and bandwidth, on the training's device.
+        step: Steps made before; picks times and noise.
+        trivial: Also measure a prediction of zeros.
+
+    Returns:
+        The losses, means over the batch; the one term is ``noise``.
+    """
+    mel, x_0, _ = batch
+    with torch.no_grad():
+        generator = step_generator(seed, step, setup.device)
+        t = table_times(setup.process, torch.rand(len(x_0), generator=generator, device=setup.device))
+        z = torch.randn(x_0.shape, generator=generator, device=setup.device)
+        sigma = None if setup.prior is None else setup.prior.scale(bands(mel, setup.spec), setup.spec.hop)
+        eps = z if sigma is None else sigma * z
+        x_t = sample_state(setup.process, x_0, None, t, eps)
+        target = target_of(setup.process, "eps", x_0, None, eps, t)
+    with torch.autocast(setup.device.type, torch.bfloat16, enabled=setup.bf16):
+        found = setup.forward(x_t, t, setup.encode(mel))
+    total = noise_loss(target, found.float(), setup.loss, sigma).mean()
+    nothing = noise_loss(target, torch.zeros_like(target), setup.loss, sigma).mean() if trivial else None
+    return Losses(total, {"noise": total}, nothing)
+
+
+def step_losses(config: AnyConfig, setup: AnySetup, batch: Batch, step: int, trivial: bool) -> Losses:
+    """The losses of a batch, by what the network works on; see `batch_losses` and `wave_losses`."""
+    match setup:
+        case WaveSetup():
+            return wave_losses(config.run.seed, setup, batch, step, trivial)
+        case Setup():
+            assert isinstance(config, TrainConfig)  # `setup.prepare` makes one from the other
+            return batch_losses(config, setup, batch, step, trivial)
