@@ -58,7 +58,7 @@ def test_closing_ends_the_thread(store: Store) -> None:
     stream = batches(store, MIX, 0, 0, 1, 800)
     next(stream)
     assert any(thread.name == "batches" for thread in threading.enumerate())
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert not any(thread.name == "batches" for thread in threading.enumerate())
 
 
