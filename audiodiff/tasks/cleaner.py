@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from audiodiff.model import Model
 from audiodiff.signal.noise import gaussian
 from audiodiff.signal.stft import to_complex, to_real
 from audiodiff.stream import Chunk, Plan, Samples
+from audiodiff.tasks.precision import torch_threads
 
 CORE_S = 8.0
 """Seconds that one chunk delivers: long enough that the halo costs little, short enough to stay small."""
@@ -125,7 +125,7 @@ class Cleaner:
         # Equal channels (dual mono) are one signal: the noise is shared, so the results are equal too.
         same = bool((audio == audio[:1]).all())
         rows = audio[:1] if same else audio
-        with torch.inference_mode(), _threads(self.threads):
+        with torch.inference_mode(), torch_threads(self.threads):
             spectra = [self._spectra(rows[i : i + _ROWS], chunk, gain) for i in range(0, len(rows), _ROWS)]
             if self.mix.linked:
                 spectra = [self._joined(spectra, len(audio))]
@@ -209,17 +209,3 @@ def _noise(seed: int, step: int, like: Tensor, first_frame: int) -> Tensor:
     flat = gaussian(seed, _NOISE_STREAM, step, first_frame * a_frame, n_frames * a_frame)
     eps = torch.from_numpy(flat).to(like.device).view(n_frames, n_bins, 2).transpose(0, 1)
     return (eps * math.sqrt(0.5)).expand(like.shape)
-
-
-@contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Run with `count` threads of torch, then put back what was set: the setting is the whole process's."""
-    before = torch.get_num_threads()
-    if count is None or count == before:
-        yield
-        return
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
