@@ -23,7 +23,7 @@ from audiodiff.signal.phase import available, gradient_phase, random_phase
 
 Preset = Literal["fast", "balanced", "best"]
 
-ITERATIONS: dict[str, int] = {"fast": 4, "balanced": 16, "best": 60}
+ITERATIONS: dict[str, int] = {"fast": 4, "balanced": 20, "best": 60}
 """Iterations of the presets."""
 
 EXTRA_ITERATIONS = 8
