@@ -28,6 +28,7 @@ CLEANING = Cleaning()
 
 _PIECE = 1 << 20
 _MAGIC = re.compile(r"[*?\[]")
+_MEL_MAGIC = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz"}
 
 
 @dataclass(frozen=True)
@@ -175,12 +176,13 @@ def measured(items: Sequence[Item], settings: Cleaning | Vocoding = CLEANING) ->
     return [_measured(item, settings) for item in items]
 
 
-def spool(stream: object, folder: Path) -> Path:
+def spool(stream: object, folder: Path, mels: bool = False) -> Path:
     """Write a pipe to a file, since a recording is read twice.
 
     Args:
         stream: Binary stream, such as ``sys.stdin.buffer``.
         folder: Where the file goes.
+        mels: Whether it may be a mel file.
 
     Returns:
         The file, with the suffix of what it holds.
@@ -192,8 +194,20 @@ def spool(stream: object, folder: Path) -> Path:
     with raw.open("wb") as file:
         while piece := stream.read(_PIECE):  # type: ignore[attr-defined]
             file.write(piece)
-    path = raw.with_suffix(usual_suffix(probe(raw)))
-    return raw.rename(path)
+    suffix = _mel_suffix(raw) if mels else ""
+    return raw.rename(raw.with_suffix(suffix or usual_suffix(probe(raw))))
+
+
+def _mel_suffix(path: Path) -> str:
+    """The suffix of a mel file by its first bytes; empty for what is none."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    for magic, suffix in _MEL_MAGIC.items():
+        if head.startswith(magic):
+            return suffix
+    # safetensors begin with the size of their JSON
+    is_sized = int.from_bytes(head[:8], "little") < path.stat().st_size
+    return ".safetensors" if is_sized and head[8:] == b"{" else ""
 
 
 def _expand(word: Path, alone: bool, output: Path | None, suffixes: Set[str]) -> Iterator[_Found]:

@@ -23,7 +23,7 @@ from audiodiff.errors import AudioFileError
 from audiodiff.signal.files import AtomicWriter, AudioInfo, output_format, probe, read_blocks
 from audiodiff.signal.formats import AUDIO_SUFFIXES, shown
 from audiodiff.signal.mel_presets import named
-from audiodiff.signal.tagging.baggage import pack
+from audiodiff.signal.tagging.baggage import Baggage, pack
 from audiodiff.signal.targets import refuse_existing
 
 if TYPE_CHECKING:
@@ -234,11 +234,13 @@ def process_vocoding(
     if found.seconds > options.max_hours * 3600:
         line = f"{shown(source)}: longer than {options.max_hours:g} hours; split it or raise --max-hours"
         raise AudioFileError(line, code="too_long")
-    warnings = list(found.notes)
     container, subtype = output_kind(target, found.out_rate)
-    hook = _finishing(found, target, container, vocoder, ready)
+    baggage = _baggage(found, container, vocoder)
+    warnings = [*found.notes, *baggage.notes]
+    hook = _finishing(baggage, target, ready)
     writer = AtomicWriter(target, found.out_rate, 1, container, subtype, options.overwrite, hook)
     with writer:
+        writer.describe(baggage.strings)
         for block in _speech(found, vocoder, settings, options, warnings):
             writer.write(block[np.newaxis])
             if progress is not None:
@@ -321,13 +323,15 @@ def output_kind(target: Path, sample_rate: int = 24_000) -> tuple[str, str]:
         raise AudioFileError(str(error), code="format") from None
 
 
-def _finishing(
-    found: Found, target: Path, container: str, vocoder: Vocoder, ready: Ready | None
-) -> Callable[[int], None]:
-    """What happens to the whole file before it gets its name: a line in its tags, then the caller's part."""
+def _baggage(found: Found, container: str, vocoder: Vocoder) -> Baggage:
+    """The texts of a recording, and a line of what made its speech anew."""
     # No container of its own: texts go over, what belongs to the recording's samples and rate does not.
     info = AudioInfo(found.source, found.sample_rate, found.channels, 0, "", "")
-    baggage = pack(info, container, provenance_line("vocode", vocoder.name), whole=False)
+    return pack(info, container, provenance_line("vocode", vocoder.name), whole=False)
+
+
+def _finishing(baggage: Baggage, target: Path, ready: Ready | None) -> Callable[[int], None]:
+    """What happens to the whole file before it gets its name: its tags, then the caller's part."""
 
     def finish(fd: int) -> None:
         baggage.into(target, fd)

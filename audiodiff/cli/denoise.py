@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-import tempfile
-from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +12,7 @@ import typer
 
 from audiodiff.cli._batch import Printer, copy_out, foretell, jobs_of, run_batch, shard_of, stretch
 from audiodiff.cli._common import progress_bar
+from audiodiff.cli._pipe import PIPE, in_files, refuse_pipes
 from audiodiff.cli._report import reported
 from audiodiff.errors import AudiodiffError, ConfigError
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from audiodiff.batch.job import Options
     from audiodiff.batch.spec import Cleaning, Item
 
-PIPE = Path("-")
 LABEL = ".denoised"
 
 
@@ -191,18 +188,11 @@ def _one(
 ) -> None:
     """One recording: refusals are the command's own, and nothing is written but the outputs."""
     from audiodiff.batch.job import check, process_file
-    from audiodiff.batch.plan import spool
     from audiodiff.batch.spec import Item, failed
 
-    to_pipe = output == PIPE or (source == PIPE and output is None)
-    if to_pipe:
-        _check_pipe(options, printer)
-    with ExitStack() as stack:
-        if to_pipe or source == PIPE:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="audiodiff-")))
-        if source == PIPE:
-            source = spool(sys.stdin.buffer, folder)
-        target = folder / f"result{source.suffix}" if to_pipe else _target(source, output, mark)
+    conflict = "--json and --residual" if printer.as_json or options.residual else ""
+    with in_files(source, output, conflict) as (source, pipe):
+        target = pipe / f"result{source.suffix}" if pipe else _target(source, output, mark)
         try:
             check(source, target, options)
             # From here on it costs seconds: torch and the model.
@@ -212,17 +202,10 @@ def _one(
         except AudiodiffError as error:
             printer.failed_alone(failed(Item(source, target, source.name), error.code, str(error)))
             raise
-        printer.result(result, path=not to_pipe)
-        if to_pipe:
+        printer.result(result, path=pipe is None)
+        if pipe:
             copy_out(target)
     printer.alone(result)
-
-
-def _check_pipe(options: Options, printer: Printer) -> None:
-    if printer.as_json or options.residual:
-        raise ConfigError("standard output takes the recording alone; leave out --json and --residual")
-    if sys.stdout.isatty():
-        raise ConfigError("standard output is a terminal; name a file with -o, or send it on with |")
 
 
 def _target(source: Path, output: Path | None, mark: str) -> Path:
@@ -239,8 +222,7 @@ def _items(
     from audiodiff.batch.plan import is_single, plan, shard
     from audiodiff.batch.spec import Item
 
-    if PIPE in inputs or output == PIPE:
-        raise ConfigError("a pipe holds one recording; name one input, or a folder for the output")
+    refuse_pipes(inputs, output)
     if is_single(inputs) and not (output is not None and output.is_dir()):
         # a dry run or a shard of one file
         items = [Item(inputs[0], _target(inputs[0], output, mark), inputs[0].name)]

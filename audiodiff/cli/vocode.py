@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from audiodiff.cli._batch import Printer, foretell, jobs_of, run_batch, shard_of
+from audiodiff.cli._batch import Printer, copy_out, foretell, jobs_of, run_batch, shard_of
 from audiodiff.cli._common import progress_bar, say
+from audiodiff.cli._pipe import in_files, refuse_pipes
 from audiodiff.cli.denoise import (
     AsJson,
     Device,
@@ -37,11 +38,15 @@ LABEL = ".vocoded"
 Inputs: TypeAlias = Annotated[
     list[Path],
     typer.Argument(
-        metavar="INPUT...", help="Mel files (npy, npz, safetensors), recordings, folders, patterns."
+        metavar="INPUT...",
+        help="Mel files (npy, npz, safetensors), recordings, folders, patterns, or - for a pipe.",
     ),
 ]
 Output: TypeAlias = Annotated[
-    Path | None, typer.Option("-o", "--output", help="File or folder; default INPUT.vocoded.wav beside it.")
+    Path | None,
+    typer.Option(
+        "-o", "--output", help="File, folder or - for a pipe (wav); default INPUT.vocoded.wav beside it."
+    ),
 ]
 ModelName: TypeAlias = Annotated[
     str | None,
@@ -120,23 +125,25 @@ def _one(
 ) -> None:
     """One input: refusals are the command's own."""
     from audiodiff.batch.spec import Item, failed
-    from audiodiff.batch.vocoding import check_source, check_target, look_closely, process_vocoding
+    from audiodiff.batch.vocoding import ENDING, check_source, check_target, look_closely, process_vocoding
 
-    target = _target(source, output)
-    item = Item(source, target, source.name)
-    try:
-        check_source(source, settings)
-        check_target(source, target, options.overwrite)
-        # From here on it costs seconds: torch and the model.
-        vocoder = _load(model, settings, printer)
-        found = look_closely(source, vocoder, settings)
-        _tell(vocoder, [source], found.seconds, settings, printer)
-        with progress_bar(source.name, shown=not printer.quiet) as progress:
-            result = process_vocoding(source, target, (vocoder, settings), options, progress)
-    except AudiodiffError as error:
-        printer.failed_alone(failed(item, error.code, str(error)))
-        raise
-    printer.result(result)
+    with in_files(source, output, "--json" if printer.as_json else "", mels=True) as (source, pipe):
+        target = pipe / f"result{ENDING}" if pipe else _target(source, output)
+        try:
+            check_source(source, settings)
+            check_target(source, target, options.overwrite)
+            # From here on it costs seconds: torch and the model.
+            vocoder = _load(model, settings, printer)
+            found = look_closely(source, vocoder, settings)
+            _tell(vocoder, [source], found.seconds, settings, printer)
+            with progress_bar(source.name, shown=not printer.quiet) as progress:
+                result = process_vocoding(source, target, (vocoder, settings), options, progress)
+        except AudiodiffError as error:
+            printer.failed_alone(failed(Item(source, target, source.name), error.code, str(error)))
+            raise
+        printer.result(result, path=pipe is None)
+        if pipe:
+            copy_out(target)
     printer.alone(result)
 
 
@@ -153,6 +160,7 @@ def _items(inputs: list[Path], output: Path | None, options: Options, part: tupl
     from audiodiff.batch.spec import Item
     from audiodiff.batch.vocoding import ENDING, SUFFIXES
 
+    refuse_pipes(inputs, output)
     if is_single(inputs) and not (output is not None and output.is_dir()):
         # a dry run or a shard of one file
         items = [Item(inputs[0], _target(inputs[0], output), inputs[0].name)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +104,88 @@ def test_copy_synthesis_keeps_the_length_and_says_what_it_does(
     assert "one channel at 22050 Hz, through hifigan" in capsys.readouterr().err
     info = soundfile.info(target)
     assert (info.frames, info.samplerate, info.channels, info.subtype) == (11025, 22050, 1, "PCM_16")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "has_mutagen"),
+    [
+        (".aiff", True),
+        (".flac", True),
+        (".mp3", True),
+        (".caf", True),
+        (".ogg", True),
+        (".ogg", False),
+        (".opus", False),
+    ],
+)
+def test_every_format_with_tags_tells_the_origin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, has_mutagen: bool
+) -> None:
+    if not has_mutagen:  # libsndfile writes the texts of Ogg instead
+        monkeypatch.setattr("audiodiff.signal.tagging.vorbis.available", lambda: False)
+    target = tmp_path / f"talk{suffix}"
+    spec = PRESETS["bigvgan-24k"]  # opus takes 24 kHz, not 22.05
+    wave = torch.from_numpy(np.sin(np.arange(6000, dtype=np.float32) / 9))
+    write_mel(tmp_path / "talk.npz", mel(wave, spec).numpy(), spec)
+    assert run(["vocode", str(tmp_path / "talk.npz"), "-o", str(target), "-q", *FAST]) == 0
+    line = "speech re-synthesised by a model"
+    assert any(line.encode(code) in target.read_bytes() for code in ("utf-8", "utf-16-le"))
+    if suffix != ".mp3":
+        assert soundfile.info(target).frames == len(wave) // spec.hop * spec.hop
+
+
+def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".flac"])
+def test_pipes(
+    tmp_path: Path,
+    values: Samples,
+    capsysbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+) -> None:
+    source, target = tmp_path / f"talk{suffix}", tmp_path / "new.wav"
+    if suffix == ".flac":
+        soundfile.write(source, 0.1 * np.sin(np.arange(4000) / 9), 16000)
+    else:
+        write_mel(source, values, HIFIGAN)
+    words = [*FAST, "--mel", "hifigan"]
+    assert run(["vocode", str(source), "-o", str(target), *words]) == 0
+    capsysbinary.readouterr()
+    expected = soundfile.read(target)[0]
+    feed(monkeypatch, source.read_bytes())
+    assert run(["vocode", "-", *words]) == 0
+    out, told = capsysbinary.readouterr()
+    np.testing.assert_array_equal(soundfile.read(io.BytesIO(out))[0], expected)
+    assert soundfile.info(io.BytesIO(out)).format == "WAV"
+    assert b"real-time factor" in told
+    feed(monkeypatch, source.read_bytes())
+    assert run(["vocode", "-", "-o", str(tmp_path / "again.wav"), *words]) == 0
+    assert capsysbinary.readouterr().out.strip() == bytes(tmp_path / "again.wav")
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "again.wav")[0], expected)
+
+
+def test_pipes_are_refused_where_they_mix(
+    tmp_path: Path, values: Samples, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "talk.npz"
+    write_mel(source, values, HIFIGAN)
+    for words, data, code, line in (
+        ([str(source), "-o", "-", "--json"], b"", 2, "takes the recording alone; leave out --json"),
+        ([str(source), "-"], b"", 2, "a pipe holds one recording"),
+        (["-", "--dry-run"], b"", 2, "a pipe holds one recording"),
+        (["-"], b"no audio at all" * 99, 1, "cannot be read as audio"),
+    ):
+        feed(monkeypatch, data)
+        assert run(["vocode", *words, *FAST]) == code, words
+        captured = capsys.readouterr()
+        assert line in captured.err
+        assert captured.out == ""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert run(["vocode", str(source), "-o", "-", *FAST]) == 2
+    assert "standard output is a terminal" in capsys.readouterr().err
 
 
 def test_the_default_model_is_named(

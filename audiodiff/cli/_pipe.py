@@ -1,0 +1,60 @@
+"""What commands share that take their input from a pipe or send their result into one."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from audiodiff.errors import ConfigError
+
+PIPE = Path("-")
+"""What stands for standard input or standard output."""
+
+
+@contextmanager
+def in_files(
+    source: Path, output: Path | None, conflict: str = "", mels: bool = False
+) -> Iterator[tuple[Path, Path | None]]:
+    """Put temporary files in place of pipes: inputs are read twice, outputs get their names when whole.
+
+    Args:
+        source: Input, or `PIPE`.
+        output: Output, `PIPE`, or None, which is a pipe if the input is one.
+        conflict: Options of the command that do not go with a pipe for the output.
+        mels: Whether the input may be a mel file.
+
+    Yields:
+        The input as a file; the folder for a result that is to be copied to standard output, None if the
+        output is a file.
+
+    Raises:
+        ConfigError: The output would mix with others, or go to a terminal.
+        AudioFileError: The input holds nothing usable.
+    """
+    from audiodiff.batch.plan import spool
+
+    to_pipe = output == PIPE or (source == PIPE and output is None)
+    if to_pipe and conflict:
+        raise ConfigError(f"standard output takes the recording alone; leave out {conflict}")
+    if to_pipe and sys.stdout.isatty():
+        raise ConfigError("standard output is a terminal; name a file with -o, or send it on with |")
+    if not to_pipe and source != PIPE:
+        yield source, None
+        return
+    with tempfile.TemporaryDirectory(prefix="audiodiff-") as name:
+        folder = Path(name)
+        found = spool(sys.stdin.buffer, folder, mels) if source == PIPE else source
+        yield found, folder if to_pipe else None
+
+
+def refuse_pipes(inputs: Sequence[Path], output: Path | None) -> None:
+    """Refuse pipes in a batch.
+
+    Raises:
+        ConfigError: An input or the output is one.
+    """
+    if PIPE in (*inputs, output):
+        raise ConfigError("a pipe holds one recording; name one input, or a folder for the output")
