@@ -1,9 +1,9 @@
-"""Shared by the tests of model folder, tasks, jobs and commands: a tiny network, its model, a recording."""
+"""Shared by all tests: no network, a tiny network of layers, its model, a recording."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,29 @@ from audiodiff.config import (
 )
 from audiodiff.model import Model, assemble, save
 from audiodiff.networks.contract import Features, Network
+from tests.no_network import sitecustomize
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 Recording = Callable[..., npt.NDArray[np.float32]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def children_without_network() -> Iterator[None]:
+    """Python processes that tests start refuse the network, as this one does from the import above on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(sitecustomize.__file__).parent), prepend=os.pathsep)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    """A test that tried to reach another machine fails, even if the error was swallowed."""
+    yield
+    attempts = sitecustomize.ATTEMPTS.copy()
+    sitecustomize.ATTEMPTS.clear()
+    assert not attempts, f"the network was used: {attempts}"
 
 
 class ToyNet(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,16 @@ MAX_PROGRAM = 16 * 2**20
 """Bytes of the program; a checkpoint of 254 tensors with its optimiser takes 80 kB."""
 MAX_BYTES = 4 * 2**30
 """Bytes of all storages together."""
+# What zipfile raises for broken archives: names that are no text, sizes and places that cannot be.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -46,7 +57,7 @@ def read_checkpoint(path: Path) -> Any:
         raise ModelError(
             f"{path}: cannot be read ({error.strerror or error}); check the path", code="missing"
         ) from None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise ModelError(
             f"{path}: is no zip archive of torch ({error}); files older than torch 1.6 must be saved again",
             code="damaged",

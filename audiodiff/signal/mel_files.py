@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ _DAMAGED = (
     EOFError,
     KeyError,
     MemoryError,
+    OverflowError,
+    RecursionError,
+    RuntimeError,  # an encrypted archive
+    SyntaxError,
+    tokenize.TokenError,
     zlib.error,
     zipfile.BadZipFile,
     safetensors.SafetensorError,

@@ -39,6 +39,7 @@ _MADE_ANEW = frozenset(
     }
     | {b"wavl", b"slnt", b"COMM", b"SSND", b"FVER", b"CHAN"}
 )
+_OUTER = frozenset({b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"})
 _TIMELESS = frozenset({b"id3 ", b"ID3 ", b"_PMX", b"NAME", b"AUTH", b"(c) ", b"ANNO"})
 _INFO = {
     "title": b"INAM",
@@ -109,14 +110,21 @@ def walk(fd: int) -> Iterator[Chunk]:
     order = _order(fd)
     position = 12
     for _ in range(_MAX_CHUNKS):
-        head = read_at(fd, position, 8)
-        if len(head) < 8 or position > size:
+        if position + 8 > size:  # also beyond what a system can address
             return
+        head = read_at(fd, position, 8)
         name, length = head[:4], int.from_bytes(head[4:], order)
+        if not _is_name(name):
+            return
         if length == _LIMIT:
             length = large.get(name, size - position - 8)
         yield Chunk(name, position + 8, length)
         position += 8 + length + length % 2
+
+
+def _is_name(name: bytes) -> bool:
+    """Whether it can be the name of an inner chunk; behind any other libsndfile finds no samples."""
+    return name not in _OUTER and all(0x20 <= letter < 0x7F for letter in name)
 
 
 def is_riff(fd: int) -> bool:

@@ -156,7 +156,8 @@ def _chapters(container: Any) -> tuple[Chapter, ...]:
 
 def _sound_texts(path: Path) -> dict[str, str]:
     try:
-        with path.open("rb") as file, soundfile.SoundFile(file) as sound:
+        # By its descriptor: what fails in the callbacks of a file object is printed and not raised.
+        with path.open("rb") as file, soundfile.SoundFile(file.fileno(), closefd=False) as sound:
             return _general(sound.copy_metadata())
     except (soundfile.SoundFileError, OSError):
         return {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 from typing import Any
 
 from audiodiff.signal.splice import read_at
@@ -44,7 +45,8 @@ def copied(fd: int, line: str | None, whole: bool = True) -> Comments:
 
     comments: Comments = []
     # Comments that are damaged are lost; the sound is not.
-    with os.fdopen(os.dup(fd), "rb") as file, contextlib.suppress(MutagenError, ValueError):
+    damaged = (MutagenError, ValueError, LookupError, EOFError, OverflowError, struct.error)
+    with os.fdopen(os.dup(fd), "rb") as file, contextlib.suppress(*damaged):
         comments = [(name, value) for name, value in _opened(file, fd).tags or []]
     if not whole:
         comments = [one for one in comments if not one[0].upper().startswith("CHAPTER")]

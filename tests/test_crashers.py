@@ -1,0 +1,97 @@
+"""Promise: inputs that once broke a reader (`benchmarks/fuzz_readers.py`) end well or as our error."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audiodiff.convert.archive import read_checkpoint
+from audiodiff.errors import AudioFileError, ModelError
+from audiodiff.signal.mel_files import read_mel
+from audiodiff.signal.tagging import riff, vorbis
+from audiodiff.signal.tagging.tags import read_tags
+
+
+def wav() -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(100), 16000, format="WAV")
+    return file.getvalue()
+
+
+def carried(path: Path, data: bytes) -> riff.Carried:
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        return riff.collect(file.fileno())
+
+
+def test_a_chunk_that_ends_beyond_all_addresses(tmp_path: Path) -> None:
+    """lseek raised OverflowError."""
+    sizes = struct.pack("<QQQI", 100, (1 << 64) - 2, 50, 0)
+    data = b"RF64\xff\xff\xff\xffWAVE" + b"ds64" + struct.pack("<I", 28) + sizes + b"data\xff\xff\xff\xff"
+    assert carried(tmp_path / "x.wav", data + bytes(50)) == riff.Carried()
+
+
+@pytest.mark.parametrize("name", [b"LF\xe0\xae", b"RF64", b"\0\0\0\0"])
+def test_a_chunk_without_a_name_is_not_copied(tmp_path: Path, name: bytes) -> None:
+    """It came in front of the samples, where libsndfile then found none."""
+    data = wav()
+    bad = name + struct.pack("<I", 4) + b"some"
+    found = carried(tmp_path / "x.wav", data[:36] + bad + data[36:])
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(data)
+    fd = os.open(copy, os.O_RDWR)
+    riff.insert(fd, found)
+    os.close(fd)
+    assert soundfile.info(copy).frames == 100
+
+
+def test_a_header_of_an_array_that_is_cut_short(tmp_path: Path) -> None:
+    """Python's tokenizer raised TokenError."""
+    path = tmp_path / "mel.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'descr': ('<f4\n\n")
+    with pytest.raises(AudioFileError, match="cannot be read as a mel file"):
+        read_mel(path)
+
+
+def test_an_archive_with_names_that_are_no_text(tmp_path: Path) -> None:
+    """zipfile raised UnicodeDecodeError."""
+    path = tmp_path / "checkpoint.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/ä", b"")
+    path.write_bytes(path.read_bytes().replace("ä".encode(), b"\xf4\x80"))
+    with pytest.raises(ModelError) as caught:
+        read_checkpoint(path)
+    assert caught.value.code == "damaged"
+
+
+def test_pages_without_packets(tmp_path: Path) -> None:
+    """mutagen raised IndexError."""
+    pytest.importorskip("mutagen")
+    path = tmp_path / "x.ogg"
+    path.write_bytes(b"OggS\0\2" + bytes(8) + bytes(4) + bytes(4) + bytes(4) + b"\0")
+    with path.open("rb") as file:
+        assert vorbis.copied(file.fileno(), None) == []
+
+
+def test_tags_of_a_place_that_cannot_be_reached(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """soundfile printed a traceback from its callback."""
+    monkeypatch.setattr("audiodiff.signal.pyav.module", no_pyav)
+    path = tmp_path / "x.wav"
+    sizes = struct.pack("<QQQI", 100, (1 << 64) - 2, 50, 0)
+    head = b"RF64\xff\xff\xff\xffWAVE" + b"ds64" + struct.pack("<I", 28) + sizes
+    path.write_bytes(head + wav()[12:36] + b"data\xff\xff\xff\xff" + bytes(50))
+    read_tags(path)
+    assert capfd.readouterr().err == ""
+
+
+def no_pyav() -> None:
+    raise AudioFileError("not here", code="missing_extra")
