@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 
 from filelock import FileLock, Timeout
 
+from audiodiff.batch.sidecar import is_sidecar
 from audiodiff.errors import AudioFileError
 from audiodiff.signal.formats import shown
 from audiodiff.signal.unfinished import Unfinished
@@ -97,7 +98,7 @@ class Record:
             OSError: A file cannot be read.
         """
         there = [path for path in self._targets if os.path.lexists(path)]
-        if not there:
+        if all(map(is_sidecar, there)):  # one that was left alone tells of nothing
             return "new"
         if self._stored.get("key") != self._key or not self._from(source):
             return "foreign"
@@ -113,6 +114,12 @@ class Record:
         """Seconds of audio in the output, as the record tells; 0 if it does not."""
         seconds = self._stored.get("seconds", 0.0)
         return float(seconds) if isinstance(seconds, int | float) else 0.0
+
+    @property
+    def gain_db(self) -> float:
+        """Gain for a loudness target, as the record tells; 0 if it does not."""
+        gain_db = self._stored.get("gain_db", 0.0)
+        return float(gain_db) if isinstance(gain_db, int | float) else 0.0
 
     def begin(self, source: Path, facts: dict[str, Any]) -> None:
         """Note the input before the work starts; nothing is written yet.
@@ -142,19 +149,20 @@ class Record:
         self._fresh["outputs"][path.name] = asdict(content)
         self._store()
 
-    def finish(self, seconds: float, warnings: tuple[str, ...]) -> None:
+    def finish(self, seconds: float, warnings: tuple[str, ...], gain_db: float = 0.0) -> None:
         """Complete the record when all outputs stand.
 
         Args:
             seconds: Seconds of audio.
             warnings: Lines that the user saw.
+            gain_db: Gain for a loudness target.
 
         Raises:
             OSError: The record cannot be written.
         """
         for path in self._targets:
             self._fresh["outputs"][path.name]["mtime_ns"] = path.stat().st_mtime_ns
-        self._fresh |= {"seconds": seconds, "warnings": list(warnings)}
+        self._fresh |= {"seconds": seconds, "warnings": list(warnings), "gain_db": gain_db}
         self._store()
 
     def _from(self, source: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -63,6 +64,20 @@ class AudioFact(_Part):
     channels: int
 
 
+class LoudnessFact(_Part):
+    """What a loudness target did to a track.
+
+    Attributes:
+        lufs: Integrated loudness before the gain; None if it could not be measured.
+        true_peak_db: True peak before the gain in dBTP; None for digital silence.
+        gain_db: The gain.
+    """
+
+    lufs: float | None
+    true_peak_db: float | None
+    gain_db: float
+
+
 class Sidecar(_Part):
     """How an output was made.
 
@@ -77,6 +92,7 @@ class Sidecar(_Part):
         input: The recording.
         output: What was made; its hash may be missing where tags came later.
         warnings: Lines that the user was told.
+        loudness: What a loudness target did, track by track; empty without one.
     """
 
     v: Literal[1] = 1
@@ -89,6 +105,7 @@ class Sidecar(_Part):
     input: AudioFact
     output: AudioFact
     warnings: tuple[str, ...] = ()
+    loudness: tuple[LoudnessFact, ...] = ()
 
 
 def provenance_line(task: Literal["denoise", "vocode"], model: str) -> str:
@@ -122,12 +139,18 @@ def sidecar_path(target: Path) -> Path:
     return target.with_name(name)
 
 
-def write_sidecar(target: Path, sidecar: Sidecar) -> Path:
+def is_sidecar(path: Path) -> bool:
+    """Whether a path has the name of a sidecar."""
+    return path.name.endswith(SUFFIX)
+
+
+def write_sidecar(target: Path, sidecar: Sidecar, ready: Callable[[Path, int], None] | None = None) -> Path:
     """Write the sidecar of an output, in place of an older one, whole or not at all.
 
     Args:
         target: The output.
         sidecar: What to tell.
+        ready: Called with its path and the descriptor of the whole file, just before it gets its name.
 
     Returns:
         Path of the sidecar.
@@ -141,6 +164,8 @@ def write_sidecar(target: Path, sidecar: Sidecar) -> Path:
         rest = memoryview((sidecar.model_dump_json(indent=1) + "\n").encode())
         while rest:
             rest = rest[os.write(file.fd, rest) :]
+        if ready is not None:
+            ready(path, file.fd)
         file.give_name(path, replace=True)
     finally:
         file.discard()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from audiodiff import __version__
+from audiodiff.batch.checks import check_sidecar
 from audiodiff.batch.job import Fault, Options, Progress, Ready, Result, outputs, process_file
 from audiodiff.batch.journal import Record, key_of, locked
 from audiodiff.batch.vocoding import Vocoding, announced, output_kind, process_vocoding
@@ -108,6 +109,7 @@ class JobSpec:
         for name in ("device", "threads"):
             del decisions[name]
         files = self.options
+        loudness = None if files.loudness is None else asdict(files.loudness)
         return key_of(
             {
                 "format": BYTES_FORMAT,
@@ -117,6 +119,7 @@ class JobSpec:
                 "stretch": [files.start_s, files.end_s],
                 "residual": files.residual,
                 "tag": files.tag,
+                "loudness": loudness,
             }
         )
 
@@ -195,13 +198,15 @@ def foresee(spec: JobSpec, item: Item) -> Result | None:
         record = Record(outputs(item.target, options), spec.key)
         standing = record.standing(item.source)
         if standing == "done" or (standing == "foreign" and options.skip_existing):
-            return Result(item.source, item.target, "skipped", seconds=record.seconds)
+            return _skipped(item, record)
         if standing == "foreign" and not options.overwrite:
             line = f"{shown(item.target)}: exists already; use --overwrite or another name"
             return failed(item, "exists", line)
         if isinstance(spec.settings, Vocoding):
             output_kind(item.target)
         else:
+            if standing != "ours":
+                check_sidecar(item.target, options)
             check_format(probe(item.source), item.target.suffix, options.whole)
     except AudiodiffError as error:
         return failed(item, error.code, str(error))
@@ -242,6 +247,10 @@ def failed(item: Item, code: str, message: str) -> Result:
     return Result(item.source, item.target, "failed", fault=Fault(code, " ".join(message.split())))
 
 
+def _skipped(item: Item, record: Record) -> Result:
+    return Result(item.source, item.target, "skipped", seconds=record.seconds, gain_db=record.gain_db)
+
+
 def _recorded(spec: JobSpec, item: Item, progress: Progress | None) -> Result:
     look(spec.settings, item.source)  # says in plain words what is wrong with it
     options = spec.options
@@ -250,14 +259,14 @@ def _recorded(spec: JobSpec, item: Item, progress: Progress | None) -> Result:
         record = Record(outputs(item.target, options), spec.key)
         standing = record.standing(item.source)
         if standing == "done" or (standing == "foreign" and options.skip_existing):
-            return Result(item.source, item.target, "skipped", seconds=record.seconds)
+            return _skipped(item, record)
         if standing == "ours":
             options = replace(options, overwrite=True)
         decisions = {key: value for key, value in asdict(spec.settings).items() if value != math.inf}
         facts = {"audiodiff": __version__, "model": spec.model, "digest": spec.digest, "decisions": decisions}
         record.begin(item.source, facts)
         result = _task(spec)(item.source, item.target, options, progress, record.ready)
-        record.finish(result.seconds, result.warnings)
+        record.finish(result.seconds, result.warnings, result.gain_db)
         return result
 
 

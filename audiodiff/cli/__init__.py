@@ -16,7 +16,7 @@ import typer
 from audiodiff import __version__
 from audiodiff.cli._common import REFUSED, guarded
 from audiodiff.cli.convert import convert
-from audiodiff.cli.denoise import denoise
+from audiodiff.cli.denoise import DenoiseCommand, denoise
 from audiodiff.cli.doctor import doctor
 from audiodiff.cli.evaluate import evaluate
 from audiodiff.cli.info import info
@@ -36,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(convert)
-app.command()(denoise)
+app.command(cls=DenoiseCommand)(denoise)
 app.command()(doctor)
 app.command()(evaluate)
 app.command()(info)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from audiodiff.cli._common import Stopped, progress_bar, say
+from audiodiff.cli._pipe import PIPE
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
 
 if TYPE_CHECKING:
@@ -61,6 +62,20 @@ def reported(
         _write(page, None, (model, settings, options), started, printer)
         raise
     _write(page, seeds, (model, settings, options), started, printer)
+
+
+def refuse_report(page: Path | None, places: Sequence[Path | None]) -> None:
+    """Refuse a page about pipes.
+
+    Args:
+        page: The page, or None for none.
+        places: Inputs and output of the command.
+
+    Raises:
+        ConfigError: One of them is a pipe.
+    """
+    if page is not None and PIPE in places:
+        raise ConfigError("a report tells of files; name them in place of -, or leave out --report")
 
 
 def check_page(page: Path, overwrite: bool) -> None:
@@ -112,6 +127,7 @@ def _write(
                 result.warnings + notes,
                 error=result.fault.message if result.fault is not None else "",
                 start_s=options.start_s,
+                gain_db=result.gain_db,
                 disagreement=spread,
             )
         )
@@ -147,7 +163,7 @@ def _run(
 ) -> ReportRun:
     from audiodiff.report import ReportRun
 
-    limit = settings.max_reduction_db
+    limit, level = settings.max_reduction_db, options.loudness
     decisions = {
         "quality": settings.quality,
         "steps": str(denoiser.steps),
@@ -157,6 +173,7 @@ def _run(
         "start": f"{options.start_s:g} s" if options.start_s else "",
         "end": "" if math.isinf(options.end_s) else f"{options.end_s:g} s",
         "residual": "written" if options.residual else "",
+        "loudness": f"{level.lufs:g} LUFS, at most {level.true_peak_db:g} dBTP" if level else "",
     }
     return ReportRun(
         model=Path(model).name,

@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
+from typer.core import TyperCommand
 
 from audiodiff.cli._batch import Printer, copy_out, foretell, jobs_of, run_batch, shard_of, stretch
 from audiodiff.cli._common import progress_bar
-from audiodiff.cli._pipe import PIPE, in_files, refuse_pipes
-from audiodiff.cli._report import reported
+from audiodiff.cli._pipe import in_files, refuse_pipes
+from audiodiff.cli._report import refuse_report, reported
 from audiodiff.errors import AudiodiffError, ConfigError
 
 if TYPE_CHECKING:
     from audiodiff.batch.job import Options
     from audiodiff.batch.spec import Cleaning, Item
+    from audiodiff.signal.loudness import Target
 
 LABEL = ".denoised"
+
+PREVIEW = "20"
+"""Seconds of a bare --preview."""
+
+_LENGTH = re.compile(r"[\d.:]+s?(@.*)?")
+
+
+class DenoiseCommand(TyperCommand):
+    """The command with one option whose value may be left out, which typer does not know."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line.
+
+        Args:
+            ctx: Typer's context.
+            args: Words after ``denoise``.
+
+        Returns:
+            What typer leaves.
+        """
+        return super().parse_args(ctx, with_length(args))
 
 
 class Quality(StrEnum):
@@ -60,8 +85,13 @@ Strength: TypeAlias = Annotated[
     float, typer.Option(min=0.0, max=1.0, help="0 leaves the recording as it is, 1 cleans it fully.")
 ]
 MaxReduction: TypeAlias = Annotated[
-    float | None,
-    typer.Option(min=0.0, metavar="DB", help="Turn no part of the spectrum down by more than this."),
+    float,
+    typer.Option(
+        min=0.0,
+        metavar="DB",
+        show_default=False,
+        help="Turn no part of the spectrum down by more than this.",
+    ),
 ]
 ChannelsName: TypeAlias = Annotated[
     ChannelMode, typer.Option(help="Each channel for itself, or all by one gain, which keeps the image.")
@@ -74,11 +104,40 @@ End: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="Where 
 Preview: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="SECONDS[@START]", help="Only a taste, in INPUT.denoised.preview.EXT: 20, or 20@1:30."
+        metavar="[SECONDS[@START]]",
+        help="Only a taste, in INPUT.denoised.preview.EXT: 20 seconds, or 10, or 10@1:30.",
+    ),
+]
+Lufs: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=-50.0, max=0.0, metavar="LUFS", help="Bring the result to this loudness, such as -16 (BS.1770)."
+    ),
+]
+TruePeak: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=-20.0, max=0.0, metavar="DBTP", help="With --lufs: what its peak shall not pass; default -1."
     ),
 ]
 Residual: TypeAlias = Annotated[
     bool, typer.Option("--residual", help="Also write what was removed: OUTPUT.residual.EXT.")
+]
+Tag: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--tag/--no-tag",
+        show_default=False,
+        help="Tell in the tags what processed the recording; default yes.",
+    ),
+]
+Sidecar: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--sidecar/--no-sidecar",
+        show_default=False,
+        help="Tell in OUTPUT.EXT.audiodiff.json how it was made; default yes.",
+    ),
 ]
 Report: TypeAlias = Annotated[
     Path | None,
@@ -118,6 +177,26 @@ MaxHours: TypeAlias = Annotated[float, typer.Option(min=0.0, help="Refuse longer
 Quiet: TypeAlias = Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")]
 
 
+def with_length(words: Sequence[str]) -> list[str]:
+    """Give a bare ``--preview`` its length.
+
+    Args:
+        words: A command line.
+
+    Returns:
+        The same with `PREVIEW` behind every ``--preview`` that no number follows; words after ``--`` are
+        names of files.
+    """
+    stop = words.index("--") if "--" in words else len(words)
+    filled: list[str] = []
+    for place, word in enumerate(words):
+        filled.append(word)
+        following = words[place + 1] if place + 1 < stop else ""
+        if place < stop and word == "--preview" and not _LENGTH.fullmatch(following):
+            filled.append(PREVIEW)
+    return filled
+
+
 def denoise(
     inputs: Inputs,
     output: Output = None,
@@ -125,13 +204,17 @@ def denoise(
     quality: QualityName = Quality.BALANCED,
     steps: Steps = None,
     strength: Strength = 1.0,
-    max_reduction: MaxReduction = None,
+    max_reduction: MaxReduction = math.inf,
     channels: ChannelsName = ChannelMode.EACH,
     seed: Seed = 0,
     start: Start = None,
     end: End = None,
     preview: Preview = None,
+    lufs: Lufs = None,
+    true_peak: TruePeak = None,
     residual: Residual = False,
+    tag: Tag = True,
+    sidecar: Sidecar = True,
     report: Report = None,
     report_seeds: ReportSeeds = None,
     device: Device = "auto",
@@ -158,16 +241,14 @@ def denoise(
     from audiodiff.batch.plan import is_single
     from audiodiff.batch.spec import Cleaning
 
-    if overwrite and skip_existing:
-        raise ConfigError("--overwrite and --skip-existing exclude each other; choose one")
-    if report is not None and PIPE in (*inputs, output):
-        raise ConfigError("a report tells of files; name them in place of -, or leave out --report")
-    first, last = stretch(start, end, preview)
-    options = Options(overwrite, skip_existing, strict, first, last, residual, max_hours)
-    limit = math.inf if max_reduction is None else max_reduction
-    settings = Cleaning(quality.value, steps, strength, limit, channels.value, seed, device, threads)
+    target, part = loudness(lufs, true_peak), stretch(start, end, preview)
+    options = Options(
+        overwrite, skip_existing, strict, *part, residual, max_hours, tag, sidecar, loudness=target
+    )
+    settings = Cleaning(quality.value, steps, strength, max_reduction, channels.value, seed, device, threads)
     printer = Printer(json_lines, quiet)
     mark = ".preview" if preview else ""
+    refuse_report(report, (*inputs, output))
     with reported(report, report_seeds, model, settings, options, printer):
         if is_single(inputs) and shard is None and not dry_run:
             _one(inputs[0], output, mark, model, settings, options, printer)
@@ -175,6 +256,29 @@ def denoise(
             settings = replace(settings, threads=threads or 1)
             items = _items(inputs, output, mark, options, shard_of(shard))
             _many(items, jobs, model, settings, options, printer, dry_run)
+
+
+def loudness(lufs: float | None, true_peak: float | None) -> Target | None:
+    """What --lufs and --true-peak ask for.
+
+    Args:
+        lufs: Integrated loudness in LUFS.
+        true_peak: Ceiling in dBTP.
+
+    Returns:
+        The target; None for none.
+
+    Raises:
+        ConfigError: A ceiling without a loudness; code ``missing_extra``: nothing to measure with.
+    """
+    if lufs is None:
+        if true_peak is not None:
+            raise ConfigError("--true-peak is the ceiling for --lufs; add that, or leave it out")
+        return None
+    from audiodiff.signal.loudness import Target, require
+
+    require()
+    return Target(lufs) if true_peak is None else Target(lufs, true_peak)
 
 
 def _one(
@@ -192,6 +296,8 @@ def _one(
 
     conflict = "--json and --residual" if printer.as_json or options.residual else ""
     with in_files(source, output, conflict) as (source, pipe):
+        if pipe:  # nothing lies beside a pipe
+            options = replace(options, sidecar=False)
         target = pipe / f"result{source.suffix}" if pipe else _target(source, output, mark)
         try:
             check(source, target, options)

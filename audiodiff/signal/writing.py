@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,7 @@ import soundfile
 from audiodiff.errors import AudioFileError, ShapeError
 from audiodiff.signal.formats import max_samples, shown
 from audiodiff.signal.ogg import fix_serial
+from audiodiff.signal.targets import refuse_existing, target_exists, writing_failed
 from audiodiff.signal.unfinished import Unfinished
 
 _BITS = {
@@ -85,7 +85,7 @@ class AtomicWriter:
         Raises:
             AudioFileError: Codes ``exists``, ``unwritable``, ``unsupported``.
         """
-        self._refuse_existing()
+        refuse_existing(self._path, self._overwrite)
         try:
             self._unfinished = Unfinished(self._path.parent)
         except OSError as error:
@@ -156,7 +156,7 @@ class AtomicWriter:
         try:
             self._file.write(self._codes(x) if self._format[1] in _BITS else x)
         except _WRITE_ERRORS as error:
-            raise self._failure(error) from error
+            raise writing_failed(self._path, str(error)) from error
         self.n_samples += block.shape[1]
 
     def _refuse_beyond(self, n: int) -> None:
@@ -189,7 +189,7 @@ class AtomicWriter:
             self._commit()
         except _WRITE_ERRORS as fault:
             self._discard()
-            raise self._failure(fault) from fault
+            raise writing_failed(self._path, str(fault)) from fault
         except BaseException:
             self._discard()
             raise
@@ -210,13 +210,13 @@ class AtomicWriter:
                 f"and not {(self.n_samples, *self._shape)}; choose another format or disk",
                 code="unwritable",
             )
-        self._refuse_existing()
+        refuse_existing(self._path, self._overwrite)
         if self._ready is not None:
             self._ready(self._unfinished.fd)
         try:
             self._unfinished.give_name(self._path, self._overwrite)
         except FileExistsError:
-            raise self._exists() from None
+            raise target_exists(self._path) from None
 
     def _clear_time_stamp(self) -> None:
         """Make equal samples give equal bytes: the PEAK chunk of float files tells when it was written."""
@@ -228,27 +228,9 @@ class AtomicWriter:
             os.lseek(self._unfinished.fd, chunk + 12, os.SEEK_SET)
             os.write(self._unfinished.fd, bytes(4))
 
-    def _refuse_existing(self) -> None:
-        if self._path.is_dir():
-            raise AudioFileError(f"{shown(self._path)}: is a folder; name a file", code="exists")
-        if not self._overwrite and os.path.lexists(self._path):
-            raise self._exists()
-
-    def _exists(self) -> AudioFileError:
-        return AudioFileError(
-            f"{shown(self._path)}: exists already; use --overwrite or another name", code="exists"
-        )
-
     def _discard(self) -> None:
         """Close what is open, remove the unfinished file; must not hide the error it is called for."""
         with contextlib.suppress(*_WRITE_ERRORS):
             if self._file is not None:
                 self._file.close()
         self._unfinished.discard()
-
-    def _failure(self, error: BaseException) -> AudioFileError:
-        full = shutil.disk_usage(self._path.parent).free < 1 << 20
-        what = "the disk is full; make room" if full else f"writing failed ({error}); choose another place"
-        return AudioFileError(
-            f"{shown(self._path)}: not written, {what}", code="no_space" if full else "unwritable"
-        )

@@ -14,8 +14,10 @@ import soundfile
 
 from audiodiff.batch.job import Options, Result
 from audiodiff.batch.journal import Record, key_of, locked
-from audiodiff.batch.spec import Cleaning, Item, JobSpec, run_one
+from audiodiff.batch.sidecar import sidecar_path
+from audiodiff.batch.spec import Cleaning, Item, JobSpec, foresee, run_one
 from audiodiff.errors import AudioFileError
+from audiodiff.signal.loudness import Target
 from audiodiff.signal.unfinished import Unfinished
 
 MakeSpec = Callable[..., JobSpec]
@@ -109,12 +111,14 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    ("overwrite", "sidecar"), [(False, False), (True, False), (False, True), (True, True)]
+)
 def test_a_crash_at_any_naming_and_a_second_run(
-    shows: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+    shows: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, overwrite: bool, sidecar: bool
 ) -> None:
     source, clean = shows / "a.wav", shows.parent / "clean"
-    spec = make_spec(options=Options(residual=True, overwrite=overwrite))
+    spec = make_spec(options=Options(residual=True, overwrite=overwrite, sidecar=sidecar))
     item = Item(source, clean / "a.wav", "a.wav")
     give_name = Unfinished.give_name
     countdown = [0]
@@ -129,10 +133,11 @@ def test_a_crash_at_any_naming_and_a_second_run(
 
     assert run_one(spec, item).status == "done"
     truth = hashes(clean)
-    assert sorted(truth) == ["a.residual.wav", "a.wav"]
+    assert sorted(truth) == ["a.residual.wav", "a.wav", *["a.wav.audiodiff.json"] * sidecar]
     monkeypatch.setattr(Unfinished, "give_name", crashing)
-    # Names are given five times: record, target, record, residual, record.
-    for n in range(1, 6):
+    # Names are given to record, target, record, residual, record; before all to record and sidecar.
+    last = 7 if sidecar else 5
+    for n in range(1, last + 1):
         for after in (False, True):
             shutil.rmtree(clean)
             if overwrite:
@@ -145,8 +150,49 @@ def test_a_crash_at_any_naming_and_a_second_run(
             for name, content in hashes(clean).items():
                 old = overwrite and (clean / name).read_bytes() == b"an old result"
                 assert old or content == truth[name]
-            assert run_one(spec, item).status == ("skipped" if n == 5 or (n == 4 and after) else "done")
+            skipped = n == last or (n == last - 1 and after)
+            assert run_one(spec, item).status == ("skipped" if skipped else "done")
             assert hashes(clean) == truth
+
+
+def test_a_sidecar_is_part_of_what_is_done(shows: Path, make_spec: MakeSpec) -> None:
+    spec, item = make_spec(options=Options(sidecar=True)), Item(shows / "a.wav", shows / "out.wav", "a.wav")
+    sidecar = sidecar_path(item.target)
+    assert run_one(spec, item).status == "done"
+    truth = hashes(shows)
+    assert foresee(spec, item) == run_one(spec, item)
+    assert run_one(spec, item).status == "skipped"
+    assert run_one(make_spec(), item).status == "skipped"  # without one nothing is missing either
+    sidecar.unlink()
+    assert run_one(make_spec(), item).status == "skipped"
+    assert foresee(spec, item) is None
+    assert run_one(spec, item).status == "done"
+    assert hashes(shows) == truth
+    item.target.unlink()  # a sidecar that was left alone does not stand in the way
+    assert foresee(spec, item) is None
+    assert run_one(spec, item).status == "done"
+    assert hashes(shows) == truth
+    sidecar.write_text("notes of mine")
+    for found in (foresee(spec, item), run_one(spec, item)):
+        assert found is not None
+        assert found.fault is not None
+        assert found.fault.code == "exists"
+    assert run_one(make_spec(options=Options(sidecar=True, overwrite=True)), item).status == "done"
+    assert hashes(shows) == truth
+
+
+def test_what_is_no_sidecar_is_never_replaced_unasked(shows: Path, make_spec: MakeSpec) -> None:
+    item = Item(shows / "a.wav", shows / "out.wav", "a.wav")
+    sidecar_path(item.target).write_text("notes of mine")
+    spec = make_spec(options=Options(sidecar=True))
+    for found in (foresee(spec, item), run_one(spec, item)):
+        assert found is not None
+        assert found.fault is not None
+        assert found.fault.code == "exists"
+        assert "--no-sidecar" in found.fault.message
+    assert not item.target.exists()
+    assert sidecar_path(item.target).read_text() == "notes of mine"
+    assert run_one(make_spec(), item).status == "done"
 
 
 def test_a_foreign_file_is_never_replaced_unasked(shows: Path, make_spec: MakeSpec) -> None:
@@ -167,8 +213,9 @@ def test_what_decides_the_bytes_decides_what_is_done(shows: Path, make_spec: Mak
     other = (Cleaning(), Cleaning(seed=1, strength=0.5), Cleaning(seed=1, max_reduction_db=9))
     assert [run_one(make_spec(settings), item).status for settings in same] == ["skipped"] * 2
     assert [run_one(make_spec(settings), item).status for settings in other] == ["failed"] * 3
-    part = make_spec(Cleaning(seed=1), Options(start_s=0.1))
-    assert run_one(part, item).status == "failed"
+    parts = (Options(start_s=0.1), Options(tag=True), Options(loudness=Target(-20)))
+    for part in parts:
+        assert run_one(make_spec(Cleaning(seed=1), part), item).status == "failed"
     done = run_one(make_spec(options=Options(overwrite=True)), item)
     assert done.status == "done"
     assert run_one(make_spec(), item).status == "skipped"

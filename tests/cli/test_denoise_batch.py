@@ -64,6 +64,11 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
+def with_sidecars(*names: str) -> list[str]:
+    """Names of outputs and of what lies beside them."""
+    return sorted([*names, *(f"{name}.audiodiff.json" for name in names)])
+
+
 def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
@@ -76,7 +81,7 @@ def test_a_folder_twice(shows: Path, toy_folder: Path, capsys: pytest.CaptureFix
     assert out == f"{clean}/a.wav\n{clean}/old/b.flac\n"
     assert err.splitlines()[0].startswith(f"audiodiff: {shows}/old/c.wav: the file is empty")
     assert err.splitlines()[1].startswith("3 recordings: 2 done, 1 failed; 0.9 s of audio in ")
-    assert sorted(hashes(clean)) == ["a.wav", "old/b.flac"]
+    assert sorted(hashes(clean)) == with_sidecars("a.wav", "old/b.flac")
     assert hashes(shows) == before
     (shows / "old" / "c.wav").unlink()
     results = hashes(clean)
@@ -148,7 +153,7 @@ def test_shards_share_out_a_folder(shows: Path, toy_folder: Path, capsys: pytest
     ]
     codes = [run([*words, "--shard", part]) for part in ("1/2", "2/2")]
     assert sorted(codes) == [0, 1]
-    assert sorted(hashes(shows.parent / "clean")) == ["a.wav", "old/b.flac"]
+    assert sorted(hashes(shows.parent / "clean")) == with_sidecars("a.wav", "old/b.flac")
     capsys.readouterr()
 
 
@@ -205,9 +210,9 @@ def test_the_first_signal_ends_in_good_order_and_the_same_command_goes_on(
     assert "once more to stop at once" in err
     assert f"{number.name}; 3 recordings: 1 done, 2 not started; " in err
     assert "the same command goes on" in err
-    assert sorted(hashes(clean)) == ["a.wav"]
+    assert sorted(hashes(clean)) == with_sidecars("a.wav")
     assert run(["denoise", *words]) == 1
-    assert sorted(hashes(clean)) == ["a.wav", "old/b.flac"]
+    assert sorted(hashes(clean)) == with_sidecars("a.wav", "old/b.flac")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])

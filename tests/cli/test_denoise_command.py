@@ -84,7 +84,7 @@ def test_options_reach_the_denoiser(
 def test_a_folder_as_output(talk: Path, toy_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "clean").mkdir()
     assert run(["denoise", str(talk), "-o", str(tmp_path / "clean"), "-m", str(toy_folder)]) == 0
-    assert names(tmp_path / "clean") == ["talk.wav"]
+    assert names(tmp_path / "clean") == ["talk.wav", "talk.wav.audiodiff.json"]
 
 
 def test_overwrite(talk: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +121,7 @@ def test_truncated_files_are_one_line(
     assert f"{talk}: cut short" in err
     assert f"the {soundfile.info(target).frames} samples there were used" in err
     assert talk.read_bytes() == before
-    assert names(tmp_path) == sorted([talk.name, target.name])
+    assert names(tmp_path) == sorted([talk.name, target.name, f"{target.name}.audiodiff.json"])
 
 
 @pytest.mark.parametrize(
