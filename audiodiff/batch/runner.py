@@ -75,7 +75,7 @@ def _serial(
 
         result = run_one(spec, item, progress)
         yield result
-        if _ends_all(result):
+        if ends_all(result):
             return
 
 
@@ -125,7 +125,7 @@ def _parallel(
             if not busy:
                 return
             for result in _results(busy, watch):
-                full = full or _ends_all(result)
+                full = full or ends_all(result)
                 yield result
             workers = [worker for worker in workers if worker.item or worker.process.is_alive()]
     finally:
@@ -180,7 +180,12 @@ def _hear(worker: _Worker, watch: Watch | None) -> Result | None:
     return None
 
 
-def _ends_all(result: Result) -> bool:
+def ends_all(result: Result) -> bool:
+    """Whether nothing more is begun after a result: every other recording would fail too.
+
+    Args:
+        result: The last one.
+    """
     return result.fault is not None and result.fault.code in _ENDS_ALL
 
 

@@ -9,10 +9,11 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -21,6 +22,7 @@ from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
     from audiodiff.batch.job import Result
+    from audiodiff.batch.ray_engine import Cluster
     from audiodiff.batch.spec import Item, JobSpec
 
 JSON_VERSION = 1
@@ -28,6 +30,22 @@ JSON_VERSION = 1
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)s?")
 _MOST_JOBS = 8
 """Workers by default at most: each holds torch and a model, some 0.5 GB."""
+
+
+class Engine(StrEnum):
+    """What does a batch."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+EngineName: TypeAlias = Annotated[
+    Engine, typer.Option(help="What does a batch: this machine, or a Ray cluster (the extra [ray]).")
+]
+Address: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="The Ray cluster; default: RAY_ADDRESS, or this machine."),
+]
 
 
 def time_of(text: str, option: str) -> float:
@@ -193,7 +211,24 @@ def event(result: Result) -> dict[str, Any]:
     }
 
 
-def run_batch(spec: JobSpec, items: Sequence[Item], jobs: int, printer: Printer) -> None:
+def cluster_of(engine: Engine, address: str | None, jobs: int | None) -> Cluster | None:
+    """Where to work: None for this machine alone.
+
+    Raises:
+        ConfigError: An address without --engine ray.
+    """
+    if engine is Engine.LOCAL:
+        if address is not None:
+            raise ConfigError("--address names a Ray cluster; add --engine ray")
+        return None
+    from audiodiff.batch.ray_engine import Cluster
+
+    return Cluster(address, jobs)
+
+
+def run_batch(
+    spec: JobSpec, items: Sequence[Item], jobs: int, printer: Printer, cluster: Cluster | None = None
+) -> None:
     """Do a batch and tell what became of it.
 
     The first Ctrl-C, SIGTERM or SIGHUP lets the recordings in work end, the second ends all at once.
@@ -201,15 +236,16 @@ def run_batch(spec: JobSpec, items: Sequence[Item], jobs: int, printer: Printer)
     Args:
         spec: What to do.
         items: The recordings.
-        jobs: Workers.
+        jobs: Workers on this machine.
         printer: Prints.
+        cluster: Where else to work, or None.
 
     Raises:
+        ConfigError: The cluster cannot be used.
         Stopped: A signal came before all was begun.
         typer.Exit: With exit code 1 or 3 if something failed.
     """
     from audiodiff.batch.plan import measured
-    from audiodiff.batch.runner import run
     from audiodiff.training.stopping import stop_requests
 
     show = not printer.quiet and sys.stderr.isatty()
@@ -228,7 +264,7 @@ def run_batch(spec: JobSpec, items: Sequence[Item], jobs: int, printer: Printer)
             if bar is not None:
                 bar(sum(done.values()), sum(lengths.values()))
 
-        results = run(spec, items, jobs, watch, lambda: stop.reason is not None)
+        results = _results(spec, items, cluster or jobs, watch, lambda: stop.reason is not None)
         stack.callback(results.close)  # kills the workers when printing fails
         for result in results:
             printer.result(result)
@@ -243,6 +279,22 @@ def run_batch(spec: JobSpec, items: Sequence[Item], jobs: int, printer: Printer)
     code = INTERNAL if printer.internal else SOME_FAILED if printer.counts["failed"] or left else OK
     if code != OK:
         raise typer.Exit(code)
+
+
+def _results(
+    spec: JobSpec,
+    items: Sequence[Item],
+    workers: int | Cluster,
+    watch: Callable[[Item, float], None],
+    stopped: Callable[[], bool],
+) -> Generator[Result, None, None]:
+    """The results of a batch, done by so many workers here, or by a cluster."""
+    from audiodiff.batch.ray_engine import run_on_cluster
+    from audiodiff.batch.runner import run
+
+    if isinstance(workers, int):
+        return run(spec, items, workers, watch, stopped)
+    return run_on_cluster(spec, items, workers, watch, stopped)
 
 
 def foretell(spec: JobSpec, items: Sequence[Item], jobs: int, factor: float, as_json: bool) -> None:
