@@ -50,6 +50,17 @@ def quiet_db(waves: list[Samples], sample_rate: int) -> list[float]:
     return [float(10 * np.log10(max(power[pauses].mean(), 1e-12))) for power in powers]
 
 
+def part(wave: Samples, sample_rate: int, seconds: list[float] | None) -> Samples:
+    """The part to draw, faded at its ends, where a cut would be seen as a click; all of it for None."""
+    if seconds is None:
+        return wave
+    first, last = (round(second * sample_rate) for second in seconds)
+    cut = wave[first:last].copy()
+    rise = np.clip(np.arange(cut.size) / (WINDOW_S * sample_rate), 0, 1)
+    cut *= rise * rise[::-1]
+    return cut
+
+
 def panels(source: Path, mel: str, degradation: Degradation, vocoders: list[Vocoder]) -> dict[str, Samples]:
     """The recording at the rate of the mel, and what each vocoder makes of it.
 
@@ -103,9 +114,8 @@ def main() -> None:
         for name, degradation in MELS.items():
             found = panels(args.source, args.mel, degradation, vocoders)
             levels = quiet_db(list(found.values()), rate)
-            part = slice(*(round(second * rate) for second in args.seconds or (0, 1e6)))
             path = args.out / f"{name}_mel.png"
-            draw(list(found), [wave[part] for wave in found.values()], rate, path)
+            draw(list(found), [part(wave, rate, args.seconds) for wave in found.values()], rate, path)
             print(path)
             for title, level in zip(found, levels, strict=True):
                 print(f"  {title}: {level:.1f} dBFS in the quietest tenth")
