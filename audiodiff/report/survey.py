@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from audiodiff.report.entries import Place, ReportEntry
 from audiodiff.report.spectra import SILENCE_DB, Framer, Grid, Samples, decibels
 from audiodiff.signal.files import probe, read_blocks
 from audiodiff.signal.level import LevelMeter
+from audiodiff.signal.media.tracks import lead
+from audiodiff.signal.pyav import is_media
 
 _POINTS = 200
 _FLOOR_SHARE = 0.1
@@ -69,7 +71,8 @@ def pairs(entry: ReportEntry) -> Iterator[tuple[Samples, Samples]]:
     """The samples of input and output side by side, forward and block by block.
 
     Args:
-        entry: A recording; its ``start_s`` is skipped in the input, its ``gain_db`` taken back in the output.
+        entry: A recording; its ``start_s`` is skipped in the input, its ``gain_db`` taken back in the output,
+            and what a codec put in front of that is skipped.
 
     Yields:
         Blocks [C, n] of both, equally long; the end is that of the shorter file.
@@ -81,7 +84,7 @@ def pairs(entry: ReportEntry) -> Iterator[tuple[Samples, Samples]]:
     with read_blocks(entry.source) as before, read_blocks(entry.target) as after:
         skip = round(entry.start_s * before.info.sample_rate)
         waiting = np.zeros((before.info.channels, 0), dtype=np.float32)
-        for block in after:
+        for block in _without(after, _early(entry)):
             while waiting.shape[1] < block.shape[1]:
                 more = next(before, None)
                 if more is None:
@@ -94,6 +97,23 @@ def pairs(entry: ReportEntry) -> Iterator[tuple[Samples, Samples]]:
                 return
             yield waiting[:, :n], block[:, :n] * gain
             waiting = waiting[:, n:]
+
+
+def _early(entry: ReportEntry) -> int:
+    """Samples by which an output begins before its recording: the priming of a codec, as in `residual`."""
+    if not (is_media(entry.source) and is_media(entry.target)):
+        return 0
+    # The clock of a stretch begins anew and tells nothing, but a stretch is not longer than the whole.
+    longer = probe(entry.target).n_samples > probe(entry.source).n_samples
+    return lead(entry.source, entry.target) if longer else 0
+
+
+def _without(blocks: Iterable[Samples], n: int) -> Iterator[Samples]:
+    """All but the first n samples."""
+    for block in blocks:
+        if n < block.shape[1]:
+            yield block[:, n:]
+        n = max(0, n - block.shape[1])
 
 
 def survey(entry: ReportEntry) -> Survey:
@@ -148,7 +168,9 @@ def survey(entry: ReportEntry) -> Survey:
         curves=curves.levels(),
         places=shortlist.places(),
         left_out=shortlist.left_out,
-        length_difference_s=info.seconds - seconds if info.n_samples else 0.0,
+        length_difference_s=(info.n_samples - _early(entry)) / info.sample_rate - seconds
+        if info.n_samples
+        else 0.0,
     )
 
 
