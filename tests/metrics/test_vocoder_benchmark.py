@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ import torch
 
 from audiodiff import Vocoder, networks
 from audiodiff.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
+from audiodiff.diffusion.vp import linear_betas
+from audiodiff.errors import MelError
 from audiodiff.metrics.reason import Reason
 from audiodiff.metrics.voicing import Voicing
 from audiodiff.model import save
@@ -86,11 +90,41 @@ def voice(folder: Path) -> Path:
     return folder
 
 
+def diffwave(folder: Path) -> Path:
+    """An untrained model of waveforms with schedules of 2 and 3 steps."""
+    sizes = {"kind": "wavenet", "residual_channels": 4, "layers": 2, "step_width": 8, "conditioner": "frames"}
+    network = networks.complete({**sizes, "n_mels": SPEC.n_mels, "hop": SPEC.hop})
+    net = networks.build(network)
+    two, three = (
+        SamplerPreset(steps=len(betas), sampler="diffwave", eta=1.0, betas=betas)
+        for betas in ((1e-4, 0.5), (1e-4, 0.1, 0.5))
+    )
+    config = ModelConfig(
+        task="vocode",
+        sample_rate=SPEC.sample_rate,
+        mel=SPEC.as_dict(),
+        process={"kind": "vp", "betas": list(linear_betas(1e-4, 0.05, 50))},
+        target="eps",
+        network=network,
+        presets=Presets(fast=two, balanced=two, best=three),
+        reach_encode=net.reach_encode,
+        reach_step=net.reach_step,
+        licence="CC0-1.0",
+    )
+    save(folder, config, net.state_dict(), "# small\n")
+    return folder
+
+
 def rows(text: str) -> dict[str, list[str]]:
     cells = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line[:1] == "|"
     ]
     return {name: numbers for name, *numbers in cells}
+
+
+def hifigan_clip(clip: Any) -> Any:
+    """The same with a mel of another convention."""
+    return replace(clip, values=torch.zeros(80, 8))
 
 
 def run(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
@@ -147,6 +181,13 @@ def test_a_model_speaks_as_the_vocoder_does_and_its_cost_is_counted(
     spoken = ways.methods(found, [speaker])["small, 1 step"](found.clips[0].values)
     expected = Vocoder(tmp_path / "small", steps=1).vocode(found.clips[0].values, SPEC)
     torch.testing.assert_close(spoken, expected, rtol=0, atol=0)
+    slow = ways.speakers(str(diffwave(tmp_path / "waves")), [1, 4])  # it has no other schedules than its own
+    assert [each.label for each in slow] == ["waves, 2 steps", "waves, 3 steps"]
+    assert [each.vocoder.steps for each in slow] == [2, 3]
+    spoken = ways.methods(found, slow)["waves, 2 steps"](found.clips[0].values[:, :8])
+    assert spoken.shape == (8 * SPEC.hop,)
+    with pytest.raises(MelError, match="not the mel of this model"):
+        ways.methods(replace(found, spec=PRESETS["hifigan"], clips=[hifigan_clip(found.clips[0])]), slow)
     calls: list[int] = []
 
     def method(values: torch.Tensor) -> torch.Tensor:
