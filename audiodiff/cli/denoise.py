@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 from typer.core import TyperCommand
 
-from audiodiff.cli._batch import Printer, copy_out, foretell, jobs_of, run_batch, shard_of, stretch
+from audiodiff.cli._batch import (
+    Address,
+    Engine,
+    EngineName,
+    Printer,
+    cluster_of,
+    copy_out,
+    foretell,
+    jobs_of,
+    run_batch,
+    shard_of,
+    stretch,
+)
 from audiodiff.cli._common import progress_bar
 from audiodiff.cli._pipe import in_files, refuse_pipes
 from audiodiff.cli._report import refuse_report, reported
@@ -21,6 +33,7 @@ from audiodiff.errors import AudiodiffError, ConfigError
 
 if TYPE_CHECKING:
     from audiodiff.batch.job import Options
+    from audiodiff.batch.ray_engine import Cluster
     from audiodiff.batch.spec import Cleaning, Item
     from audiodiff.signal.loudness import Target
 
@@ -221,6 +234,8 @@ def denoise(
     threads: Threads = None,
     jobs: Jobs = None,
     shard: Shard = None,
+    engine: EngineName = Engine.LOCAL,
+    address: Address = None,
     dry_run: DryRun = False,
     json_lines: AsJson = False,
     overwrite: Overwrite = False,
@@ -231,14 +246,12 @@ def denoise(
 ) -> None:
     """Clean speech recordings; length, rate, channels, container and depth stay as they are.
 
-    Prints the paths of the results. Inputs are never changed. Several recordings, folders and patterns make
-    a batch: -o DIR mirrors the tree, what is done and verified is skipped when the command runs again, and
-    one bad recording does not stop the others.
+    Prints the paths of the results. Inputs are never changed. Several recordings, folders and patterns make a
+    batch: -o DIR mirrors the tree, what is done is skipped in a second run, a bad one does not stop the rest.
 
     Examples: audiodiff denoise talk.wav; audiodiff denoise shows -o clean --jobs 2 --strength 0.8
     """
     from audiodiff.batch.job import Options
-    from audiodiff.batch.plan import is_single
     from audiodiff.batch.spec import Cleaning
 
     target, part = loudness(lufs, true_peak), stretch(start, end, preview)
@@ -248,14 +261,14 @@ def denoise(
     settings = Cleaning(quality.value, steps, strength, max_reduction, channels.value, seed, device, threads)
     printer = Printer(json_lines, quiet)
     mark = ".preview" if preview else ""
+    cluster = cluster_of(engine, address, jobs)
     refuse_report(report, (*inputs, output))
     with reported(report, report_seeds, model, settings, options, printer):
-        if is_single(inputs) and shard is None and not dry_run:
+        if not (shard or cluster or dry_run) and _is_single(inputs):
             _one(inputs[0], output, mark, model, settings, options, printer)
         else:
-            settings = replace(settings, threads=threads or 1)
             items = _items(inputs, output, mark, options, shard_of(shard))
-            _many(items, jobs, model, settings, options, printer, dry_run)
+            _many(items, cluster or jobs, model, settings, options, printer, dry_run)
 
 
 def loudness(lufs: float | None, true_peak: float | None) -> Target | None:
@@ -279,6 +292,12 @@ def loudness(lufs: float | None, true_peak: float | None) -> Target | None:
 
     require()
     return Target(lufs) if true_peak is None else Target(lufs, true_peak)
+
+
+def _is_single(inputs: Sequence[Path]) -> bool:
+    from audiodiff.batch.plan import is_single
+
+    return is_single(inputs)
 
 
 def _one(
@@ -339,7 +358,7 @@ def _items(
 
 def _many(
     items: list[Item],
-    jobs: int | None,
+    workers: int | Cluster | None,
     model: str,
     settings: Cleaning,
     options: Options,
@@ -350,11 +369,13 @@ def _many(
     from audiodiff.batch.estimate import speed
     from audiodiff.batch.spec import JobSpec, digest_of
 
+    settings = replace(settings, threads=settings.threads or 1)
     denoiser = settings.load(model)
     spec = JobSpec(settings, model, digest_of(denoiser.model), options)
+    cluster, jobs = (None, workers) if isinstance(workers, int | None) else (workers, workers.jobs)
     n_jobs = jobs_of(jobs, len(items), denoiser.device.type == "cpu")
     if only_show:
         foretell(spec, items, n_jobs, speed(denoiser), printer.as_json)
         return
     del denoiser
-    run_batch(spec, items, n_jobs, printer)
+    run_batch(spec, items, n_jobs, printer, cluster)

@@ -1,0 +1,27 @@
+"""Promise: --engine and --address are refused in one line where they cannot be followed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from audiodiff.cli import run
+from audiodiff.cli._common import REFUSED
+
+
+def test_an_address_needs_the_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["denoise", str(tmp_path), "--address", "head:6379"]) == REFUSED
+    assert "add --engine ray" in capsys.readouterr().err
+
+
+def test_without_ray_it_tells_the_extra(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    soundfile.write(tmp_path / "a.wav", [0.1] * 1600, 16000)
+    assert run(["denoise", str(tmp_path / "a.wav"), "--engine", "ray"]) == REFUSED
+    assert "pip install 'audiodiff[ray]'" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav"]
