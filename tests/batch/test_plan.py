@@ -192,3 +192,14 @@ def test_a_pipe_becomes_a_file_with_a_suffix(tmp_path: Path, recording: object) 
         assert path.read_bytes() == stream.getvalue()
     with pytest.raises(AudiodiffError):
         spool(io.BytesIO(b""), tmp_path)
+
+
+def test_a_sidecar_never_replaces_an_input(shows: Path) -> None:
+    clean = shows.parent / "clean"
+    clean.mkdir()
+    odd = (shows / "b.flac").rename(clean / "a.taste.wav.audiodiff.json")
+    words = [shows / "a.wav", odd]
+    assert len(plan(words, clean, Options(overwrite=True), LABEL, ".taste")) == 2
+    with pytest.raises(AudioFileError, match="is the input") as caught:
+        plan(words, clean, Options(overwrite=True, sidecar=True), LABEL, ".taste")
+    assert caught.value.code == "same_file"
