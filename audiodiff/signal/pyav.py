@@ -60,6 +60,18 @@ def module() -> Any:
     return av
 
 
+def damages() -> tuple[type[Exception], ...]:
+    """What PyAV raises where a file is damaged; OSError where it seeks to a place that cannot be.
+
+    Returns:
+        Classes of exceptions.
+
+    Raises:
+        AudioFileError: Code ``missing_extra``: it is not installed.
+    """
+    return module().FFmpegError, OSError, ValueError
+
+
 def available() -> bool:
     """Whether PyAV is installed."""
     try:
@@ -96,7 +108,7 @@ def opened(path: Path, also_tags: bool = False) -> Iterator[Any]:
         }
         try:
             container = av.open(file, "r", container_options=limits, metadata_errors="replace")
-        except (av.FFmpegError, ValueError) as error:
+        except damages() as error:
             if os.fstat(file.fileno()).st_size == 0:
                 line = f"{shown(path)}: the file is empty (0 bytes); record or copy it again"
                 raise AudioFileError(line, code="empty") from None

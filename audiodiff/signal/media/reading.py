@@ -164,21 +164,21 @@ class _Samples:
             yield x
 
     def _frames(self) -> Iterator[Any]:
-        av = pyav.module()
+        damages = pyav.damages()
         stream = self._container.streams.audio[self._track.number]
         only(self._container, stream)
         packets = self._container.demux(stream)
         while True:
             try:
                 packet = next(packets, None)
-            except av.FFmpegError as error:
+            except damages as error:
                 self.damage = pyav.plain(error)
                 return
             if packet is None:
                 return
             try:
                 yield from packet.decode()
-            except av.FFmpegError:
+            except damages:
                 self.n_bad += 1
 
     def _array(self, frame: Any) -> Block:

@@ -127,15 +127,15 @@ def _looked_at(path: Path, container: Any, number: int) -> Track:
 
 def _first_frame(path: Path, container: Any, stream: Any) -> tuple[int, int, str, str]:
     """What the decoder really gives: HE-AAC has twice the rate that its header tells."""
-    av = pyav.module()
+    damages = pyav.damages()
     only(container, stream)
     try:
         for packet in container.demux(stream):
-            with contextlib.suppress(av.FFmpegError):
+            with contextlib.suppress(*damages):
                 for frame in packet.decode():
                     layout = frame.layout
                     return frame.sample_rate, layout.nb_channels, layout.name, frame.format.name
-    except av.FFmpegError as error:
+    except damages as error:
         why = pyav.plain(error)
     else:
         why = "nothing can be decoded"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections.abc import Mapping
@@ -93,11 +94,11 @@ def read_tags(path: Path) -> Tags:
     Returns:
         Its tags; empty where nothing can be read.
     """
-    try:
-        with pyav.opened(path, also_tags=True) as container:
+    # Tags that are damaged, and a PyAV that is not there, leave the texts that libsndfile reads.
+    with contextlib.suppress(AudioFileError):
+        with pyav.opened(path, also_tags=True) as container, contextlib.suppress(*pyav.damages()):
             return tags_of(container)
-    except AudioFileError:
-        return Tags(_sound_texts(path))
+    return Tags(_sound_texts(path))
 
 
 def tags_of(container: Any) -> Tags:
