@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from audiodiff import Denoiser
 from audiodiff.batch.job import Options, process_file
 from audiodiff.metrics.waveform import si_sdr
 from audiodiff.model import find, verify
+from audiodiff.signal.mel import PRESETS, mel
 
 ROOT = Path(__file__).parents[1]
 NOISY = ROOT / "samples" / "interview_noisy.flac"
@@ -51,17 +53,21 @@ def test_the_sample_keeps_its_format(cleaned: Path) -> None:
         assert getattr(before, name) == getattr(after, name)
 
 
-def test_the_snippet_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_snippets_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (snippet,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    denoising, vocoding = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     audio, sample_rate = soundfile.read(NOISY, dtype="float32")
     soundfile.write(tmp_path / "talk.wav", audio[: 2 * sample_rate], sample_rate)
+    np.save(tmp_path / "talk.npy", mel(torch.zeros(22050), PRESETS["hifigan"]).numpy())
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(compile(snippet, "README.md", "exec"), names)
-    cleaned = names["clean"]
+    for snippet in (denoising, vocoding):
+        exec(compile(snippet, "README.md", "exec"), names)
+    cleaned, speech = names["clean"], names["speech"]
     assert isinstance(cleaned, np.ndarray)
     assert cleaned.shape == (2 * sample_rate,)
+    assert isinstance(speech, np.ndarray)
+    assert speech.shape == (22016,)  # 86 hops of 256
 
 
 def test_the_files_the_readme_names_are_there() -> None:

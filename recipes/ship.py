@@ -1,9 +1,10 @@
 """Make the shipped model folder of a trained run: its weights, its settings, a complete card.
 
-    python recipes/podcast/ship.py RUN/model audiodiff/models/podcast --steps 1 2 4 --scores scores.md
+    python recipes/ship.py RUN/model audiodiff/models/podcast --recipe recipes/podcast --scores scores.md
 
-``--steps`` are the presets fast, balanced (the default) and best; ``--scores`` is the Markdown that
-benchmarks/panel.py printed for this very model.
+``--steps`` are the presets fast, balanced (the default) and best, ``--inversion`` the iterations of the start
+of a vocoder, both as the run has them unless given; ``--scores`` is the Markdown that the benchmark printed
+for this very model; the recipe's ``card_data.md`` tells what it learned from.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from audiodiff.config import Presets
 from audiodiff.model import load, save, verify
 from audiodiff.networks import complete
 
-HERE = Path(__file__).parent
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -24,16 +23,21 @@ def main() -> None:
     )
     parser.add_argument("trained", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--steps", type=int, nargs=3, default=(1, 2, 4))
+    parser.add_argument("--recipe", type=Path, required=True, help="folder of the recipe")
+    parser.add_argument("--steps", type=int, nargs=3)
+    parser.add_argument("--inversion", type=int)
     parser.add_argument("--scores", type=Path, required=True)
     arguments = parser.parse_args()
     model = load(arguments.trained)
     names = ("fast", "balanced", "best")
+    trained = {name: getattr(model.config.presets, name) for name in names}
+    steps = arguments.steps or [trained[name].steps for name in names]
     presets = {
-        name: getattr(model.config.presets, name).model_copy(update={"steps": steps})
-        for name, steps in zip(names, arguments.steps, strict=True)
+        name: trained[name].model_copy(update={"steps": n}) for name, n in zip(names, steps, strict=True)
     }
     update = {"presets": Presets(**presets), "network": complete(model.config.network)}
+    if arguments.inversion is not None:
+        update["inversion"] = arguments.inversion
     config = model.config.model_copy(update=update)
     card = "\n".join(
         [
@@ -41,7 +45,7 @@ def main() -> None:
             "## Scores",
             "",
             arguments.scores.read_text(encoding="utf-8"),
-            (HERE / "card_data.md").read_text(encoding="utf-8"),
+            (arguments.recipe / "card_data.md").read_text(encoding="utf-8"),
         ]
     )
     save(arguments.target, config, model.net.state_dict(), card)
