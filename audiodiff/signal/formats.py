@@ -24,7 +24,7 @@ _SUBTYPES = {
     "W64": _RIFF,
     "AIFF": _SIGNED | {"PCM_U8"},
     "AU": _SIGNED,
-    "CAF": _SIGNED | {"ALAC_16", "ALAC_24", "ALAC_32"},
+    "CAF": _SIGNED | {"ALAC_16", "ALAC_24"},
     "FLAC": frozenset({"PCM_S8", "PCM_16", "PCM_24"}),
     "OGG": frozenset({"VORBIS", "OPUS"}),
     "MP3": frozenset({"MPEG_LAYER_III"}),
@@ -81,6 +81,10 @@ _MAX_BYTES = (1 << 32) - (65 << 20)
 """For the samples: what remains beside the largest tags and chunks that are copied (`tagging.riff`)."""
 _BYTES = {"PCM_U8": 1, "PCM_S8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "DOUBLE": 8}
 """Bytes of a sample; 4 in other formats."""
+_ALAC_BYTES = {"ALAC_16": 2, "ALAC_24": 3}
+_ALAC_FRAME = 3
+"""Most bytes of a sample of all channels in ALAC. libsndfile 1.2.2 keeps two bytes for the length of a packet of 4096
+samples; from 16 KiB on, which is what noise comes to, the length takes three and the heap is overrun."""
 
 
 @dataclass(frozen=True)
@@ -224,11 +228,12 @@ def _subtype(info: AudioInfo, container: str, suffix: str) -> str:
     if container == "MP3":
         return "MPEG_LAYER_III"
     wishes = (info.subtype, *_INSTEAD.get(info.subtype, ()), "PCM_16")
-    return next(wish for wish in wishes if wish in _SUBTYPES[container])
+    held = _SUBTYPES[container] - {f for f, n in _ALAC_BYTES.items() if n * info.channels > _ALAC_FRAME}
+    return next(wish for wish in wishes if wish in held)
 
 
 def _check(info: AudioInfo, container: str, subtype: str) -> None:
-    most = 8 if subtype.startswith("ALAC") else _MAX_CHANNELS.get(container, MAX_CHANNELS)
+    most = _MAX_CHANNELS.get(container, MAX_CHANNELS)
     if info.channels > most:
         raise _unsupported(
             info, f"{container} holds at most {most} channels, here are {info.channels}; use .wav"

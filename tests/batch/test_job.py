@@ -106,7 +106,8 @@ def test_strength_0_is_bit_exact(
     target = tmp_path / f"b{suffix}"
     result = process_file(source, target, Denoiser(toy_model, strength=0))
     assert result.status == "copied"
-    assert soundfile.info(target).subtype == subtype
+    stereo = {"ALAC_24": "PCM_24"}  # libsndfile writes ALAC safely in mono alone
+    assert soundfile.info(target).subtype == stereo.get(subtype, subtype)
     for dtype in ("int32", "float64"):
         old, _ = soundfile.read(source, dtype=dtype)
         new, _ = soundfile.read(target, dtype=dtype)

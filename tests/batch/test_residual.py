@@ -47,7 +47,8 @@ def test_integers_sum_to_the_bit(
     source = tmp_path / f"in{suffix}"
     soundfile.write(source, recording(1.1, 44100, 2).T, 44100, subtype)
     residual = removed(source, denoiser, suffix)
-    assert soundfile.info(residual).subtype == subtype
+    stereo = {"ALAC_24": "PCM_24"}  # libsndfile writes ALAC safely in mono alone
+    assert soundfile.info(residual).subtype == stereo.get(subtype, subtype)
     parts = [
         soundfile.read(path, dtype="int32")[0].astype(np.int64)
         for path in (tmp_path / f"out{suffix}", residual)

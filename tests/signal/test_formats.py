@@ -27,8 +27,8 @@ def test_the_same_container_keeps_its_format(suffix: str) -> None:
         for subtype in _SUBTYPES[container]:
             if suffix == ".opus" and subtype == "VORBIS":
                 continue
-            assert output_format(info(container, subtype), suffix) == (container, subtype)
-            assert output_format(info(container, subtype), suffix.upper()) == (container, subtype)
+            one = info(container, subtype, channels=1)  # ALAC of more: below
+            assert output_format(one, suffix) == output_format(one, suffix.upper()) == (container, subtype)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,6 @@ def test_the_same_container_keeps_its_format(suffix: str) -> None:
         ("OGG", "OPUS", ".ogg", ("OGG", "OPUS")),
         ("WAV", "PCM_16", ".opus", ("OGG", "OPUS")),
         ("WAV", "PCM_16", ".ogg", ("OGG", "VORBIS")),
-        ("CAF", "ALAC_20", ".caf", ("CAF", "ALAC_24")),
         ("CAF", "ALAC_32", ".wav", ("WAV", "PCM_32")),
         ("CAF", "ALAC_32", ".flac", ("FLAC", "PCM_24")),
         ("AIFF", "DOUBLE", ".w64", ("W64", "DOUBLE")),
@@ -84,9 +83,22 @@ def test_what_a_format_cannot_hold_is_refused_with_a_remedy(
     assert "\n" not in str(caught.value)
 
 
-def test_alac_with_many_channels_is_refused() -> None:
-    with pytest.raises(AudioFileError, match="8 channels"):
-        output_format(info("CAF", "ALAC_16", channels=9), ".caf")
+@pytest.mark.parametrize(
+    ("subtype", "channels", "expected"),
+    [
+        ("ALAC_16", 1, "ALAC_16"),
+        ("ALAC_24", 1, "ALAC_24"),
+        ("ALAC_20", 1, "ALAC_24"),
+        # packets of 16 KiB and more overrun the heap of libsndfile 1.2.2
+        ("ALAC_16", 2, "PCM_16"),
+        ("ALAC_24", 2, "PCM_24"),
+        ("ALAC_20", 2, "PCM_24"),
+        ("ALAC_16", 9, "PCM_16"),
+        ("ALAC_32", 1, "PCM_32"),
+    ],
+)
+def test_alac_is_written_where_its_packets_stay_short(subtype: str, channels: int, expected: str) -> None:
+    assert output_format(info("CAF", subtype, channels=channels), ".caf") == ("CAF", expected)
 
 
 @pytest.mark.parametrize(
