@@ -83,8 +83,8 @@ _BYTES = {"PCM_U8": 1, "PCM_S8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24":
 """Bytes of a sample; 4 in other formats."""
 _ALAC_BYTES = {"ALAC_16": 2, "ALAC_24": 3}
 _ALAC_FRAME = 3
-"""Most bytes of a sample of all channels in ALAC. libsndfile 1.2.2 keeps two bytes for the length of a packet of 4096
-samples; from 16 KiB on, which is what noise comes to, the length takes three and the heap is overrun."""
+"""Most bytes of a sample of all channels in ALAC. libsndfile 1.2.2 keeps two bytes for the length of a packet
+of 4096 samples; from 16 KiB on, which is what noise comes to, it takes three and the heap is overrun."""
 
 
 @dataclass(frozen=True)
