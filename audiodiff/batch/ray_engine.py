@@ -41,12 +41,11 @@ class Cluster:
     """Where to work.
 
     Attributes:
-        address: Of a cluster, as Ray names it (``host:6379``, ``auto``); None for a Ray of its own on this
-            machine, or the cluster that the environment variable RAY_ADDRESS names.
+        address: Of a running cluster, as Ray names it (``host:6379``, ``auto``).
         jobs: Recordings at a time; None for as many as the cluster has cores.
     """
 
-    address: str | None = None
+    address: str
     jobs: int | None = None
 
 
@@ -165,14 +164,12 @@ def _module() -> Any:
 
 
 @contextlib.contextmanager
-def _connected(ray: Any, address: str | None) -> Iterator[None]:
-    """Join a cluster, or start a Ray that only this machine can reach."""
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    own = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if address == "local" else {}
+def _connected(ray: Any, address: str) -> Iterator[None]:
+    """Join a cluster."""
     with _handlers_kept():
         try:
             # Workers' own lines would come on standard output, between the results.
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             first = str(error).strip().partition("\n")[0]
             line = (

@@ -44,7 +44,7 @@ EngineName: TypeAlias = Annotated[
 ]
 Address: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", help="The Ray cluster; default: RAY_ADDRESS, or this machine."),
+    typer.Option(metavar="HOST:PORT", help="The Ray cluster, as `ray start --head` tells it; needed there."),
 ]
 
 
@@ -215,12 +215,17 @@ def cluster_of(engine: Engine, address: str | None, jobs: int | None) -> Cluster
     """Where to work: None for this machine alone.
 
     Raises:
-        ConfigError: An address without --engine ray.
+        ConfigError: An address without --engine ray, or that without the address of a cluster.
     """
     if engine is Engine.LOCAL:
         if address is not None:
             raise ConfigError("--address names a Ray cluster; add --engine ray")
         return None
+    if address in (None, "", "local"):
+        raise ConfigError(
+            "--engine ray needs a running cluster: start `ray start --head` and give its --address "
+            "HOST:PORT, or use --jobs on this machine"
+        )
     from audiodiff.batch.ray_engine import Cluster
 
     return Cluster(address, jobs)

@@ -23,6 +23,7 @@ from audiodiff.batch.spec import Cleaning, Item, JobSpec
 from audiodiff.errors import ConfigError
 
 MakeSpec = Callable[..., JobSpec]
+HEAD = Cluster("head:6379")
 
 
 class RayError(Exception):
@@ -85,8 +86,6 @@ class FakeRay:
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeRay], FakeRay]:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-
     def put(fake: FakeRay) -> FakeRay:
         monkeypatch.setattr(ray_engine, "_module", lambda: fake)
         return fake
@@ -119,12 +118,12 @@ def test_as_the_local_runner(
     relative = Path("shows")
     local, cluster = (plan([relative], Path(name), Options(), "") for name in ("local", "cluster"))
     truth = {place.replace("local", "cluster"): end for place, end in told(list(run(spec, local))).items()}
-    assert told(list(run_on_cluster(spec, cluster, Cluster()))) == truth
+    assert told(list(run_on_cluster(spec, cluster, HEAD))) == truth
     assert contents(Path("cluster")) == contents(Path("local"))
     assert fake.begun.count("a.wav") == 3
     assert fake.most == 2
     assert fake.options == {"num_cpus": 1, "num_gpus": 0, "max_retries": 0}
-    again = list(run_on_cluster(spec, cluster, Cluster()))
+    again = list(run_on_cluster(spec, cluster, HEAD))
     assert {result.status for result in again} == {"skipped", "failed"}
     assert {result.status for result in run(spec, cluster)} == {"skipped", "failed"}
 
@@ -134,7 +133,10 @@ def test_a_worker_that_always_dies_fails_its_recording_only(
 ) -> None:
     fake = use(FakeRay({"b.flac": 99}))
     items = plan([shows / "a.wav", shows / "b.flac"], shows.parent / "out", Options(), "")
-    found = {result.source.name: result for result in run_on_cluster(make_spec(), items, Cluster(jobs=1))}
+    found = {
+        result.source.name: result
+        for result in run_on_cluster(make_spec(), items, Cluster("head:6379", jobs=1))
+    }
     assert found["a.wav"].status == "done"
     fault = found["b.flac"].fault
     assert fault is not None
@@ -152,10 +154,9 @@ def test_a_stop_begins_nothing_more_and_signals_are_ours(
     wish: list[bool] = []
     before = signal.getsignal(signal.SIGTERM)
     results = []
-    for result in run_on_cluster(make_spec(), items, Cluster("head:6379"), stopped=lambda: bool(wish)):
+    for result in run_on_cluster(make_spec(), items, HEAD, stopped=lambda: bool(wish)):
         assert signal.getsignal(signal.SIGTERM) == before
         assert fake.initialised[0] == "head:6379"
-        assert "_node_ip_address" not in fake.initialised[1]
         results.append(result)
         wish.append(True)
     assert len(results) == 1
@@ -164,9 +165,8 @@ def test_a_stop_begins_nothing_more_and_signals_are_ours(
 
 def test_closing_ends_the_tasks(shows: Path, make_spec: MakeSpec, use: Callable[[FakeRay], FakeRay]) -> None:
     fake = use(FakeRay(cores=3))
-    results = run_on_cluster(make_spec(), plan([shows], shows.parent / "out", Options(), ""), Cluster())
+    results = run_on_cluster(make_spec(), plan([shows], shows.parent / "out", Options(), ""), HEAD)
     next(results)
-    assert fake.initialised[1]["_node_ip_address"] == "127.0.0.1"
     results.close()
     assert fake.cancelled == 2
     assert fake.initialised[0] == "over"
@@ -186,7 +186,7 @@ def test_a_gpu_is_asked_for_by_name(
 ) -> None:
     fake = use(FakeRay())
     spec = make_spec(Cleaning(device="cuda", threads=2))
-    list(run_on_cluster(spec, [], Cluster()))
+    list(run_on_cluster(spec, [], HEAD))
     assert fake.options == {"num_cpus": 2, "num_gpus": 1, "max_retries": 0}
 
 
@@ -199,7 +199,7 @@ def test_without_ray_or_cluster_one_line_says_so(
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "ray", None)
         with pytest.raises(ConfigError, match=r"pip install 'audiodiff\[ray\]'") as caught:
-            list(run_on_cluster(make_spec(), [], Cluster()))
+            list(run_on_cluster(make_spec(), [], HEAD))
         assert caught.value.code == "missing_extra"
     fake = use(FakeRay())
 
