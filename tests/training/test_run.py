@@ -109,7 +109,8 @@ def test_a_run_killed_by_sigterm_resumes_bit_for_bit(recipe: Path, tmp_path: Pat
     script = Path(__file__).with_name("killed_run.py")
     command = [sys.executable, str(script), "train", str(recipe), "-o", str(killed), "--threads", threads]
     # the package may lie in the checkout without being installed
-    environment = os.environ | {"PYTHONPATH": str(Path(audiodiff.__file__).parents[1])}
+    places = [str(Path(audiodiff.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 143, done.stderr
     assert done.stderr.splitlines() == [f"{killed}: stopped at step 3; go on with --resume"]
