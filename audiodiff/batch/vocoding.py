@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -216,7 +217,7 @@ def process_vocoding(
         work: The vocoder and the decisions that it was made of.
         options: How to treat files; a vocoder has no use for a stretch or a residual.
         progress: Called after every finished block.
-        ready: Called for the output before it gets its name.
+        ready: Called for the sidecar and the output before each gets its name.
 
     Returns:
         What became of it; what was guessed, transposed or converted is among the warnings.
@@ -237,18 +238,24 @@ def process_vocoding(
     container, subtype = output_kind(target, found.out_rate)
     baggage = _baggage(found, container, vocoder)
     warnings = [*found.notes, *baggage.notes]
-    hook = _finishing(baggage, target, ready)
-    writer = AtomicWriter(target, found.out_rate, 1, container, subtype, options.overwrite, hook)
+
+    def finish(fd: int) -> None:
+        baggage.into(target, fd)
+        if writer.clipped:
+            warnings.append(f"{shown(target)}: {writer.clipped} samples beyond full scale were clipped")
+        if options.sidecar:
+            _tell(found, target, fd, work, writer.n_samples, warnings, ready)
+        if ready is not None:
+            ready(target, fd)
+
+    writer = AtomicWriter(target, found.out_rate, 1, container, subtype, options.overwrite, finish)
     with writer:
         writer.describe(baggage.strings)
         for block in _speech(found, vocoder, settings, options, warnings):
             writer.write(block[np.newaxis])
             if progress is not None:
                 progress(writer.n_samples / found.out_rate, found.seconds)
-    if writer.clipped:
-        warnings.append(f"{shown(target)}: {writer.clipped} samples beyond full scale were clipped")
     seconds = writer.n_samples / found.out_rate
-    _tell(found, target, work, seconds, warnings)
     return Result(source, target, "done", tuple(warnings), seconds, time.monotonic() - started)
 
 
@@ -330,21 +337,16 @@ def _baggage(found: Found, container: str, vocoder: Vocoder) -> Baggage:
     return pack(info, container, provenance_line("vocode", vocoder.name), whole=False)
 
 
-def _finishing(baggage: Baggage, target: Path, ready: Ready | None) -> Callable[[int], None]:
-    """What happens to the whole file before it gets its name: its tags, then the caller's part."""
-
-    def finish(fd: int) -> None:
-        baggage.into(target, fd)
-        if ready is not None:
-            ready(target, fd)
-
-    return finish
-
-
 def _tell(
-    found: Found, target: Path, work: tuple[Vocoder, Vocoding], seconds: float, warnings: list[str]
+    found: Found,
+    target: Path,
+    descriptor: int,
+    work: tuple[Vocoder, Vocoding],
+    n_samples: int,
+    warnings: list[str],
+    ready: Ready | None,
 ) -> None:
-    """Write the sidecar."""
+    """Write the sidecar of a whole output that has no name yet."""
     vocoder, settings = work
     licence = "no model" if vocoder.model is None else vocoder.model.config.licence
     options = {
@@ -366,16 +368,19 @@ def _tell(
         ),
         output=AudioFact(
             name=shown(Path(target.name)),
-            sha256=_sha256(target),
-            seconds=seconds,
+            sha256=_sha256(descriptor),
+            seconds=n_samples / found.out_rate,
             sample_rate=found.out_rate,
             channels=1,
         ),
         warnings=tuple(warnings),
     )
-    write_sidecar(target, sidecar)
+    write_sidecar(target, sidecar, ready)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(file: Path | int) -> str:
+    """Of a path, or of all that an open descriptor has."""
+    if isinstance(file, int):
+        os.lseek(file, 0, os.SEEK_SET)
+    with open(file, "rb", closefd=not isinstance(file, int)) as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

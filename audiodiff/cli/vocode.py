@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -104,7 +105,7 @@ def vocode(
 
     if overwrite and skip_existing:
         raise ConfigError("--overwrite and --skip-existing exclude each other; choose one")
-    options = Options(overwrite, skip_existing, strict, max_hours=max_hours)
+    options = Options(overwrite, skip_existing, strict, max_hours=max_hours, sidecar=True)
     printer = Printer(json_lines, quiet)
     alone = is_single(inputs) and shard is None and not dry_run
     settings = Vocoding(quality.value, steps, mel, seed, device, threads if alone else threads or 1)
@@ -128,6 +129,8 @@ def _one(
     from audiodiff.batch.vocoding import ENDING, check_source, check_target, look_closely, process_vocoding
 
     with in_files(source, output, "--json" if printer.as_json else "", mels=True) as (source, pipe):
+        if pipe:  # nothing lies beside a pipe
+            options = replace(options, sidecar=False)
         target = pipe / f"result{ENDING}" if pipe else _target(source, output)
         try:
             check_source(source, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
@@ -76,6 +77,8 @@ def test_a_mel_file_becomes_speech_that_tells_its_origin(
     told = read_sidecar(target)
     assert told is not None
     assert (told.task, told.model.name, told.seed, told.options["steps"]) == ("vocode", "inversion", 4, 4)
+    assert told.output.sha256 == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert told.output.seconds == len(wave) / rate
     assert run(["vocode", str(source), *FAST]) == 2
     assert "exists already" in capsys.readouterr().err
 
@@ -268,6 +271,15 @@ def test_a_folder_is_done_once(
     assert run(words) == 1
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (again["skipped"], again["failed"], again["done"]) == (3, 1, 0)
+    sidecar = out / "old" / "b.wav.audiodiff.json"
+    told = sidecar.read_bytes()
+    sidecar.unlink()
+    assert run([*words, "--dry-run"]) == 1
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["to_do"] == 1
+    assert run(words) == 1
+    third = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (third["skipped"], third["failed"], third["done"]) == (2, 1, 1)
+    assert sidecar.read_bytes() == told
     assert run([*words, "--seed", "1"]) == 1
     other = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (other["skipped"], other["failed"]) == (0, 4)
