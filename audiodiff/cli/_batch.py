@@ -206,6 +206,7 @@ def event(result: Result) -> dict[str, Any]:
         "error": {"code": fault.code, "message": fault.message} if fault else None,
         "warnings": list(result.warnings),
         "seconds": round(result.seconds, 6),
+        "gain_db": round(result.gain_db, 3),
         "elapsed_s": round(result.elapsed_s, 3),
         "rtf": round(result.elapsed_s / result.seconds, 4) if result.seconds else None,
     }

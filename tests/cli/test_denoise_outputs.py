@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from hypothesis import given
@@ -131,6 +132,25 @@ def test_lufs(talk: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert len(err.splitlines()) == 1
     sidecar = json.loads(target.with_name("out.wav.audiodiff.json").read_text())
     assert (sidecar["options"]["lufs"], sidecar["options"]["true_peak"]) == (-8, -3)
+
+
+def test_json_tells_the_gain(talk: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("av")
+
+    def gains(*words: str) -> list[float]:
+        common = ["--json", "-q", "-m", str(toy_folder), "--jobs", "1"]
+        assert run(["denoise", str(talk), *words, *common]) == 0
+        events = map(json.loads, capsys.readouterr().out.splitlines())
+        return [event["gain_db"] for event in events if event["event"] == "file"]
+
+    plain, loud, clean = talk.with_name("plain.wav"), talk.with_name("loud.wav"), talk.with_name("clean")
+    assert gains("-o", str(plain)) == [0.0]
+    [gain] = gains("-o", str(loud), "--lufs", "-27")
+    x, y = soundfile.read(plain)[0], soundfile.read(loud)[0]
+    np.testing.assert_allclose(y, x * 10 ** (gain / 20), atol=2**-14)
+    assert abs(gain) > 1
+    batch = [str(loud), "-o", str(clean), "--lufs", "-27"]
+    assert gains(*batch) == gains(*batch)  # what was done before tells it too
 
 
 @pytest.mark.parametrize(
