@@ -117,9 +117,10 @@ def provenance_line(task: Literal["denoise", "vocode"], model: str) -> str:
 
     Returns:
         ``processed with audiodiff 0.1.0 (denoise, model podcast)``; for ``vocode`` also that the speech was
-        made by a model.
+        made by a model, or by mel inversion.
     """
-    made = "; speech re-synthesised by a model" if task == "vocode" else ""
+    maker = "mel inversion" if model == "inversion" else "a model"  # that name is no folder's, see `Vocoder`
+    made = f"; speech re-synthesised by {maker}" if task == "vocode" else ""
     return f"processed with audiodiff {__version__} ({task}, model {shown(Path(Path(model).name))}{made})"
 
 

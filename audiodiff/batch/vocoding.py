@@ -1,7 +1,8 @@
 """One mel, or one recording for copy synthesis, from file to speech: as `job.process_file`, for vocoders.
 
 The output is one channel at the rate of the mel, 16 bits deep unless its suffix asks for something else. It
-tells in its tags, and in a sidecar, that its speech was made by a model. Nothing here imports torch.
+tells in its tags, and in a sidecar, that its speech was made by a model or by mel inversion. Nothing here
+imports torch.
 """
 
 from __future__ import annotations

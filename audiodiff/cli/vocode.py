@@ -94,8 +94,8 @@ def vocode(
     """Make speech from mel spectrograms; a recording is turned into its mel first (copy synthesis).
 
     Prints the paths of the results: one channel at the rate of the mel, 16-bit wav unless -o names a file
-    with another suffix. Their tags and a sidecar tell that a model made the speech. Several inputs, folders
-    and patterns make a batch, as with denoise.
+    with another suffix. Their tags and a sidecar tell that a model, or mel inversion, made the speech.
+    Several inputs, folders and patterns make a batch, as with denoise.
 
     Examples: audiodiff vocode talk.hifigan.npz; audiodiff vocode mels -o speech --mel hifigan --jobs 2
     """

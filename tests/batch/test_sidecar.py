@@ -91,4 +91,6 @@ def test_the_line_names_no_folder() -> None:
         == f"processed with audiodiff {__version__} (denoise, model podcast)"
     )
     assert "somebody" not in provenance_line("denoise", "/home/somebody/models/mine")
-    assert "re-synthesised" in provenance_line("vocode", "voice")
+    assert "model voice; speech re-synthesised by a model)" in provenance_line("vocode", "voice")
+    assert "re-synthesised by a model)" in provenance_line("vocode", "/home/somebody/inversion")
+    assert "re-synthesised by mel inversion)" in provenance_line("vocode", "inversion")

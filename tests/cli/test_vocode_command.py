@@ -73,7 +73,7 @@ def test_a_mel_file_becomes_speech_that_tells_its_origin(
     assert rate == HIFIGAN.sample_rate
     assert np.abs(wave - expected).max() <= 2**-16
     with soundfile.SoundFile(target) as file:
-        assert "speech re-synthesised by a model" in json.dumps(file.copy_metadata())
+        assert "speech re-synthesised by mel inversion" in json.dumps(file.copy_metadata())
     told = read_sidecar(target)
     assert told is not None
     assert (told.task, told.model.name, told.seed, told.options["steps"]) == ("vocode", "inversion", 4, 4)
@@ -131,7 +131,7 @@ def test_every_format_with_tags_tells_the_origin(
     wave = torch.from_numpy(np.sin(np.arange(6000, dtype=np.float32) / 9))
     write_mel(tmp_path / "talk.npz", mel(wave, spec).numpy(), spec)
     assert run(["vocode", str(tmp_path / "talk.npz"), "-o", str(target), "-q", *FAST]) == 0
-    line = "speech re-synthesised by a model"
+    line = "speech re-synthesised by mel inversion"
     assert any(line.encode(code) in target.read_bytes() for code in ("utf-8", "utf-16-le"))
     if suffix != ".mp3":
         assert soundfile.info(target).frames == len(wave) // spec.hop * spec.hop
