@@ -114,4 +114,4 @@ def test_a_batch_that_was_ended_still_has_its_page(
     assert page.exists() == there
     if there:
         assert "1000 samples" not in page.read_text()
-        assert "strength" in page.read_text()
+        assert "Strength" in page.read_text()
