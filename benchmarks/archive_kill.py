@@ -52,14 +52,14 @@ def whole(words: list[str]) -> tuple[list[dict[str, Any]], int, list[float]]:
 
 
 def kill_after(words: list[str], n_events: int, seconds: float) -> bool:
-    """Run, and kill so many seconds after so many results; whether it was still running.
+    """Run, and kill so many seconds after so many new results; whether it was still running.
 
     Its workers end with it.
     """
     child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert child.stdout is not None
-    for _ in range(n_events):
-        child.stdout.readline()
+    while n_events and (line := child.stdout.readline()):
+        n_events -= json.loads(line).get("status") != "skipped"
     try:
         child.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -106,8 +106,8 @@ def main() -> int:
     rng = np.random.default_rng(SEED)
     kills, strangers, there = 0, 0, []
     while kills < args.kills:
-        # every third kill at any time before the first result, the others among the results
-        n_events = 0 if kills % 3 == 2 else int(rng.integers(1, len(events) - 1))
+        # every third kill at any time before the first new result, the others after some more of them
+        n_events = 0 if kills % 3 == 2 else int(rng.integers(1, 2 + 3 * len(events) // args.kills))
         pause = times[0] if n_events == 0 else (times[-1] - times[0]) / len(events)
         delay = float(rng.random()) * pause
         if not kill_after(command(args, folder), n_events, delay):
