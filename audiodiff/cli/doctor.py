@@ -23,6 +23,7 @@ EXTRAS = {
     "eval": (("pesq", "pystoi", "matplotlib"), "scores"),
     "mos": (("distillmos",), "a score without a reference"),
     "train": (("torchaudio", "pyroomacoustics", "matplotlib"), "training"),
+    "ray": (("ray",), "batches on a cluster"),
 }
 """Extra -> the modules that it brings, and what for."""
 
