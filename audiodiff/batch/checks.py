@@ -96,7 +96,7 @@ def check_sidecar(target: Path, options: Options) -> None:
         return
     path = sidecar_path(target)
     if path.is_dir():
-        raise AudioFileError(f"{shown(path)}: is a folder; remove it or use --no-sidecar", code="exists")
+        raise AudioFileError(f"{shown(path)}: is a folder; remove it or name another output", code="exists")
     if options.overwrite or not os.path.lexists(path):
         return
     try:
@@ -104,7 +104,7 @@ def check_sidecar(target: Path, options: Options) -> None:
     except DataError:
         known = None
     if known is None:
-        line = f"{shown(path)}: exists and is no sidecar of audiodiff; use --overwrite or --no-sidecar"
+        line = f"{shown(path)}: exists and is no sidecar of audiodiff; use --overwrite or another name"
         raise AudioFileError(line, code="exists")
 
 

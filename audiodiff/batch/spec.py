@@ -202,11 +202,11 @@ def foresee(spec: JobSpec, item: Item) -> Result | None:
         if standing == "foreign" and not options.overwrite:
             line = f"{shown(item.target)}: exists already; use --overwrite or another name"
             return failed(item, "exists", line)
+        if standing != "ours":
+            check_sidecar(item.target, options)
         if isinstance(spec.settings, Vocoding):
             output_kind(item.target)
         else:
-            if standing != "ours":
-                check_sidecar(item.target, options)
             check_format(probe(item.source), item.target.suffix, options.whole)
     except AudiodiffError as error:
         return failed(item, error.code, str(error))

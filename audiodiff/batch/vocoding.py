@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from audiodiff.batch.checks import check_sidecar
 from audiodiff.batch.job import Options, Progress, Ready, Result
 from audiodiff.batch.journal import key_of
 from audiodiff.batch.sidecar import AudioFact, ModelFact, Sidecar, provenance_line, write_sidecar
@@ -232,6 +233,7 @@ def process_vocoding(
     started = time.monotonic()
     vocoder, settings = work
     check_target(source, target, options.overwrite)
+    check_sidecar(target, options)
     found = look_closely(source, vocoder, settings)
     if found.seconds > options.max_hours * 3600:
         line = f"{shown(source)}: longer than {options.max_hours:g} hours; split it or raise --max-hours"

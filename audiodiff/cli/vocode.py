@@ -125,6 +125,7 @@ def _one(
     printer: Printer,
 ) -> None:
     """One input: refusals are the command's own."""
+    from audiodiff.batch.checks import check_sidecar
     from audiodiff.batch.spec import Item, failed
     from audiodiff.batch.vocoding import ENDING, check_source, check_target, look_closely, process_vocoding
 
@@ -135,6 +136,7 @@ def _one(
         try:
             check_source(source, settings)
             check_target(source, target, options.overwrite)
+            check_sidecar(target, options)
             # From here on it costs seconds: torch and the model.
             vocoder = _load(model, settings, printer)
             found = look_closely(source, vocoder, settings)

@@ -189,7 +189,7 @@ def test_what_is_no_sidecar_is_never_replaced_unasked(shows: Path, make_spec: Ma
         assert found is not None
         assert found.fault is not None
         assert found.fault.code == "exists"
-        assert "--no-sidecar" in found.fault.message
+        assert "is no sidecar of audiodiff" in found.fault.message
     assert not item.target.exists()
     assert sidecar_path(item.target).read_text() == "notes of mine"
     assert run_one(make_spec(), item).status == "done"

@@ -233,6 +233,26 @@ def test_refusals_are_one_line(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small", "talk.npz", "talk.pt"]
 
 
+def test_what_is_no_sidecar_is_never_replaced_unasked(
+    tmp_path: Path, values: Samples, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, folder = tmp_path / "talk.npz", tmp_path / "speech"
+    write_mel(source, values, HIFIGAN)
+    folder.mkdir()
+    for target, words in (
+        (tmp_path / "talk.vocoded.wav", [str(source)]),
+        (folder / "talk.wav", [str(source), "-o", str(folder) + "/"]),
+    ):
+        notes = target.with_name(target.name + ".audiodiff.json")
+        notes.write_text("notes of mine")
+        assert run(["vocode", *words, *FAST]) == 2
+        assert "exists and is no sidecar of audiodiff" in capsys.readouterr().err
+        assert notes.read_text() == "notes of mine"
+        assert not target.exists()
+        assert run(["vocode", *words, *FAST, "--overwrite"]) == 0
+        assert read_sidecar(target) is not None
+
+
 def test_a_slow_model_tells_its_time_first(
     tmp_path: Path, wave_folder: Path, recording: Recording, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -273,6 +293,12 @@ def test_a_folder_is_done_once(
     assert (again["skipped"], again["failed"], again["done"]) == (3, 1, 0)
     sidecar = out / "old" / "b.wav.audiodiff.json"
     told = sidecar.read_bytes()
+    sidecar.write_text("notes of mine")
+    assert run([*words, "--dry-run"]) == 1
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["to_do"] == 0
+    assert run(words) == 1
+    assert sidecar.read_text() == "notes of mine"
+    capsys.readouterr()
     sidecar.unlink()
     assert run([*words, "--dry-run"]) == 1
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["to_do"] == 1
