@@ -1,10 +1,11 @@
-"""The report page of a command that cleans: refused before any work, written after the last recording."""
+"""The report page of a command: refused before any work, written after the last recording."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +20,9 @@ from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
 if TYPE_CHECKING:
     from audiodiff.batch.job import Options, Result
     from audiodiff.batch.spec import Cleaning
+    from audiodiff.batch.vocoding import Vocoding
     from audiodiff.cli._batch import Printer
-    from audiodiff.report import Disagreement, ReportRun
+    from audiodiff.report import Disagreement, ReportEntry, ReportRun
     from audiodiff.tasks.denoise import Denoiser
 
 _SUFFIXES = (".html", ".htm")
@@ -28,7 +30,12 @@ _SUFFIXES = (".html", ".htm")
 
 @contextlib.contextmanager
 def reported(
-    page: Path | None, seeds: int | None, model: str, settings: Cleaning, options: Options, printer: Printer
+    page: Path | None,
+    seeds: int | None,
+    model: str,
+    settings: Cleaning | Vocoding,
+    options: Options,
+    printer: Printer,
 ) -> Iterator[None]:
     """Write a page about what is done inside, also when recordings failed or a signal ended the batch early.
 
@@ -36,8 +43,8 @@ def reported(
 
     Args:
         page: The page, or None for none.
-        seeds: Samples of the model that are compared for every recording, or None.
-        model: Name of a shipped model or path of a model folder.
+        seeds: Samples of a denoiser that are compared for every recording, or None.
+        model: Name of a shipped model or path of a model folder; empty for the default vocoder.
         settings: Decisions of the run.
         options: How files are treated; ``overwrite`` holds for the page too.
         printer: Knows the results at the end.
@@ -105,36 +112,77 @@ def check_page(page: Path, overwrite: bool) -> None:
 def _write(
     page: Path,
     seeds: int | None,
-    decisions: tuple[str, Cleaning, Options],
+    decisions: tuple[str, Cleaning | Vocoding, Options],
     started: datetime,
     printer: Printer,
 ) -> None:
     if not printer.results:  # a dry run, or nothing was begun
         return
-    from audiodiff.report import ReportEntry, write
+    from audiodiff.batch.vocoding import Vocoding
+    from audiodiff.report import write
     from audiodiff.signal.formats import shown
 
-    model, settings, options = decisions
-    denoiser = settings.load(model)
-    entries = []
-    for result in sorted(printer.results, key=lambda result: os.fsencode(result.source)):
-        spread, notes = _samples(result, seeds, denoiser, settings, printer)
-        entries.append(
-            ReportEntry(
-                result.source,
-                result.target,
-                result.status,
-                result.warnings + notes,
-                error=result.fault.message if result.fault is not None else "",
-                start_s=options.start_s,
-                gain_db=result.gain_db,
-                disagreement=spread,
-            )
-        )
+    name, settings, options = decisions
+    results = sorted(printer.results, key=lambda result: os.fsencode(result.source))
     page.absolute().parent.mkdir(parents=True, exist_ok=True)
-    write(page, entries, _run(model, denoiser, settings, options, started), options.overwrite)
+    with tempfile.TemporaryDirectory(prefix="audiodiff-") as folder:
+        if isinstance(settings, Vocoding):
+            entries = [
+                _spoken(result, settings, Path(folder, f"{n}.flac")) for n, result in enumerate(results)
+            ]
+            run = _vocoder_run(name, settings, started)
+        else:
+            denoiser = settings.load(name)
+            entries = [_cleaned(result, seeds, denoiser, settings, options, printer) for result in results]
+            run = _run(name, denoiser, settings, options, started)
+        write(page, entries, run, options.overwrite)
     if not printer.quiet:
         say(f"audiodiff: report: {shown(page)}")
+
+
+def _cleaned(
+    result: Result,
+    seeds: int | None,
+    denoiser: Denoiser,
+    settings: Cleaning,
+    options: Options,
+    printer: Printer,
+) -> ReportEntry:
+    from audiodiff.report import ReportEntry
+
+    spread, notes = _samples(result, seeds, denoiser, settings, printer)
+    return ReportEntry(
+        result.source,
+        result.target,
+        result.status,
+        result.warnings + notes,
+        error=result.fault.message if result.fault is not None else "",
+        start_s=options.start_s,
+        gain_db=result.gain_db,
+        disagreement=spread,
+    )
+
+
+def _spoken(result: Result, settings: Vocoding, before: Path) -> ReportEntry:
+    """What a vocoder made, and what it is compared with, which is written to `before`."""
+    from audiodiff.batch.vocoding import is_mel
+    from audiodiff.report import ReportEntry
+    from audiodiff.report.before import write_mel, write_recording
+    from audiodiff.signal.files import probe
+
+    fault, note = result.fault.message if result.fault is not None else "", ""
+    if not fault:
+        try:
+            if is_mel(result.source):
+                note = write_mel(result.source, before, settings.mel)
+            else:
+                note = write_recording(result.source, before, probe(result.target).sample_rate)
+        except AudiodiffError as error:  # it went away, or there is no room for it
+            note = f"nothing to compare with: {error}"
+    warnings = (*result.warnings, note) if note else result.warnings
+    return ReportEntry(
+        result.source, result.target, result.status, warnings, fault, heard=before, aligned=False
+    )
 
 
 def _samples(
@@ -179,6 +227,26 @@ def _run(
         model=Path(model).name,
         digest=denoiser.model.digest,
         licence=denoiser.model.config.licence,
+        seed=settings.seed,
+        options=tuple((name, value) for name, value in decisions.items() if value),
+        started=started,
+    )
+
+
+def _vocoder_run(model: str, settings: Vocoding, started: datetime) -> ReportRun:
+    from audiodiff.report import ReportRun
+    from audiodiff.tasks.vocode import default_model
+
+    vocoder = settings.load(model or default_model())
+    decisions = {
+        "quality": settings.quality,
+        "steps" if vocoder.model else "iterations": str(vocoder.steps),
+        "mel": settings.mel or "",
+    }
+    return ReportRun(
+        model=Path(vocoder.name).name,
+        digest=vocoder.model.digest if vocoder.model else "",
+        licence=vocoder.model.config.licence if vocoder.model else "none needed",
         seed=settings.seed,
         options=tuple((name, value) for name, value in decisions.items() if value),
         started=started,

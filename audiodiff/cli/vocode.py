@@ -11,6 +11,7 @@ import typer
 from audiodiff.cli._batch import Printer, copy_out, foretell, jobs_of, run_batch, shard_of
 from audiodiff.cli._common import progress_bar, say
 from audiodiff.cli._pipe import in_files, refuse_pipes
+from audiodiff.cli._report import refuse_report, reported
 from audiodiff.cli.denoise import (
     AsJson,
     Device,
@@ -21,6 +22,7 @@ from audiodiff.cli.denoise import (
     Quality,
     QualityName,
     Quiet,
+    Report,
     Shard,
     SkipExisting,
     Strict,
@@ -79,6 +81,7 @@ def vocode(
     steps: Steps = None,
     seed: Seed = 0,
     mel: MelName = None,
+    report: Report = None,
     device: Device = "auto",
     threads: Threads = None,
     jobs: Jobs = None,
@@ -109,11 +112,13 @@ def vocode(
     printer = Printer(json_lines, quiet)
     alone = is_single(inputs) and shard is None and not dry_run
     settings = Vocoding(quality.value, steps, mel, seed, device, threads if alone else threads or 1)
-    if alone:
-        _one(inputs[0], output, model, settings, options, printer)
-        return
-    items = _items(inputs, output, options, shard_of(shard))
-    _many(items, jobs, model, settings, options, printer, dry_run)
+    refuse_report(report, (*inputs, output))
+    with reported(report, None, model or "", settings, options, printer):
+        if alone:
+            _one(inputs[0], output, model, settings, options, printer)
+        else:
+            items = _items(inputs, output, options, shard_of(shard))
+            _many(items, jobs, model, settings, options, printer, dry_run)
 
 
 def _one(

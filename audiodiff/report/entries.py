@@ -60,6 +60,8 @@ class ReportEntry:
         gain_db: Gain that the output got beside the cleaning (a loudness target); it is taken back before
             input and output are compared.
         disagreement: What `disagree` found, if it was asked for.
+        heard: A recording that is compared with the output in place of the input, see `before`.
+        aligned: Whether before minus after is what was removed; a vocoder has phases of its own.
     """
 
     source: Path
@@ -70,6 +72,8 @@ class ReportEntry:
     start_s: float = 0.0
     gain_db: float = 0.0
     disagreement: Disagreement | None = None
+    heard: Path | None = None
+    aligned: bool = True
 
 
 @dataclass(frozen=True)

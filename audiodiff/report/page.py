@@ -120,7 +120,7 @@ def fill(card: Card, entry: ReportEntry, found: Survey | None, share_s: float, l
         heard = excerpts.gather(entry, windows, found.sample_rate)
     except AudioFileError as error:  # it went away since it was measured
         return dataclasses.replace(card, error=f"cannot be heard: {printable(str(error))}")
-    views, scale = view.excerpt_views(heard, lossless)
+    views, scale = view.excerpt_views(heard, lossless, entry.aligned)
     return dataclasses.replace(card, excerpts=views, scale=scale)
 
 

@@ -81,7 +81,7 @@ def pairs(entry: ReportEntry) -> Iterator[tuple[Samples, Samples]]:
         AudioFileError: One of them cannot be read.
     """
     gain = np.float32(10 ** (-entry.gain_db / 20))
-    with read_blocks(entry.source) as before, read_blocks(entry.target) as after:
+    with read_blocks(entry.heard or entry.source) as before, read_blocks(entry.target) as after:
         skip = round(entry.start_s * before.info.sample_rate)
         waiting = np.zeros((before.info.channels, 0), dtype=np.float32)
         for block in _without(after, _early(entry)):
@@ -101,7 +101,7 @@ def pairs(entry: ReportEntry) -> Iterator[tuple[Samples, Samples]]:
 
 def _early(entry: ReportEntry) -> int:
     """Samples by which an output begins before its recording: the priming of a codec, as in `residual`."""
-    if not (is_media(entry.source) and is_media(entry.target)):
+    if entry.heard or not (is_media(entry.source) and is_media(entry.target)):
         return 0
     # The clock of a stretch begins anew and tells nothing, but a stretch is not longer than the whole.
     longer = probe(entry.target).n_samples > probe(entry.source).n_samples

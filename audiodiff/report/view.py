@@ -71,7 +71,7 @@ class RowView:
 
     key: str
     label: str
-    values: tuple[str, str, str]
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ class Card:
     review: tuple[ReviewView, ...] = ()
     left_out: int = 0
     uncertainty: str = ""
+    aligned: bool = True
     frequencies: tuple[Tick, ...] = ()
     scale: tuple[str, str] = ("", "")
     excerpts: tuple[ExcerptView, ...] = field(default=(), repr=False)
@@ -124,6 +125,7 @@ def outline(
         status=entry.status,
         error=words.printable(fault),
         warnings=warnings,
+        aligned=entry.aligned,
     )
     return base if survey is None else _measured(base, entry, survey, most_s)
 
@@ -154,7 +156,8 @@ def _measured(base: Card, entry: ReportEntry, survey: Survey, most_s: float) -> 
         length=words.clock(survey.seconds),
         floors=f"{words.level(survey.before.floor_db)} → {words.level(survey.after.floor_db)}",
         level_change=change,
-        rows=_rows(survey),
+        rows=_rows(survey, entry.aligned),
+        aligned=entry.aligned,
         curve=_curve(survey, windows),
         review=tuple(_review(place, windows) for place in survey.places),
         left_out=survey.left_out,
@@ -164,33 +167,31 @@ def _measured(base: Card, entry: ReportEntry, survey: Survey, most_s: float) -> 
 
 
 def excerpt_views(
-    found: Sequence[Excerpt], lossless: bool
+    found: Sequence[Excerpt], lossless: bool, aligned: bool = True
 ) -> tuple[tuple[ExcerptView, ...], tuple[str, str]]:
     """What is heard and seen of a recording.
 
     Args:
         found: Its excerpts.
         lossless: FLAC instead of Opus.
+        aligned: Whether their difference is shown too.
 
     Returns:
         The views, and the ends of their common colour scale as text.
     """
+    shown_of = [(e.before, e.after, e.before - e.after)[: 3 if aligned else 2] for e in found]
     grids = [
-        [picture.spectrogram(x, e.sample_rate) for x in (e.before, e.after, e.before - e.after)]
-        for e in found
+        [picture.spectrogram(x, e.sample_rate) for x in versions]
+        for e, versions in zip(found, shown_of, strict=True)
     ]
-    top_db = max((picture.scale_top_db(three[0]) for three in grids), default=0.0)
+    top_db = max((picture.scale_top_db(grid[0]) for grid in grids), default=0.0)
     views = []
-    for excerpt, three in zip(found, grids, strict=True):
+    for excerpt, versions, pictures in zip(found, shown_of, grids, strict=True):
         rate, window = excerpt.sample_rate, excerpt.window
         gains = excerpts.matching_gains_db(
             excerpts.active_db(excerpt.before, rate), excerpts.active_db(excerpt.after, rate)
         )
-        sounds = (
-            ("a", "Before", excerpt.before, gains[0]),
-            ("b", "After", excerpt.after, gains[1]),
-            ("r", "Removed", excerpt.before - excerpt.after, 0.0),
-        )
+        names = (("a", "Before", gains[0]), ("b", "After", gains[1]), ("r", "Removed", 0.0))
         tracks = tuple(
             Track(
                 key,
@@ -199,7 +200,7 @@ def excerpt_views(
                 picture.data_uri(*excerpts.encoded(sound, rate, lossless)),
                 picture.data_uri("image/png", picture.picture(grid, top_db)),
             )
-            for (key, label, sound, gain), grid in zip(sounds, three, strict=True)
+            for (key, label, gain), sound, grid in zip(names, versions, pictures, strict=False)
         )
         views.append(
             ExcerptView(
@@ -214,20 +215,12 @@ def excerpt_views(
     return tuple(views), (words.signless(top_db - picture.RANGE_DB), words.signless(top_db))
 
 
-def _rows(survey: Survey) -> tuple[RowView, ...]:
-    three = (survey.before, survey.after, survey.removed)
-    active, peak, floor = (
-        tuple(words.level(value) for value in values)
-        for values in (
-            [side.active_db for side in three],
-            [side.peak_db for side in three],
-            [side.floor_db for side in three],
-        )
-    )
+def _rows(survey: Survey, aligned: bool) -> tuple[RowView, ...]:
+    sides = (survey.before, survey.after, survey.removed)[: 3 if aligned else 2]
     return (
-        RowView("active", "Active level", (active[0], active[1], active[2])),
-        RowView("peak", "Peak", (peak[0], peak[1], peak[2])),
-        RowView("floor", "Noise floor", (floor[0], floor[1], floor[2])),
+        RowView("active", "Active level", tuple(words.level(side.active_db) for side in sides)),
+        RowView("peak", "Peak", tuple(words.level(side.peak_db) for side in sides)),
+        RowView("floor", "Noise floor", tuple(words.level(side.floor_db) for side in sides)),
     )
 
 

@@ -97,6 +97,26 @@ def test_versions_switch_in_place_and_are_heard(browser: Browser, page: Path) ->
     assert browser.errors() == []
 
 
+def test_what_a_vocoder_made_has_two_versions(browser: Browser, tmp_path: Path) -> None:
+    heard_before, made = tmp_path / "before.wav", tmp_path / "made.wav"
+    soundfile.write(heard_before, sine(NOISE_HZ, 0.2), RATE)
+    soundfile.write(made, sine(VOICE_HZ, 0.2), RATE)
+    entry = ReportEntry(tmp_path / "talk.npz", made, "done", heard=heard_before, aligned=False)
+    write(tmp_path / "page.html", [entry], RUN)
+    browser.open((tmp_path / "page.html").as_uri())
+    browser.find("#r1 .play").click()
+    heard(browser, NOISE_HZ)
+    key(browser, "b")
+    heard(browser, VOICE_HZ)
+    key(browser, "r")
+    assert browser.find("#r1 .player").get_attribute("data-active") == "b"
+    heard(browser, VOICE_HZ)
+    browser.find("#r1 .blind").click()
+    browser.find("#r1 .blind").click()
+    assert "before" in browser.find("#r1 .verdict").text
+    assert browser.errors() == []
+
+
 def test_equal_loudness_is_applied(browser: Browser, page: Path) -> None:
     browser.open(page.as_uri())
     assert "before −" in browser.find("#r1 .matched").text

@@ -309,3 +309,34 @@ def test_a_folder_is_done_once(
     assert run([*words, "--seed", "1"]) == 1
     other = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (other["skipped"], other["failed"]) == (0, 4)
+
+
+def test_a_report_tells_of_mels_and_recordings(
+    tmp_path: Path, values: Samples, recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out, page = tmp_path / "mels", tmp_path / "speech", tmp_path / "pages" / "r.html"
+    folder.mkdir()
+    write_mel(folder / "a.npz", values, HIFIGAN)
+    soundfile.write(folder / "b.flac", recording(0.4, 44100, 2).T, 44100)
+    (folder / "c.npy").write_bytes(b"no array")
+    words = ["vocode", str(folder), "-o", str(out), "--jobs", "1", *FAST, "--report"]
+    assert run([*words, str(tmp_path / "r.wav")]) == 2
+    assert not out.exists()
+    assert run([*words, str(page)]) == 1
+    assert f"audiodiff: report: {page}" in capsys.readouterr().err
+    text = page.read_text()
+    assert text.index("a.npz") < text.index("b.flac") < text.index("c.npy")
+    assert "Before is a plain inversion of the mel" in text
+    assert "Before is the recording, mixed to one channel at 24 kHz" in text
+    assert text.count('<audio controls preload="none" data-key="a"') == 2
+    assert text.count('<audio controls preload="none" data-key="b"') == 2
+    assert '<button type="button" data-key="r"' not in text
+    assert 'preload="none" data-key="r"' not in text
+    assert ">Removed<" not in text
+    assert "differ in length" not in text
+    assert "cannot be" not in text.replace("cannot be read as", "")
+    page.unlink()
+    (folder / "c.npy").unlink()
+    assert run([*words, str(page)]) == 0
+    assert "skipped" in page.read_text()
+    assert run(["vocode", "-", "-o", "-", *FAST, "--report", str(page)]) == 2

@@ -191,7 +191,7 @@
 
     // In a blind comparison the buttons A and B may be exchanged.
     press(name) {
-      if (this.blind && name === "r") return;
+      if ((this.blind && name === "r") || !this.versions.some((b) => b.dataset.key === name)) return;
       this.select(this.blind && this.swapped ? { a: "b", b: "a" }[name] : name);
     }
 
