@@ -15,7 +15,7 @@ import soundfile
 from audiodiff.convert.archive import read_checkpoint
 from audiodiff.errors import AudioFileError, ModelError
 from audiodiff.signal.mel_files import read_mel
-from audiodiff.signal.tagging import riff, vorbis
+from audiodiff.signal.tagging import flac, riff, vorbis
 from audiodiff.signal.tagging.tags import read_tags
 
 
@@ -50,6 +50,30 @@ def test_a_chunk_without_a_name_is_not_copied(tmp_path: Path, name: bytes) -> No
     riff.insert(fd, found)
     os.close(fd)
     assert soundfile.info(copy).frames == 100
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (6, b""),
+        (6, bytes(4) + b"\0\0\xff\xff" + bytes(40)),
+        (6, bytes(33)),
+        (5, bytes(395) + b"\x02" + bytes(36)),
+        (2, b"ab"),
+    ],
+)
+def test_a_damaged_block_of_a_flac_file_is_not_copied(tmp_path: Path, kind: int, content: bytes) -> None:
+    """The copy could not be opened."""
+    paths = [tmp_path / "x.flac", tmp_path / "copy.flac"]
+    for path in paths:
+        soundfile.write(path, np.zeros(100), 16000)
+    source, copy = (os.open(path, os.O_RDWR) for path in paths)
+    flac.insert(source, [(kind, content)])
+    flac.insert(copy, flac.copied(source, "processed"))
+    for fd in (source, copy):
+        os.close(fd)
+    assert soundfile.info(paths[1]).frames == 100
+    assert b"AUDIODIFF=processed" in paths[1].read_bytes()
 
 
 def test_a_header_of_an_array_that_is_cut_short(tmp_path: Path) -> None:

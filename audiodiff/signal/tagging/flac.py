@@ -30,10 +30,11 @@ def copied(fd: int, line: str | None, whole: bool = True) -> list[Block]:
             out.
 
     Returns:
-        (type, content) of comments, pictures, cue sheet and application data, in their order.
+        (type, content) of comments, pictures, cue sheet and application data, in their order; without the
+        damaged ones, at which a decoder would give the whole file up.
     """
     kept = {_APPLICATION, _COMMENT, _PICTURE} | ({_CUESHEET} if whole else set())
-    blocks = [block for block in _read(fd)[0] if block[0] in kept]
+    blocks = [block for block in _read(fd)[0] if block[0] in kept and _is_sound(*block)]
     if not any(kind == _COMMENT for kind, _ in blocks):
         blocks.insert(0, (_COMMENT, _comment_block(b"", [])))
 
@@ -153,6 +154,24 @@ def _read(fd: int) -> tuple[list[Block], int]:
         if head[0] & 0x80:
             break
     return blocks, position
+
+
+def _is_sound(kind: int, content: bytes) -> bool:
+    """Whether the lengths inside a block add up to its own."""
+    if kind == _APPLICATION:
+        return len(content) >= 4
+    if kind == _PICTURE:
+        end = 4  # its type; then MIME type, description, four numbers, data
+        for skip in (0, 0, 16):
+            end += skip
+            end += 4 + int.from_bytes(content[end : end + 4], "big")
+        return end == len(content)
+    if kind == _CUESHEET:
+        end = 396
+        for _ in range(content[395] if len(content) >= end else 0):
+            end += 36 + 12 * (content[end + 35] if len(content) >= end + 36 else 0)
+        return end == len(content)
+    return True
 
 
 def _line_comment(line: str | None) -> list[bytes]:
