@@ -8,51 +8,22 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from audiodiff import networks
 from audiodiff.batch.job import Options
 from audiodiff.batch.spec import Cleaning, JobSpec, digest_of
-from audiodiff.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
 from audiodiff.model import load, save
 from audiodiff.stream import Samples
+from tests import builders
 
 Recording = Callable[..., Samples]
 MakeSpec = Callable[..., JobSpec]
-
-NETWORK = {
-    "kind": "spectral",
-    "n_bins": 257,
-    "low_bins": 128,
-    "high_pool": 8,
-    "channels": [4, 6, 8],
-    "squeeze": 4,
-    "width": 16,
-    "layers": 1,
-    "head": 4,
-    "detail": 4,
-}
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with an untrained network."""
-    network = networks.complete(NETWORK)
-    net = networks.build(network)
-    config = ModelConfig(
-        sample_rate=16000,
-        level_db=-25.0,
-        stft=StftSettings(n_fft=512, hop=256),
-        compression=CompressionSettings(exponent=0.5, scale=0.33),
-        process={"kind": "brownian", "rho": 0.3},
-        network=network,
-        presets=Presets(
-            fast=SamplerPreset(steps=1), balanced=SamplerPreset(steps=1), best=SamplerPreset(steps=2)
-        ),
-        reach_encode=net.reach_encode,
-        reach_step=net.reach_step,
-        licence="CC0-1.0",
-    )
+    model = builders.spectral_model()
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    save(folder, config, net.state_dict(), "# tiny\n")
+    save(folder, model.config, model.net.state_dict(), "# tiny\n")
     return folder
 
 

@@ -19,31 +19,9 @@ import soundfile
 
 from audiodiff.cli import run
 from audiodiff.stream import Samples
+from tests.cli import waiting
 
 Recording = Callable[..., Samples]
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
-
-CHILD = """
-import importlib.util, sys
-from audiodiff import networks
-spec = importlib.util.spec_from_file_location("toy_conftest", {conftest!r})
-toy = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(toy)
-
-class Waiting(toy.ToyNet):
-    calls = 0
-
-    def encode(self, cond):
-        Waiting.calls += 1
-        if Waiting.calls == 2:
-            print("half-way", flush=True)
-            sys.stdin.readline()
-        return super().encode(cond)
-
-networks.build = lambda config: Waiting(65)
-from audiodiff.cli import main
-main()
-"""
 
 
 @pytest.fixture
@@ -158,7 +136,7 @@ def test_shards_share_out_a_folder(shows: Path, toy_folder: Path, capsys: pytest
 
 
 def pipe(words: list[str], data: bytes, toy_folder: Path) -> subprocess.CompletedProcess[bytes]:
-    code = CHILD.format(conftest=str(CONFTEST)).replace("== 2", "== -1")
+    code = waiting.code(0)
     return subprocess.run(
         [sys.executable, "-c", code, "denoise", *words, "-m", str(toy_folder), "--threads", "1"],
         input=data,
@@ -183,7 +161,7 @@ def test_pipes(shows: Path, toy_folder: Path, tmp_path: Path) -> None:
 
 def start(words: list[str]) -> subprocess.Popen[str]:
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD.format(conftest=str(CONFTEST)), "denoise", *words],
+        [sys.executable, "-c", waiting.code(), "denoise", *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

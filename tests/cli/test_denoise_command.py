@@ -17,32 +17,9 @@ import typer
 import audiodiff
 from audiodiff.cli import _common, run
 from audiodiff.stream import Samples
+from tests.cli import waiting
 
 Recording = Callable[..., Samples]
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
-
-CHILD = """
-import importlib.util, sys
-from audiodiff import networks
-spec = importlib.util.spec_from_file_location("toy_conftest", {conftest!r})
-toy = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(toy)
-
-class Waiting(toy.ToyNet):
-    calls = 0
-
-    def encode(self, cond):
-        # the second chunk: the first one is in the unfinished file by now
-        Waiting.calls += 1
-        if Waiting.calls == 2:
-            print("half-way", flush=True)
-            sys.stdin.read()
-        return super().encode(cond)
-
-networks.build = lambda config: Waiting(65)
-from audiodiff.cli import main
-main()
-"""
 
 
 @pytest.fixture
@@ -217,7 +194,7 @@ def test_killed_half_way(
         [
             sys.executable,
             "-c",
-            CHILD.format(conftest=str(CONFTEST)),
+            waiting.code(wait="read"),
             "denoise",
             str(talk),
             "-m",

@@ -14,17 +14,14 @@ import pytest
 import soundfile
 import torch
 
-from audiodiff import networks
 from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.cli import run
-from audiodiff.config import ModelConfig, Presets, SamplerPreset
-from audiodiff.diffusion.vp import linear_betas
 from audiodiff.model import save
 from audiodiff.signal.inversion import invert
 from audiodiff.signal.mel import PRESETS, mel
 from audiodiff.signal.mel_files import write_mel
-from audiodiff.signal.mel_spec import MelSpec
 from audiodiff.stream import Samples
+from tests import builders
 
 Recording = Callable[..., Samples]
 FAST = ("--model", "inversion", "--quality", "fast")
@@ -40,24 +37,8 @@ def values(recording: Recording) -> Samples:
 @pytest.fixture
 def wave_folder(tmp_path: Path) -> Path:
     """An untrained small DiffWave at 8 kHz."""
-    spec = MelSpec(sample_rate=8000, n_fft=256, hop=64, win=256, f_min=0, f_max=4000, n_mels=20)
-    small = {"kind": "wavenet", "residual_channels": 4, "layers": 3, "step_width": 8, "conditioner": "frames"}
-    network = networks.complete({**small, "n_mels": 20, "hop": 64})
-    net = networks.build(network)
-    preset = SamplerPreset(steps=2, sampler="diffwave", eta=1.0, betas=(1e-4, 0.5))
-    config = ModelConfig(
-        task="vocode",
-        sample_rate=8000,
-        mel=spec.as_dict(),
-        process={"kind": "vp", "betas": list(linear_betas(1e-4, 0.05, 50))},
-        target="eps",
-        network=network,
-        presets=Presets(fast=preset, balanced=preset, best=preset),
-        reach_encode=net.reach_encode,
-        reach_step=net.reach_step,
-        licence="CC0-1.0",
-    )
-    save(tmp_path / "small", config, net.state_dict(), "# small\n")
+    model = builders.wave_model((1e-4, 0.5), (1e-4, 0.5))
+    save(tmp_path / "small", model.config, model.net.state_dict(), "# small\n")
     return tmp_path / "small"
 
 

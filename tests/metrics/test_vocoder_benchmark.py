@@ -15,29 +15,19 @@ import pytest
 import soundfile
 import torch
 
-from audiodiff import Vocoder, networks
-from audiodiff.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
-from audiodiff.diffusion.vp import linear_betas
+from audiodiff import Vocoder
 from audiodiff.errors import MelError
 from audiodiff.metrics.reason import Reason
 from audiodiff.metrics.voicing import Voicing
-from audiodiff.model import save
+from audiodiff.model import Model, save
 from audiodiff.signal.mel import PRESETS, mel
 from audiodiff.signal.mel_files import write_mel
+from tests import builders
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT / "samples" / "interview_clean.flac"
 SPEC = PRESETS["bigvgan-24k"]
 MODULES = ("_vocoder_sets", "_vocoder_ways", "vocoder")
-SMALL = {
-    "kind": "spectral",
-    "n_bins": 257,
-    "low_bins": 128,
-    "high_pool": 8,
-    "channels": [4, 6, 8],
-    "layers": 1,
-}
-NARROW = {"squeeze": 4, "width": 16, "head": 4, "detail": 4}
 
 
 @pytest.fixture
@@ -67,52 +57,19 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return mels, references
 
 
+def saved(model: Model, folder: Path) -> Path:
+    save(folder, model.config, model.net.state_dict(), "# small\n")
+    return folder
+
+
 def voice(folder: Path) -> Path:
     """An untrained `voice`, which gives its start."""
-    network = networks.complete({**SMALL, **NARROW})
-    net = networks.build(network)
-    one, two = (SamplerPreset(steps=n, start_noise=0.0) for n in (1, 2))
-    config = ModelConfig(
-        task="vocode",
-        inversion=3,
-        sample_rate=24000,
-        level_db=-25.0,
-        stft=StftSettings(n_fft=512, hop=256),
-        compression=CompressionSettings(exponent=0.3, scale=1.0),
-        process={"kind": "brownian", "rho": 0.3},
-        network=network,
-        presets=Presets(fast=one, balanced=one, best=two),
-        reach_encode=net.reach_encode,
-        reach_step=net.reach_step,
-        licence="CC0-1.0",
-    )
-    save(folder, config, net.state_dict(), "# small\n")
-    return folder
+    return saved(builders.voice_model(inversion=3), folder)
 
 
 def diffwave(folder: Path) -> Path:
     """An untrained model of waveforms with schedules of 2 and 3 steps."""
-    sizes = {"kind": "wavenet", "residual_channels": 4, "layers": 2, "step_width": 8, "conditioner": "frames"}
-    network = networks.complete({**sizes, "n_mels": SPEC.n_mels, "hop": SPEC.hop})
-    net = networks.build(network)
-    two, three = (
-        SamplerPreset(steps=len(betas), sampler="diffwave", eta=1.0, betas=betas)
-        for betas in ((1e-4, 0.5), (1e-4, 0.1, 0.5))
-    )
-    config = ModelConfig(
-        task="vocode",
-        sample_rate=SPEC.sample_rate,
-        mel=SPEC.as_dict(),
-        process={"kind": "vp", "betas": list(linear_betas(1e-4, 0.05, 50))},
-        target="eps",
-        network=network,
-        presets=Presets(fast=two, balanced=two, best=three),
-        reach_encode=net.reach_encode,
-        reach_step=net.reach_step,
-        licence="CC0-1.0",
-    )
-    save(folder, config, net.state_dict(), "# small\n")
-    return folder
+    return saved(builders.wave_model((1e-4, 0.5), (1e-4, 0.1, 0.5), mel=SPEC), folder)
 
 
 def rows(text: str) -> dict[str, list[str]]:
