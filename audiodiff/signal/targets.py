@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
-from audiodiff.errors import AudioFileError
+import numpy as np
+import numpy.typing as npt
+
+from audiodiff.errors import AudioFileError, ShapeError
 from audiodiff.signal.formats import shown
 
 
@@ -51,3 +55,30 @@ def writing_failed(path: Path, reason: str) -> AudioFileError:
     full = shutil.disk_usage(path.parent).free < 1 << 20
     what = "the disk is full; make room" if full else f"writing failed ({reason}); choose another place"
     return AudioFileError(f"{shown(path)}: not written, {what}", code="no_space" if full else "unwritable")
+
+
+def refuse_block(
+    path: Path, block: npt.NDArray[np.floating[Any]], channels: int, position: tuple[int, int]
+) -> None:
+    """Refuse samples that no file should hold.
+
+    Args:
+        path: The target.
+        block: What is to be appended.
+        channels: C.
+        position: Samples before the block, and samples a second.
+
+    Raises:
+        ShapeError: The block is not [C, n].
+        AudioFileError: Code ``nonfinite``.
+    """
+    if block.ndim != 2 or block.shape[0] != channels:
+        raise ShapeError(f"expected a block [{channels}, n], got shape {list(block.shape)}")
+    finite = np.isfinite(block).all(axis=0)
+    if not finite.all():
+        seconds = (position[0] + int(finite.argmin())) / position[1]
+        raise AudioFileError(
+            f"{shown(path)}: not written, the sample at {seconds:.3f} s is not a finite number; "
+            "this is a fault of the processing, please report it",
+            code="nonfinite",
+        )

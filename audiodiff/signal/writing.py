@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from audiodiff.errors import AudioFileError, ShapeError
+from audiodiff.errors import AudioFileError
 from audiodiff.signal.formats import max_samples, shown
 from audiodiff.signal.ogg import fix_serial
-from audiodiff.signal.targets import refuse_existing, target_exists, writing_failed
+from audiodiff.signal.targets import refuse_block, refuse_existing, target_exists, writing_failed
 from audiodiff.signal.unfinished import Unfinished
 
 _BITS = {
@@ -141,16 +141,7 @@ class AtomicWriter:
             AudioFileError: Codes ``nonfinite`` (then nothing of the block is written), ``no_space``,
                 ``unwritable``, ``too_long`` (the container would grow beyond the 4 GiB that it can tell).
         """
-        if block.ndim != 2 or block.shape[0] != self._shape[1]:
-            raise ShapeError(f"expected a block [{self._shape[1]}, n], got shape {list(block.shape)}")
-        finite = np.isfinite(block).all(axis=0)
-        if not finite.all():
-            seconds = (self.n_samples + int(finite.argmin())) / self._shape[0]
-            raise AudioFileError(
-                f"{shown(self._path)}: not written, the sample at {seconds:.3f} s is not a finite number; "
-                "this is a fault of the processing, please report it",
-                code="nonfinite",
-            )
+        refuse_block(self._path, block, self._shape[1], (self.n_samples, self._shape[0]))
         self._refuse_beyond(block.shape[1])
         x = np.ascontiguousarray(block.T)
         try:

@@ -16,14 +16,14 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from audiodiff.errors import AudioFileError, ShapeError
+from audiodiff.errors import AudioFileError
 from audiodiff.signal import pyav
 from audiodiff.signal.formats import shown
 from audiodiff.signal.media.copying import Copied, add_cover, add_tags, lost_tags
 from audiodiff.signal.media.encoder import Encoder
 from audiodiff.signal.media.plan import Plan
 from audiodiff.signal.media.policy import MUXERS
-from audiodiff.signal.targets import refuse_existing, target_exists, writing_failed
+from audiodiff.signal.targets import refuse_block, refuse_existing, target_exists, writing_failed
 from audiodiff.signal.unfinished import Unfinished
 
 Ready = Callable[[int], None]
@@ -130,16 +130,7 @@ class MediaWriter:
             AudioFileError: Codes ``nonfinite``, ``no_space``, ``unwritable``, and those of the source.
         """
         encoder = self._tracks[track]
-        if block.ndim != 2 or block.shape[0] != encoder.channels:
-            raise ShapeError(f"expected a block [{encoder.channels}, n], got shape {list(block.shape)}")
-        finite = np.isfinite(block).all(axis=0)
-        if not finite.all():
-            seconds = (encoder.n_samples + int(finite.argmin())) / encoder.rate
-            raise AudioFileError(
-                f"{shown(self._path)}: not written, the sample at {seconds:.3f} s is not a finite number; "
-                "this is a fault of the processing, please report it",
-                code="nonfinite",
-            )
+        refuse_block(self._path, block, encoder.channels, (encoder.n_samples, encoder.rate))
         if not block.shape[1]:
             return
         try:
