@@ -52,6 +52,20 @@ def test_a_chunk_without_a_name_is_not_copied(tmp_path: Path, name: bytes) -> No
     assert soundfile.info(copy).frames == 100
 
 
+def test_a_chunk_whose_size_stands_elsewhere_is_copied_with_it(tmp_path: Path) -> None:
+    """Its mark for that, copied into a plain wav file, hid the samples."""
+    sizes = struct.pack("<QQQI", 100, 50, 25, 0)
+    data = b"RF64\xff\xff\xff\xffWAVE" + b"ds64" + struct.pack("<I", 28) + sizes + b"note\xff\xff\xff\xff1234"
+    found = carried(tmp_path / "x.wav", data)
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(wav())
+    fd = os.open(copy, os.O_RDWR)
+    riff.insert(fd, found)
+    os.close(fd)
+    assert found.before == (b"note\4\0\0\x001234",)
+    assert soundfile.info(copy).frames == 100
+
+
 @pytest.mark.parametrize(
     ("kind", "content"),
     [

@@ -170,8 +170,8 @@ def collect(fd: int, whole: bool = True) -> Carried:
             total -= chunk.size
             left_out.append(f"chunk {chunk.name.decode('latin-1').strip()!r} of {chunk.size} bytes")
             continue
-        padded = read_at(fd, chunk.start - 8, 8 + chunk.size) + bytes(chunk.size % 2)
-        sides[behind].append(padded)
+        # A size of an RF64 file that stands elsewhere is told here: no other format knows of that.
+        sides[behind].append(_chunk(chunk.name, read_at(fd, chunk.start, chunk.size), _order(fd)))
     return Carried(tuple(sides[0]), tuple(sides[1]), tuple(left_out))
 
 
