@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -117,6 +118,22 @@ def test_public_names_exist() -> None:
 def test_the_version_is_the_packages() -> None:
     project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
     assert audiodiff.__version__ == project["version"]
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    home = ROOT.parent
+    extras = tomllib.loads((home / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    folders = ("audiodiff", "benchmarks", "examples", "recipes", "samples")
+    texts = [*home.glob("*.md"), *(path for name in folders for path in (home / name).rglob("*.*"))]
+    named = {
+        (extra, str(path.relative_to(home)))
+        for path in texts
+        if path.suffix in {".py", ".md"}
+        for found in re.findall(r"audiodiff\[([a-z,]+)\]", path.read_text())
+        for extra in found.split(",")
+    }
+    assert {extra for extra, _ in named} >= {"eval", "media", "ui"}
+    assert not {each for each in named if each[0] not in extras}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
