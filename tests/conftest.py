@@ -26,9 +26,13 @@ from audiodiff.config import (
     Setting,
     StftSettings,
 )
+from audiodiff.metrics.voicing import import_pyin
 from audiodiff.model import Model, assemble, save
 from audiodiff.networks.contract import Features, Network
 from tests.no_network import sitecustomize
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    import_pyin()  # workers that import librosa together for the first time would crash
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from audiodiff.metrics.reason import Reason, Score
@@ -45,6 +51,27 @@ class VoicingScores:
     pitch_cents: Score
 
 
+def import_pyin() -> Callable[..., Any]:
+    """The pitch tracker of librosa, imported by one process of a user at a time.
+
+    librosa compiles parts of itself when it is first imported and keeps them on disk. Two processes that do
+    so together may keep halves that do not fit, and then every later process crashes, seen with numba 0.68.
+
+    Returns:
+        ``librosa.pyin``.
+    """
+    with FileLock(pyin_lock()):
+        from librosa import pyin
+    result: Callable[..., Any] = pyin
+    return result
+
+
+def pyin_lock() -> Path:
+    """The file that `import_pyin` locks."""
+    user = os.getuid() if hasattr(os, "getuid") else "all"
+    return Path(tempfile.gettempdir()) / f"audiodiff-librosa-{user}.lock"
+
+
 def track(x: NDArray[np.floating], sample_rate: int) -> Voicing:
     """Track the pitch by pYIN (Mauch and Dixon 2014), as librosa has it.
 
@@ -55,10 +82,9 @@ def track(x: NDArray[np.floating], sample_rate: int) -> Voicing:
     Returns:
         Pitch and periodicity; no frame of silence has voice.
     """
-    import librosa
-
+    pyin = import_pyin()
     y = resample(np.ascontiguousarray(x[None], dtype=np.float32), sample_rate, SAMPLE_RATE)[0]
-    f0, voiced, probability = librosa.pyin(
+    f0, voiced, probability = pyin(
         y, fmin=RANGE_HZ[0], fmax=RANGE_HZ[1], sr=SAMPLE_RATE, frame_length=FRAME, hop_length=HOP
     )
     return Voicing(np.where(voiced, f0, np.nan), probability)

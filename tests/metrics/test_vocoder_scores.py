@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
+from filelock import FileLock, Timeout
 
 from audiodiff.metrics.opinion import distill_mos
 from audiodiff.metrics.reason import Reason
 from audiodiff.metrics.spectral import log_mel_l1, multi_resolution_stft
-from audiodiff.metrics.voicing import HOP, SAMPLE_RATE, Voicing, compare, track
+from audiodiff.metrics.voicing import HOP, SAMPLE_RATE, Voicing, compare, import_pyin, pyin_lock, track
 from audiodiff.signal.mel import PRESETS
 
 SPEECH = Path(__file__).parents[2] / "samples" / "interview_clean.flac"
@@ -43,6 +46,22 @@ def test_spectral_distances_of_nothing_and_silence() -> None:
     x = noise(4000)
     assert code(multi_resolution_stft(x, x[:-2])) == "length"
     assert code(log_mel_l1(x, np.zeros(4000), SPEC)) == "silence"
+
+
+def test_librosa_is_imported_by_one_process_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Watch(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            with pytest.raises(Timeout), FileLock(pyin_lock(), timeout=0, is_singleton=False):
+                pass
+            self.seen = True
+            return getattr(librosa, name)
+
+    watch = Watch("librosa")
+    monkeypatch.setitem(sys.modules, "librosa", watch)
+    assert import_pyin() is librosa.pyin
+    assert watch.seen
+    with FileLock(pyin_lock(), timeout=0):
+        pass  # free again
 
 
 def test_pitch_of_a_pulse_train() -> None:
