@@ -10,7 +10,7 @@ from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
 from audiodiff.diffusion.cdiffuse import CDiffuSE
 from audiodiff.diffusion.flow import Flow
 from audiodiff.diffusion.ouve import OUVE
-from audiodiff.diffusion.prior import EnergyPrior
+from audiodiff.diffusion.prior import EnergyPrior, LevelPrior, Prior
 from audiodiff.diffusion.process import Process
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ModelError
@@ -29,7 +29,7 @@ class Model:
         process: Diffusion process.
         front: Spectral front end at `sample_rate` and compression; None for a model of waveforms.
         mel: Convention of the mel that conditions the network, or None.
-        prior: Energy prior of the noise, or None.
+        prior: Prior of the noise, or None.
         digest: SHA-256 of the weights file, hex; empty for a model that never was in a folder.
     """
 
@@ -38,7 +38,7 @@ class Model:
     process: Process
     front: tuple[STFT, Compression] | None = None
     mel: MelSpec | None = None
-    prior: EnergyPrior | None = None
+    prior: Prior | None = None
     digest: str = ""
 
     @property
@@ -110,7 +110,7 @@ def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
         process=build_process(config.process),
         front=_build_front(config),
         mel=mel,
-        prior=None if config.prior is None else EnergyPrior(**config.prior.model_dump()),
+        prior=None if config.prior is None else build_prior(config.prior),
         digest=digest,
     )
 
@@ -171,3 +171,25 @@ def build_process(settings: Mapping[str, object]) -> Process:
         case kind:
             known = ("brownian", "schroedinger", "ouve", "flow", "vp", "cdiffuse")
             raise ConfigError(f"process: unknown kind {kind!r}; {nearest(str(kind), known)}")
+
+
+def build_prior(settings: Mapping[str, object]) -> Prior:
+    """The prior of a ``prior`` section.
+
+    Args:
+        settings: ``kind``, energy if absent, and the parameters of that prior.
+
+    Returns:
+        The prior.
+
+    Raises:
+        ConfigError: Unknown kind or parameter, or a value out of range.
+    """
+    rest = {key: value for key, value in settings.items() if key != "kind"}
+    match settings.get("kind", "energy"):
+        case "energy":
+            return construct(EnergyPrior, rest, "prior")
+        case "level":
+            return construct(LevelPrior, rest, "prior")
+        case kind:
+            raise ConfigError(f"prior: unknown kind {kind!r}; {nearest(str(kind), ('energy', 'level'))}")

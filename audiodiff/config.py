@@ -65,6 +65,7 @@ class SamplerPreset(Settings):
             ``diffwave`` use it.
         start_noise: Scale of the fresh noise that leaves a bridge's start; 0 is the deterministic limit.
         betas: Inference schedule of ``diffwave``, from data towards noise, a beta a step.
+        project: Bring every estimate of the waveform next to the mel (GLA-Grad).
     """
 
     steps: int = Field(ge=1, le=1000)
@@ -72,6 +73,7 @@ class SamplerPreset(Settings):
     eta: float = Field(default=0.0, ge=0, le=1)
     start_noise: float = Field(default=1.0, ge=0, le=1)
     betas: tuple[float, ...] | None = None
+    project: bool = False
 
     @model_validator(mode="after")
     def _eta_is_used(self) -> SamplerPreset:
@@ -101,14 +103,6 @@ class Presets(Settings):
     best: SamplerPreset
 
 
-class PriorSettings(Settings):
-    """The energy prior of a model that was trained with one (``diffusion.prior.EnergyPrior``)."""
-
-    low: float = Field(ge=0)
-    high: float = Field(gt=0)
-    floor: float = Field(gt=0, le=1)
-
-
 class ModelConfig(Settings):
     """Everything a model folder states beside its weights (``config.json``).
 
@@ -124,7 +118,7 @@ class ModelConfig(Settings):
         stft: Spectral front end, or None.
         compression: Compression of the spectrum, or None.
         mel: Mel convention (``signal.mel_spec.MelSpec`` as plain values), or None.
-        prior: Energy prior of the noise, or None.
+        prior: ``kind`` (energy if absent) and the parameters of the noise's prior, or None.
         inversion: Iterations of the mel inversion that makes the input of a vocoder of spectra, or None.
         process: ``kind`` and the parameters of the diffusion process.
         target: What the network predicts.
@@ -143,7 +137,7 @@ class ModelConfig(Settings):
     stft: StftSettings | None = None
     compression: CompressionSettings | None = None
     mel: dict[str, bool | int | float | str | None] | None = None
-    prior: PriorSettings | None = None
+    prior: dict[str, Setting] | None = None
     inversion: int | None = Field(default=None, ge=0, le=1000)
     process: dict[str, Setting]
     target: Literal["x0", "eps", "v", "velocity"] = "x0"
@@ -163,7 +157,9 @@ class ModelConfig(Settings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> ModelConfig:
-        clamped = any(getattr(self.presets, name).sampler == "diffwave" for name in Presets.model_fields)
+        presets = [getattr(self.presets, name) for name in Presets.model_fields]
+        clamped = any(preset.sampler == "diffwave" for preset in presets)
+        projects = any(preset.project for preset in presets)
         faults = {
             "stft and compression go together; give both, or neither for a model of waveforms": (
                 (self.stft is None) != (self.compression is None)
@@ -174,6 +170,8 @@ class ModelConfig(Settings):
                 (self.task == "vocode" and self.stft is not None) != (self.inversion is not None)
             ),
             "prior is made from a mel; give mel too": self.prior is not None and self.mel is None,
+            "project needs waveforms and a mel; leave it out here": projects
+            and (self.stft is not None or self.mel is None),
             "the sampler diffwave clamps waveforms; use ddim for spectra": clamped and self.stft is not None,
         }
         for line, wrong in faults.items():

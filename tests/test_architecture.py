@@ -22,6 +22,7 @@ LAYERS = (
     {"signal"},
     {"diffusion"},
     {"networks"},
+    {"shaping"},
     {"assembly"},
     {"model", "stream", "metrics"},
     {"tasks", "data", "convert"},

@@ -19,14 +19,15 @@ from audiodiff.data.store import Store
 from audiodiff.data.waves import Cut, WaveClips, wave_batch
 from audiodiff.errors import ConfigError, DataError
 from audiodiff.model import verify
-from audiodiff.networks.wavenet import SMALL, WaveNet, WaveNetConfig
+from audiodiff.networks.unet1d import UNet1d
+from audiodiff.networks.wavenet import WaveNet, WaveNetConfig
 from audiodiff.signal.mel import mel
 from audiodiff.signal.mel_presets import PRESETS
 from audiodiff.training.config import load_recipe, model_config
 from audiodiff.training.run import new_state
 from audiodiff.training.setup import prepare
 from audiodiff.training.step import WaveSetup, wave_losses
-from audiodiff.training.wave_config import WaveConfig
+from audiodiff.training.wave_config import WaveConfig, vp_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 HERE = RECIPES / "ljspeech"
@@ -97,14 +98,18 @@ def test_a_recipe_makes_a_step_and_a_model(name: str, store: Path, tmp_path: Pat
     command = ["train", str(HERE / f"{name}.toml"), f"data.store={store}", *small, "-o", str(run)]
     assert cli.run(command) == 0
     presets = verify(run / "model").config.presets
+    assert {presets.fast.project, presets.balanced.project, presets.best.project} == {name == "small"}
     assert [presets.fast.steps, presets.balanced.steps, presets.best.steps] == [6, 6, 50]
 
 
 def test_the_recipes_name_the_published_and_the_small_network() -> None:
-    for name, sizes in (("diffwave", WaveNetConfig()), ("priorgrad", WaveNetConfig()), ("small", SMALL)):
+    for name in ("diffwave", "priorgrad"):
         net = networks.build(recipe(name).network)
         assert isinstance(net, WaveNet)
-        assert net.config == sizes
+        assert net.config == WaveNetConfig()
+    small = networks.build(recipe("small").network)
+    assert isinstance(small, UNet1d)
+    assert sum(p.numel() for p in small.parameters()) == 938_849
     net = networks.build(recipe("diffwave").network)
     assert sum(p.numel() for p in net.parameters()) == 2_619_971
     assert model_config(recipe("diffwave"), net).prior is None
@@ -145,6 +150,17 @@ def test_every_pass_takes_every_clip_once_and_a_batch_is_a_function_of_its_step(
     assert max(np.abs(clips.read(i)).max() for i in range(n)) == pytest.approx(0.95, rel=1e-3)
 
 
+def test_the_levels_of_the_small_recipe_are_even_in_decibels() -> None:
+    config = recipe("small")
+    process = vp_of(config)
+    for betas, levels in (
+        (process.betas, np.linspace(50, -20, 50)),
+        (config.model.schedule, np.linspace(42, -18, 6)),
+    ):
+        alpha_bar = np.cumprod(1 - np.array(betas))
+        assert 10 * np.log10(alpha_bar / (1 - alpha_bar)) == pytest.approx(levels, abs=0.01)
+
+
 @pytest.mark.parametrize("name", ["diffwave", "priorgrad"])
 def test_the_first_loss_is_that_of_the_noise(name: str, store: Path) -> None:
     """The last kernel starts at zero: E|z| = sqrt(2 / pi) for l1; E z^2 = 1, whatever the prior, for l2."""
@@ -167,7 +183,7 @@ def test_the_first_loss_is_that_of_the_noise(name: str, store: Path) -> None:
     [
         ('model.mel="hifigam"', "did you mean"),
         ("network.hop=300", "network.hop must be 256, as mel and process say; leave it out"),
-        ("network.table=20", "network.table must be 50"),
+        ("network.table=20", "unknown key"),
         ('network.kind="spectral"', "needs network.kind wavenet or unet1d"),
         ('network.conditioner="waveform"', "a vocoder hears a mel"),
         ('process={kind="vp", betas=[0.01, 0.02], zero_terminal=true}', "without zero_terminal"),
@@ -175,8 +191,11 @@ def test_the_first_loss_is_that_of_the_noise(name: str, store: Path) -> None:
         ("optim.t_steps=4", "unknown key 'optim.t_steps'"),
         ("model.hop=4", "unknown key 'model.hop'"),
         ('objective.noise="l3"', "objective.noise"),
+        ('model.target="x0"', "model.target"),
+        ('model.prior.kind="levels"', "did you mean 'level'"),
+        ("model.prior.floor=0.0", "0 < floor <= 1"),
         ("model.schedule=[0.5, 2.0]", "model.schedule: alpha_bar must lie in"),
-        ("model.schedule=[0.5, 0.5, 0.5]", "model.schedule: alpha_bar must lie in"),
+        ("model.schedule=[0.9, 0.9, 0.9]", "model.schedule: alpha_bar must lie in"),
     ],
 )
 def test_what_a_recipe_cannot_say_is_refused(override: str, said: str) -> None:

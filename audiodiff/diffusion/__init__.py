@@ -29,7 +29,7 @@ from audiodiff.diffusion.predict import (
     target_of,
     to_x0,
 )
-from audiodiff.diffusion.prior import EnergyPrior, noise_loss
+from audiodiff.diffusion.prior import EnergyPrior, LevelPrior, Prior, noise_loss
 from audiodiff.diffusion.process import Process, Time
 from audiodiff.diffusion.samplers import Noise, State, ddim, dpmpp_2m, heun, last, prior_noise
 from audiodiff.diffusion.vp import VP
@@ -43,9 +43,11 @@ __all__ = [
     "Denoiser",
     "EnergyPrior",
     "Flow",
+    "LevelPrior",
     "NetFn",
     "Noise",
     "Preconditioning",
+    "Prior",
     "Process",
     "SchroedingerBridge",
     "State",

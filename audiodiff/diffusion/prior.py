@@ -1,14 +1,15 @@
-"""The energy prior of PriorGrad (Lee et al. 2022): noise as loud as the speech will be, and its loss.
+"""Priors: noise as loud as the speech will be, and its loss.
 
-The standard deviation s of the noise follows the energy of the mel's frames. Start, fresh noise and
-training noise all carry it (`samplers.prior_noise`, ``sample_state(prior_scale=s)``), the network predicts
-s z, and the loss divides by s, so that quiet places count as much as loud ones.
+PriorGrad (Lee et al. 2022): the standard deviation s of the noise follows the energy of the mel's frames.
+Start, fresh noise and training noise all carry it (`samplers.prior_noise`,
+``sample_state(prior_scale=s)``), the network predicts s z, and the loss divides by s, so that quiet places
+count as much as loud ones. `LevelPrior` takes the level itself for s.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from torch import Tensor
 
@@ -57,6 +58,50 @@ class EnergyPrior:
         energy = bands.sum(dim=1).sqrt().clamp(max=self.high)
         scale = ((energy - self.low) / (self.high - self.low)).clamp(min=self.floor)
         return scale.repeat_interleave(hop, dim=-1)
+
+
+@dataclass(frozen=True)
+class LevelPrior:
+    """s = max(root mean square of the frame, floor), as the mel's magnitudes tell it.
+
+    PriorGrad's s is a root of an amplitude, some dB louder than speech and louder still in its pauses. Here
+    noise and speech are equally loud everywhere, so a level of a process means the same in all places, and a
+    network that sees the state over s sees one level.
+
+    Args:
+        floor: Least s, in (0, 1].
+
+    Raises:
+        ConfigError: A floor out of range.
+    """
+
+    floor: float = 3e-4
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.floor <= 1.0:
+            raise ConfigError(f"a prior needs 0 < floor <= 1, found {self.floor}")
+
+    def level(self, magnitude: Tensor, window: Tensor) -> Tensor:
+        """The standard deviation of every frame.
+
+        Args:
+            magnitude: Short-time magnitudes ``[B, F, N]``, all bins up to half the rate.
+            window: The window they were measured with ``[n]``.
+
+        Returns:
+            s, ``[B, N]``, in [floor, inf).
+
+        Raises:
+            ShapeError: `magnitude` has another shape.
+        """
+        if magnitude.ndim != 3:
+            raise ShapeError(f"the level prior needs magnitudes [B, F, N], found {list(magnitude.shape)}")
+        # white noise of deviation 1 has the power sum(window^2) in every bin
+        power = magnitude.square().mean(dim=1) / float(window.square().sum())
+        return power.sqrt().clamp(min=self.floor)
+
+
+Prior: TypeAlias = EnergyPrior | LevelPrior
 
 
 def noise_loss(

@@ -33,7 +33,7 @@ _WAVES = 64
 
 @dataclass(frozen=True)
 class WaveNetConfig:
-    """Sizes of `WaveNet`; the defaults are the published ones. `SMALL` is the size for training on a CPU.
+    """Sizes of `WaveNet`; the defaults are the published ones.
 
     Attributes:
         residual_channels: C.
@@ -75,10 +75,6 @@ class WaveNetConfig:
                 f"network.hop: the published upsampler makes {PUBLISHED_HOP} samples a frame, found "
                 f"{self.hop}; use conditioner 'frames' for any other hop"
             )
-
-
-SMALL = WaveNetConfig(residual_channels=16, layers=20, step_width=128, conditioner="frames")
-"""What two CPU cores can train: a fifteenth of the published network's work."""
 
 
 class StepEmbedding(nn.Module):

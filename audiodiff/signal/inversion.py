@@ -9,12 +9,13 @@ Letters in shapes: T samples, F = n_fft/2 + 1 frequency bins, M mel bands, N fra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from audiodiff.errors import ConfigError, MelError, ShapeError
 from audiodiff.signal.griffin_lim import FramedSTFT, accelerated
@@ -111,6 +112,12 @@ class _Match:
             spectrum = (ratio @ self.share).mul_(spectrum)
         return spectrum
 
+    def wanted(self, z: Tensor, spec: MelSpec) -> Tensor:
+        """Magnitudes [..., F, N] next to those of z that have the bands; z's own where no band lies."""
+        present = z.abs().transpose(-1, -2)
+        corrected = self.improved(_to_spectrum(present, spec), CORRECTIONS)
+        return torch.where(self.covered, _to_magnitude(corrected, spec), present).transpose(-1, -2)
+
 
 @dataclass(frozen=True)
 class _Inverter:
@@ -147,15 +154,10 @@ class _Inverter:
             wave = self.stft.inverse(z, n_samples)
             return wave if known is None else self._joined(wave, known)
 
-        def wanted(z: Tensor) -> Tensor:
-            present = z.abs().transpose(-1, -2)
-            corrected = match.improved(_to_spectrum(present, self.spec), CORRECTIONS)
-            return torch.where(match.covered, _to_magnitude(corrected, self.spec), present).transpose(-1, -2)
-
         z = accelerated(
             torch.polar(magnitude.transpose(-1, -2), phase),
             lambda z: self.stft.forward(signal(z)),
-            wanted,
+            lambda z: match.wanted(z, self.spec),
             self.iterations if available() else self.iterations + EXTRA_ITERATIONS,
         )
         return signal(z)
@@ -205,6 +207,36 @@ def invert_magnitude(bands: Tensor, spec: MelSpec, iterations: int = MAGNITUDE_I
         raise MelError("band values must not be negative; undo the convention's logarithm first")
     match = _Match.of(_heard(checked, spec), spec)
     return _to_magnitude(match.improved(match.first(), iterations), spec).transpose(-1, -2)
+
+
+def projection(values: Tensor, spec: MelSpec) -> Callable[[Tensor], Tensor]:
+    """What brings signals next to a mel: one iteration of `invert`, phases kept (GLA-Grad, Liu et al. 2024).
+
+    A sample depends on the signal and the mel within a window.
+
+    Args:
+        values: ``[..., M, N]`` in the convention's own numbers.
+        spec: The convention.
+
+    Returns:
+        Maps signals ``[..., N hop]``, in which frame n belongs to the samples from n hop on, to the same
+        shape.
+
+    Raises:
+        ShapeError: If there are not M bands on the second last axis, or no frames.
+        MelError: If a value is not finite, or the convention cannot be inverted.
+    """
+    stft, before = transform_of(spec), lead(spec)
+    match = _Match.of(_heard(bands(_checked(values, spec), spec), spec), spec)
+    n_samples = stft.n_samples(values.shape[-1])
+
+    def project(wave: Tensor) -> Tensor:
+        size = wave.shape[-1]
+        z = stft.forward(functional.pad(wave, (before, max(0, n_samples - before - size))))
+        nearest = stft.inverse(torch.polar(match.wanted(z, spec), z.angle()), n_samples)
+        return functional.pad(nearest[..., before : before + size], (0, max(0, size + before - n_samples)))
+
+    return project
 
 
 def invert(values: Tensor, spec: MelSpec, preset: Preset | int = "balanced", seed: int = 0) -> Tensor:

@@ -17,12 +17,14 @@ from torch import Tensor
 from audiodiff.assembly import Model
 from audiodiff.config import SamplerPreset
 from audiodiff.diffusion import grids, samplers
-from audiodiff.diffusion.diffwave import diffwave
-from audiodiff.diffusion.predict import make_denoiser
+from audiodiff.diffusion.diffwave import diffwave, projected
+from audiodiff.diffusion.predict import NetFn, make_denoiser
+from audiodiff.diffusion.prior import Prior
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ModelError
 from audiodiff.networks.contract import Features, WaveDomain, domain_of, halo_samples
-from audiodiff.signal.mel import bands
+from audiodiff.shaping import shape
+from audiodiff.signal.inversion import projection
 from audiodiff.signal.mel_spec import MelSpec
 from audiodiff.signal.noise import gaussian
 
@@ -101,6 +103,8 @@ class WaveSampler:
         """
         hop = self.spec.hop
         halo = halo_samples(self.model.net, self.domain, self.preset.evaluations) // hop
+        if self.preset.project:
+            halo += -(-self.spec.n_fft // hop) * self.preset.evaluations
         core = max(1, round(self.segment_s * self.spec.sample_rate / hop), 4 * halo)
         for frames, first, delivered in _segments(blocks, core, halo):
             with torch.inference_mode():
@@ -146,13 +150,15 @@ class WaveSampler:
             return torch.from_numpy(drawn).to(self.device)[None]
 
         draw: samplers.Noise = noise
+        run: NetFn = net_fn
         if model.prior is not None:
-            draw = samplers.prior_noise(
-                noise, model.prior.scale(bands(frames, self.spec)[None], self.spec.hop)
-            )
+            draw, run = self._shaped(model.prior, frames, noise, net_fn)
         grid = self._grid()
         process = model.process
-        denoiser = make_denoiser(process, model.config.target, net_fn, None)
+        denoiser = make_denoiser(process, model.config.target, run, None)
+        if preset.project:
+            onto_mel = projection(frames[None], self.spec)
+            denoiser = projected(denoiser, lambda x0_hat, _: onto_mel(x0_hat))
         x = process.start(None, draw(0), grid[0])
         match preset.sampler:
             case "diffwave":
@@ -164,6 +170,20 @@ class WaveSampler:
             case "heun":
                 states = samplers.heun(denoiser, process, x, grid, draw)
         return samplers.last(states)[0]
+
+    def _shaped(
+        self, prior: Prior, frames: Tensor, noise: samplers.Noise, net_fn: NetFn
+    ) -> tuple[samplers.Noise, NetFn]:
+        """Noise and network as the prior has them."""
+        shaping = shape(prior, frames[None], self.spec)
+
+        def draw(step: int) -> Tensor:
+            return shaping.noise(noise(step))
+
+        def run(x_t: Tensor, t: Tensor) -> Tensor:
+            return shaping.leave(net_fn(shaping.enter(x_t), t))
+
+        return draw, run
 
     def _grid(self) -> list[float]:
         process, preset = self.model.process, self.preset

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from audiodiff.assembly import build_prior, build_process
 from audiodiff.data.dataset import Batch
 from audiodiff.diffusion import grids
 from audiodiff.diffusion.loss import TimeLaw
-from audiodiff.diffusion.prior import EnergyPrior
-from audiodiff.model import build_process
 from audiodiff.networks.contract import Network
 from audiodiff.signal.mel import mel
 from audiodiff.signal.stft import STFT, Compression
@@ -85,8 +84,9 @@ def _setup(config: AnyConfig, net: Network, device: torch.device, bf16: bool, co
         prior = config.model.prior
         return WaveSetup(
             spec=config.model.spec,
-            prior=None if prior is None else EnergyPrior(**prior.model_dump()),
+            prior=None if prior is None else build_prior(prior),
             process=vp_of(config),
+            target=config.model.target,
             loss=config.objective.noise,
             encode=encode,
             forward=forward,

@@ -20,11 +20,11 @@ from audiodiff.data.dataset import Batch
 from audiodiff.diffusion.diffwave import table_times
 from audiodiff.diffusion.loss import TimeLaw, sample_state
 from audiodiff.diffusion.predict import Target, make_denoiser, target_of
-from audiodiff.diffusion.prior import EnergyPrior, noise_loss
+from audiodiff.diffusion.prior import Prior, noise_loss
 from audiodiff.diffusion.process import Process
 from audiodiff.diffusion.vp import VP
 from audiodiff.networks.contract import Features
-from audiodiff.signal.mel import bands
+from audiodiff.shaping import shape
 from audiodiff.signal.mel_spec import MelSpec
 from audiodiff.training.config import AnyConfig, TrainConfig
 from audiodiff.training.objective import Front, objective
@@ -57,12 +57,13 @@ class Setup:
 
 @dataclass(frozen=True)
 class WaveSetup:
-    """The fixed parts of a training of waveforms; the network predicts the noise.
+    """The fixed parts of a training of waveforms.
 
     Attributes:
         spec: Convention of the mel.
-        prior: Energy prior of the noise, or None.
+        prior: Prior of the noise, or None.
         process: Diffusion process, with a table of times.
+        target: What the network predicts.
         loss: Kind of error.
         encode: The network's `encode`, compiled or not.
         forward: The network's `forward`, compiled or not.
@@ -71,8 +72,9 @@ class WaveSetup:
     """
 
     spec: MelSpec
-    prior: EnergyPrior | None
+    prior: Prior | None
     process: VP
+    target: Target
     loss: Literal["l1", "l2"]
     encode: Callable[[Tensor], Features]
     forward: Callable[[Tensor, Tensor, Features], Tensor]
@@ -154,9 +156,9 @@ def batch_losses(config: TrainConfig, setup: Setup, batch: Batch, step: int, tri
 
 
 def wave_losses(seed: int, setup: WaveSetup, batch: Batch, step: int, trivial: bool) -> Losses:
-    """Noise a batch at entries of the table, predict the noise: ``x_t = a x_0 + s sigma z -> sigma z``.
+    """Noise a batch at entries of the table, predict the target: ``x_t = a x_0 + s eps -> eps`` (or v).
 
-    DiffWave (Kong et al. 2021) with sigma = 1, PriorGrad (Lee et al. 2022) with the energy prior's sigma.
+    DiffWave (Kong et al. 2021) with eps = z, PriorGrad (Lee et al. 2022) with its prior's.
 
     Args:
         seed: Seed of the run.
@@ -173,14 +175,16 @@ def wave_losses(seed: int, setup: WaveSetup, batch: Batch, step: int, trivial: b
         generator = step_generator(seed, step, setup.device)
         t = table_times(setup.process, torch.rand(len(x_0), generator=generator, device=setup.device))
         z = torch.randn(x_0.shape, generator=generator, device=setup.device)
-        sigma = None if setup.prior is None else setup.prior.scale(bands(mel, setup.spec), setup.spec.hop)
-        eps = z if sigma is None else sigma * z
+        shaping = None if setup.prior is None else shape(setup.prior, mel, setup.spec)
+        eps = z if shaping is None else shaping.noise(z)
         x_t = sample_state(setup.process, x_0, None, t, eps)
-        target = target_of(setup.process, "eps", x_0, None, eps, t)
+        target = target_of(setup.process, setup.target, x_0, None, eps, t)
+        seen = x_t if shaping is None else shaping.enter(x_t)
     with torch.autocast(setup.device.type, torch.bfloat16, enabled=setup.bf16):
-        found = setup.forward(x_t, t, setup.encode(mel))
-    total = noise_loss(target, found.float(), setup.loss, sigma).mean()
-    nothing = noise_loss(target, torch.zeros_like(target), setup.loss, sigma).mean() if trivial else None
+        out = setup.forward(seen, t, setup.encode(mel)).float()
+    found, scale = (out, None) if shaping is None else (shaping.leave(out), shaping.scale)
+    total = noise_loss(target, found, setup.loss, scale).mean()
+    nothing = noise_loss(target, torch.zeros_like(target), setup.loss, scale).mean() if trivial else None
     return Losses(total, {"noise": total}, nothing)
 
 

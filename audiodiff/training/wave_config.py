@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from audiodiff.assembly import build_process
-from audiodiff.config import ModelConfig, Presets, PriorSettings, SamplerPreset, Setting, Settings, parse
+from audiodiff.assembly import build_prior, build_process
+from audiodiff.config import ModelConfig, Presets, SamplerPreset, Setting, Settings, parse
 from audiodiff.diffusion import grids
 from audiodiff.diffusion.diffwave import FAST_BETAS
 from audiodiff.diffusion.vp import VP
@@ -20,19 +20,23 @@ from audiodiff.training.sections import OptimSection, RunSection
 
 
 class WaveModelSection(Settings):
-    """What the finished model folder will state. The network predicts the noise.
+    """What the finished model folder will state.
 
     Attributes:
         mel: Name of the mel convention; it gives the rate and the hop.
-        prior: Energy prior of the noise, or None.
+        prior: ``kind`` (energy or level) and parameters of the noise's prior, or None.
+        target: What the network predicts: the noise (``eps``, as DiffWave) or ``v`` (Salimans and Ho 2022).
         schedule: Inference betas of the presets fast and balanced, from data towards noise; best takes the
             whole table that was trained.
+        project: Whether sampling brings every estimate next to the mel; training does not know it.
         licence: Licence of the weights.
     """
 
     mel: str
-    prior: PriorSettings | None = None
+    prior: dict[str, Setting] | None = None
+    target: Literal["eps", "v"] = "eps"
     schedule: tuple[float, ...] = FAST_BETAS
+    project: bool = False
     licence: str = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -69,7 +73,13 @@ class WaveModelSection(Settings):
         fast, best = (
             parse(
                 SamplerPreset,
-                {"steps": len(betas), "sampler": "diffwave", "eta": 1.0, "betas": betas},
+                {
+                    "steps": len(betas),
+                    "sampler": "diffwave",
+                    "eta": 1.0,
+                    "betas": betas,
+                    "project": self.project,
+                },
                 "[model]",
             )
             for betas in (self.schedule, process.betas)
@@ -99,8 +109,8 @@ class NoiseObjective(Settings):
     """What is minimised.
 
     Attributes:
-        noise: Mean absolute (``l1``) or squared (``l2``) error of the predicted noise; with a prior divided
-            by its standard deviation.
+        noise: Mean absolute (``l1``) or squared (``l2``) error of the prediction; with a prior divided by the
+            standard deviation of its noise.
     """
 
     noise: Literal["l1", "l2"] = "l1"
@@ -127,6 +137,8 @@ class WaveConfig(Settings):
     @model_validator(mode="after")
     def _complete(self) -> WaveConfig:
         process = vp_of(self)
+        if self.model.prior is not None:
+            build_prior(self.model.prior)  # refused now, too
         kind, spec = self.network.get("kind"), self.model.spec
         if kind not in ("wavenet", "unet1d"):
             raise ValueError(f'data.kind = "waves" needs network.kind wavenet or unet1d, found {kind!r}')
@@ -174,7 +186,7 @@ def wave_model_config(config: WaveConfig, net: Network) -> ModelConfig:
         mel=mel,
         prior=config.model.prior,
         process=config.process,
-        target="eps",
+        target=config.model.target,
         network=config.network,
         presets=config.model.presets(vp_of(config)),
         reach_encode=net.reach_encode,

@@ -16,6 +16,7 @@ from audiodiff.diffusion import (
     FAST_BETAS,
     VP,
     EnergyPrior,
+    LevelPrior,
     ddim,
     diffwave,
     dpmpp_2m,
@@ -195,6 +196,19 @@ def test_energy_prior_is_the_published_formula() -> None:
             EnergyPrior(*wrong)
     with pytest.raises(ShapeError, match=r"\[B, M, N\]"):
         prior.scale(torch.ones(80, 5), 256)
+
+
+def test_level_prior_is_the_root_mean_square() -> None:
+    """White noise of standard deviation 1 has the mean power sum(window^2) in every bin."""
+    window = torch.hann_window(64, dtype=torch.float64)
+    power = torch.full((1, 33, 5), float(window.square().sum()), dtype=torch.float64)
+    assert_close(LevelPrior().level(power.sqrt(), window), torch.ones(1, 5).double())
+    assert_close(LevelPrior(0.01).level(0 * power, window), torch.full((1, 5), 0.01).double())
+    for wrong in (0.0, -1.0, 1.5, math.nan):
+        with pytest.raises(ConfigError, match="a prior needs"):
+            LevelPrior(wrong)
+    with pytest.raises(ShapeError, match=r"\[B, F, N\]"):
+        LevelPrior().level(torch.ones(33, 5), window)
 
 
 def test_prior_scales_state_and_target_and_divides_the_loss(toy: Toy) -> None:

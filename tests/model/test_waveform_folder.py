@@ -12,7 +12,7 @@ import torch
 
 from audiodiff import networks
 from audiodiff.config import ModelConfig, parse
-from audiodiff.diffusion import EnergyPrior
+from audiodiff.diffusion import EnergyPrior, LevelPrior
 from audiodiff.errors import AudiodiffError, ConfigError, ModelError
 from audiodiff.model import assemble, load, save, verify
 from audiodiff.networks.contract import Network
@@ -21,6 +21,7 @@ from audiodiff.signal.mel_spec import MelSpec
 MEL = MelSpec(sample_rate=16000, n_fft=64, hop=15, win=60, f_min=0, f_max=8000, n_mels=6)
 WAVENET = {"kind": "wavenet", "residual_channels": 4, "layers": 3, "step_width": 8, "n_mels": 6, "hop": 15}
 BETAS = [0.1, 0.2, 0.3]
+PROJECTED = {name: {"steps": 2, "project": True} for name in ("fast", "balanced", "best")}
 
 
 def settings(net: Network, **changes: Any) -> dict[str, Any]:
@@ -60,6 +61,12 @@ def test_vocoder_round_trip(tmp_path: Path, net: Network) -> None:
         _ = model.level_db
 
 
+def test_a_level_prior_is_read_back(tmp_path: Path, net: Network) -> None:
+    config = parse(ModelConfig, settings(net, prior={"kind": "level", "floor": 0.01}), "test")
+    save(tmp_path / "m", config, net.state_dict(), "# m\n")
+    assert verify(tmp_path / "m").prior == LevelPrior(0.01)
+
+
 @pytest.mark.parametrize(
     "network",
     [
@@ -88,6 +95,9 @@ def test_denoiser_of_waveforms_round_trip(tmp_path: Path, network: dict[str, Any
         ({"stft": {"n_fft": 64, "hop": 16}}, "stft and compression go together"),
         ({"task": "denoise"}, "a model that denoises needs level_db"),
         ({"prior": {"low": 5.0, "high": 4.0, "floor": 0.1}}, "a prior needs"),
+        ({"task": "denoise", "level_db": -25.0, "mel": None, "presets": PROJECTED}, "project needs"),
+        ({"prior": {"kind": "levels"}}, "did you mean 'level'"),
+        ({"prior": {"kind": "level", "low": 0.0}}, "unknown key 'low'"),
         ({"mel": None, "prior": {"low": 0.0, "high": 4.0, "floor": 0.1}}, "prior is made from a mel"),
     ],
 )

@@ -16,7 +16,7 @@ from audiodiff.errors import ConfigError, ShapeError
 from audiodiff.networks import WaveDomain, WaveNet, WaveNetConfig, build, complete, domain_of, halo_samples
 from audiodiff.networks.checks import check
 from audiodiff.networks.upsample import Conditioner, interpolate_frames
-from audiodiff.networks.wavenet import SMALL, StepEmbedding
+from audiodiff.networks.wavenet import StepEmbedding
 
 SIZES: dict[Conditioner, WaveNetConfig] = {
     "published": WaveNetConfig(residual_channels=4, layers=5, cycle=3, step_width=12, n_mels=6),
@@ -64,7 +64,7 @@ def test_default_size_is_the_published_one() -> None:
 
 
 def test_sizes_of_the_variants() -> None:
-    net = WaveNet(SMALL)
+    net = WaveNet(WaveNetConfig(residual_channels=16, layers=20, step_width=128, conditioner="frames"))
     assert (net.reach_encode, net.reach_step) == (2, 2 * 1023)
     assert sum(parameter.numel() for parameter in net.parameters()) == 230_273
     assert WaveNet(WaveNetConfig()).reach_step == 3 * 1023

@@ -128,10 +128,11 @@ def test_blocks_change_nothing(
 
 @pytest.mark.parametrize("kind", ["wavenet", "unet1d"])
 @pytest.mark.parametrize("quality", ["fast", "best"])
+@pytest.mark.parametrize("prior", [None, {"kind": "level", "floor": 1e-3}])
 def test_segments_of_a_waveform_model_equal_the_whole(
-    kind: str, quality: Any, make_wave: MakeWave, recording: Recording
+    kind: str, quality: Any, prior: Any, make_wave: MakeWave, recording: Recording
 ) -> None:
-    sampler = Vocoder(make_wave(kind), quality=quality)._sampler
+    sampler = Vocoder(make_wave(kind, prior=prior), quality=quality)._sampler
     assert sampler is not None
     values = a_mel(recording, TINY, 2.0)
     whole = torch.cat(list(sampler.stream([values])))
@@ -141,10 +142,25 @@ def test_segments_of_a_waveform_model_equal_the_whole(
     assert len(whole) == values.shape[1] * TINY.hop
 
 
+def test_projected_segments_equal_the_whole_and_bring_the_mel(
+    make_wave: MakeWave, recording: Recording
+) -> None:
+    model = make_wave("unet1d", prior={"kind": "level", "floor": 1e-3})
+    plain = Vocoder(model, quality="fast")._sampler
+    assert plain is not None
+    sampler = replace(plain, preset=plain.preset.model_copy(update={"project": True}))
+    values = a_mel(recording, TINY, 2.0)
+    free, whole = (torch.cat(list(each.stream([values]))) for each in (plain, sampler))
+    pieces = list(replace(sampler, segment_s=0.05, tile_s=0.4).stream([values]))
+    assert len(pieces) > 1
+    assert_close(torch.cat(pieces), whole, atol=1e-4, rtol=1e-4)
+    away = [(mel(wave, TINY)[:, : values.shape[1]] - values).abs().mean() for wave in (free, whole)]
+    assert away[1] < 0.5 * away[0]
+
+
 def test_a_prior_scales_the_noise_of_a_waveform_model(make_wave: MakeWave, recording: Recording) -> None:
     values = a_mel(recording, TINY)
-    prior = {"low": 0.0, "high": 4.0, "floor": 0.1}
-    with_prior = Vocoder(make_wave(prior=audiodiff.config.PriorSettings(**prior)))
+    with_prior = Vocoder(make_wave(prior={"low": 0.0, "high": 4.0, "floor": 0.1}))
     without = Vocoder(make_wave())
     first, second = (vocoder.vocode(values, TINY) for vocoder in (with_prior, without))
     assert first.shape == second.shape
