@@ -1,4 +1,4 @@
-"""What a prior makes of a mel: the level of the noise, and that at which a network sees the state.
+"""What a prior makes of a mel: the level of the noise, at which a network may see the state, too.
 
 Letters: B items, M bands, N frames, T = N hop samples.
 """
@@ -30,10 +30,6 @@ class Shaping:
 
     scale: Tensor
     even: bool
-
-    def noise(self, z: Tensor) -> Tensor:
-        """The prior's noise from standard normal draws [B, T]."""
-        return z * self.scale
 
     def enter(self, x_t: Tensor) -> Tensor:
         """What the network sees of a state [B, T]."""

@@ -177,13 +177,10 @@ class WaveSampler:
         """Noise and network as the prior has them."""
         shaping = shape(prior, frames[None], self.spec)
 
-        def draw(step: int) -> Tensor:
-            return shaping.noise(noise(step))
-
         def run(x_t: Tensor, t: Tensor) -> Tensor:
             return shaping.leave(net_fn(shaping.enter(x_t), t))
 
-        return draw, run
+        return samplers.prior_noise(noise, shaping.scale), run
 
     def _grid(self) -> list[float]:
         process, preset = self.model.process, self.preset

@@ -176,7 +176,7 @@ def wave_losses(seed: int, setup: WaveSetup, batch: Batch, step: int, trivial: b
         t = table_times(setup.process, torch.rand(len(x_0), generator=generator, device=setup.device))
         z = torch.randn(x_0.shape, generator=generator, device=setup.device)
         shaping = None if setup.prior is None else shape(setup.prior, mel, setup.spec)
-        eps = z if shaping is None else shaping.noise(z)
+        eps = z if shaping is None else z * shaping.scale
         x_t = sample_state(setup.process, x_0, None, t, eps)
         target = target_of(setup.process, setup.target, x_0, None, eps, t)
         seen = x_t if shaping is None else shaping.enter(x_t)
