@@ -80,14 +80,15 @@ def test_the_small_recipes_way_of_training_learns_at_every_level_of_the_speech(
 ) -> None:
     """The state over the level: halving the voices' peak changes neither the loss nor the weights."""
     losses = []
-    for peak in (0.9, 0.45):
+    for peak, steps in ((0.9, 40), (0.45, 10)):
         way = ['model.prior={kind="level", floor=1e-6}', 'model.target="v"', f"data.peak={peak}"]
         run = tmp_path / str(peak)
-        command = ["train", str(HERE / "smoke.toml"), f"data.store={store}", *way, "optim.steps=40"]
-        assert cli.run([*command, "run.validate_minutes=0.0", "-o", str(run)]) == 0
+        command = ["train", str(HERE / "smoke.toml"), f"data.store={store}", *way]
+        command += [f"optim.steps={steps}", "optim.lr_floor=1.0", "run.validate_minutes=0.0"]
+        assert cli.run([*command, "-o", str(run)]) == 0
         losses.append([entry["loss"] for entry in entries(run, "step")])
     assert losses[0][-1] < 0.97 * losses[0][0]
-    assert losses[1] == pytest.approx(losses[0], rel=0.05)  # the mel does change
+    assert losses[1] == pytest.approx(losses[0][: len(losses[1])], rel=0.05)  # the mel does change
 
 
 def test_a_stopped_run_resumes_bit_for_bit(store: Path, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_more_iterations_bring_the_mel_nearer() -> None:
     assert away[-1] < 0.035
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["tacotron2", "vocos", "espnet-24k"])
 def test_projection_brings_noise_to_the_mel_and_speech_stays(name: str) -> None:
     spec = PRESETS[name]
     wave = speech(spec.sample_rate, 1)
