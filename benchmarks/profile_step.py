@@ -103,11 +103,13 @@ def timed_step(config: TrainConfig, setup: Setup, state: State, batch: Batch, la
     laps.end("step")
     total, _ = objective(config.objective, setup.front, x0_hat, x_0, bandwidth_hz, clean.shape[-1])
     laps.end("objective")
-    state.optimiser.zero_grad(set_to_none=True)
+    for optimiser in state.optimisers:
+        optimiser.zero_grad(set_to_none=True)
     total.mean().backward()
     laps.end("backward")
-    nn.utils.clip_grad_norm_(state.net.parameters(), config.optim.clip)
-    state.optimiser.step()
+    nn.utils.clip_grad_norm_(state.net.parameters(), config.optim.clip or math.inf)
+    for optimiser in state.optimisers:
+        optimiser.step()
     ema.update(state.average, state.net, config.optim.ema, state.progress.step)
     laps.end("optimiser")
     state.progress.step += 1

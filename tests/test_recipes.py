@@ -11,7 +11,7 @@ from torch import nn
 from audiodiff import networks
 from audiodiff.model import assemble
 from audiodiff.training.config import TrainConfig, load_recipe, model_config
-from audiodiff.training.schedule import make_optimiser
+from audiodiff.training.schedule import make_optimisers
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*/recipe.toml"))
 
@@ -32,5 +32,5 @@ def test_a_recipe_builds_its_network_and_model(path: Path) -> None:
         config.model.steps[2],
     ]
     module = cast(nn.Module, net)
-    assert make_optimiser(module, config.optim).param_groups
+    assert make_optimisers(module, config.optim)
     assert sum(parameter.numel() for parameter in module.parameters()) <= 10_000_000

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -32,6 +33,8 @@ LARGEST_ATTEMPTS = 20
 BATCHES_AHEAD = 6
 DEV_SECONDS = (4.0, 8.0)
 DEV_NARROW_HZ = 8000
+DevKind = Literal["everyday", "podcast"]
+DEV_KINDS: tuple[DevKind, ...] = ("everyday", "podcast")
 FULL_BAND_CLASSES, NARROW_CLASSES = ("A", "B", "C"), ("a", "b", "c")
 
 
@@ -181,6 +184,7 @@ class DevMixture:
         bandwidth_hz: Above it `clean` is not known.
         full_band: Full-band speech; otherwise noisy and clean end at 8 kHz, as a 16 kHz recording would.
         meta: How it came about.
+        part: Which of the two dev sets it belongs to; the scores of a part are averaged.
     """
 
     name: str
@@ -190,19 +194,22 @@ class DevMixture:
     bandwidth_hz: int
     full_band: bool
     meta: Meta
-
-    @property
-    def part(self) -> str:
-        """What it is scored together with: ``full`` or ``narrow``."""
-        return "full" if self.full_band else "narrow"
+    part: DevKind
 
 
-def dev_config(full_band: bool) -> MixConfig:
-    """Everyday mixtures at 0 to 20 dB: noises and sometimes a room, but nothing that changes the voice."""
+def dev_config(full_band: bool, kind: DevKind) -> MixConfig:
+    """Noises and sometimes a room, but nothing that changes the voice.
+
+    ``everyday`` takes the noises as they are, at 0 to 20 dB; ``podcast`` makes each as dark as those of
+    recorded rooms, 2 to 6 dB an octave, at the 8 to 25 dB of people who sit at a microphone.
+    """
+    podcast = kind == "podcast"
     unseen = NARROW_CLASSES if full_band else FULL_BAND_CLASSES
     return MixConfig(
         class_weights=dict.fromkeys(unseen, 0.0),
-        snr_db=(0.0, 20.0),
+        snr_db=(8.0, 25.0) if podcast else (0.0, 20.0),
+        p_tilt=1.0 if podcast else 0.0,
+        tilt_db=(2.0, 6.0),
         p_quiet=0.0,
         p_clean=0.0,
         p_noise_only=0.0,
@@ -219,21 +226,24 @@ def dev_config(full_band: bool) -> MixConfig:
     )
 
 
-def dev_set(store: Store, n: int, seed: int) -> list[DevMixture]:
+def dev_set(store: Store, n: int, seed: int, kind: DevKind) -> list[DevMixture]:
     """Mixtures of the dev split, by turns full band and limited to 8 kHz; the same for the same arguments.
+
+    They depend on the store's dev split alone: more training material leaves them as they are.
 
     Args:
         store: The packed store.
         n: How many.
         seed: Any non-negative integer.
+        kind: Which set, see `dev_config`.
 
     Returns:
-        Mixtures of 4 to 8 s at 0 to 20 dB.
+        Mixtures of 4 to 8 s.
 
     Raises:
         DataError: No dev speech of one of the two kinds.
     """
-    configs = {full_band: dev_config(full_band) for full_band in (True, False)}
+    configs = {full_band: dev_config(full_band, kind) for full_band in (True, False)}
     sources = {
         full_band: open_sources(store, "dev", config.class_weights) for full_band, config in configs.items()
     }
@@ -246,7 +256,14 @@ def dev_set(store: Store, n: int, seed: int) -> list[DevMixture]:
         name = f"{number:03d}_{'full' if full_band else 'narrow'}"
         mixtures.append(
             DevMixture(
-                name, drawn.noisy, drawn.clean, store.sample_rate, drawn.bandwidth_hz, full_band, drawn.meta
+                name,
+                drawn.noisy,
+                drawn.clean,
+                store.sample_rate,
+                drawn.bandwidth_hz,
+                full_band,
+                drawn.meta,
+                kind,
             )
         )
     return mixtures

@@ -24,7 +24,8 @@ Probability = float
 # Clips are drawn at -25 dBFS; a stretch with a mean power under -45 dBFS is a pause: its floor is no speech.
 QUIETEST_POWER = 10**-4.5
 
-GENERATED = ("hum", "fan", "hiss", "clicks", "keys", "speech_shaped", "babble")
+# New kinds go last: the draws of the fixed dev mixtures follow this order.
+GENERATED = ("hum", "fan", "hiss", "clicks", "keys", "speech_shaped", "babble", "room_tone")
 
 
 def _p(default: float) -> Probability:
@@ -42,6 +43,8 @@ class MixConfig(Settings):
         snr_db: Usual signal-to-noise ratio, by active levels.
         quiet_snr_db: The ratio of nearly clean recordings.
         p_quiet: Share of nearly clean recordings.
+        podcast_snr_db: The ratio of recordings that someone took care of.
+        p_podcast: Share of these among all that are not nearly clean.
         p_clean: Share of items that are clean already.
         p_noise_only: Share of items without speech, whose target is silence.
         p_recorded: Recorded noise, one to three.
@@ -52,12 +55,17 @@ class MixConfig(Settings):
         p_keys: Typing.
         p_speech_shaped: Stationary noise with the spectrum of speech.
         p_babble: Four to eight other people of the same split.
+        p_room_tone: The tone of a quiet room: dark noise whose level drifts slowly.
         noise_gain_db: Level of each further noise against the first.
+        p_tilt: A darker colour for a noise, each part for itself.
+        tilt_db: Fall of such a tilt, dB an octave. Recorded rooms fall about 5 dB an octave (Hoth, J. Acoust.
+            Soc. Am. 12, 1941), noises recorded for their own sake less.
         p_room: A room; its first 50 ms stay in the target.
         p_speed: Speech played slower or faster.
         speed: By which factor.
         p_eq: Another voice colour or microphone, on speech and target; and, drawn apart, on the noise.
         eq_db: Bound of each bell of the equaliser.
+        noise_eq_db: The same for the noise; None where it is that of the speech.
         p_high_pass: Low cut of the microphone, on everything.
         high_pass_hz: Its cut-off.
         p_band_limit: A lower sample rate, on everything.
@@ -77,6 +85,8 @@ class MixConfig(Settings):
     snr_db: tuple[float, float] = (-5.0, 20.0)
     quiet_snr_db: tuple[float, float] = (20.0, 40.0)
     p_quiet: Probability = _p(0.15)
+    podcast_snr_db: tuple[float, float] = (5.0, 25.0)
+    p_podcast: Probability = _p(0.0)
     p_clean: Probability = _p(0.05)
     p_noise_only: Probability = _p(0.03)
     p_recorded: Probability = _p(0.85)
@@ -87,12 +97,16 @@ class MixConfig(Settings):
     p_keys: Probability = _p(0.1)
     p_speech_shaped: Probability = _p(0.05)
     p_babble: Probability = _p(0.1)
+    p_room_tone: Probability = _p(0.0)
     noise_gain_db: tuple[float, float] = (-15.0, 0.0)
+    p_tilt: Probability = _p(0.0)
+    tilt_db: tuple[float, float] = (0.0, 6.0)
     p_room: Probability = _p(0.3)
     p_speed: Probability = _p(0.3)
     speed: tuple[float, float] = (0.9, 1.1)
     p_eq: Probability = _p(0.4)
     eq_db: float = Field(default=8.0, ge=0, le=24)
+    noise_eq_db: float | None = Field(default=None, ge=0, le=24)
     p_high_pass: Probability = _p(0.3)
     high_pass_hz: tuple[float, float] = (60.0, 300.0)
     p_band_limit: Probability = _p(0.4)
@@ -109,6 +123,8 @@ class MixConfig(Settings):
         bounds: dict[str, tuple[float, float]] = {
             "snr_db": (-60, 100),
             "quiet_snr_db": (-60, 100),
+            "podcast_snr_db": (-60, 100),
+            "tilt_db": (-12, 12),
             "noise_gain_db": (-60, 60),
             "speed": (0.5, 2),
             "high_pass_hz": (1, 1000),
@@ -243,7 +259,10 @@ def _levelled(item: Item, level_db: float, sample_rate: int) -> Item | None:
 
 
 def _draw_snr(config: MixConfig, rng: np.random.Generator) -> float:
-    return float(rng.uniform(*(config.quiet_snr_db if rng.random() < config.p_quiet else config.snr_db)))
+    if rng.random() < config.p_quiet:
+        return float(rng.uniform(*config.quiet_snr_db))
+    careful = config.p_podcast > 0 and rng.random() < config.p_podcast
+    return float(rng.uniform(*(config.podcast_snr_db if careful else config.snr_db)))
 
 
 def _voice(sources: Sources, config: MixConfig, rng: np.random.Generator, n: int) -> Speech | None:
@@ -272,29 +291,20 @@ def _noise(
             audio, kind = draw_noise(sources, rng, n)
             parts.append((noises.unit_power(audio), kind))
     for kind in GENERATED:
-        if rng.random() < _probability(config, kind):
+        p: Probability = getattr(config, f"p_{kind}")
+        if p > 0 and rng.random() < p:
             parts.append((_generated(kind, sources, rng, n, speaker), kind))
     if not any(np.any(audio) for audio, _ in parts):
         parts = [(_hiss(n, rng, rate), "hiss")]
     total = np.zeros(n, dtype=np.float32)
     loudest = int(rng.integers(len(parts)))
     for number, (audio, _) in enumerate(parts):
+        if config.p_tilt > 0 and rng.random() < config.p_tilt:
+            audio = noises.unit_power(channel.tilted(audio, float(rng.uniform(*config.tilt_db)), rate))
         gain_db = 0.0 if number == loudest else float(rng.uniform(*config.noise_gain_db))
         # -25 dBFS: far from both gates of the level meter.
         total += audio * gain_of(gain_db - 25.0)
     return total, tuple(kind for _, kind in parts)
-
-
-def _probability(config: MixConfig, kind: str) -> float:
-    return {
-        "hum": config.p_hum,
-        "fan": config.p_fan,
-        "hiss": config.p_hiss,
-        "clicks": config.p_clicks,
-        "keys": config.p_keys,
-        "speech_shaped": config.p_speech_shaped,
-        "babble": config.p_babble,
-    }[kind]
 
 
 def _generated(kind: str, sources: Sources, rng: np.random.Generator, n: int, speaker: str) -> Audio:
@@ -316,6 +326,8 @@ def _generated(kind: str, sources: Sources, rng: np.random.Generator, n: int, sp
             return noises.key_bursts(n, rng, rate, float(rng.uniform(2, 9)))
         case "speech_shaped":
             return noises.speech_shaped(n, rng, rate)
+        case "room_tone":
+            return noises.room_tone(n, rng, rate, float(rng.uniform(4, 7)))
         case _:
             voices = draw_voices(sources, rng, n, speaker)
             return noises.babble(voices, rng) if voices else _hiss(n, rng, rate)
@@ -332,7 +344,8 @@ def _microphone(
     if rng.random() < config.p_eq:
         voice = channel.filtered(voice, channel.random_equaliser(rng, sample_rate, config.eq_db))
     if rng.random() < config.p_eq:
-        noise = channel.filtered(noise, channel.random_equaliser(rng, sample_rate, config.eq_db))
+        bound_db = config.eq_db if config.noise_eq_db is None else config.noise_eq_db
+        noise = channel.filtered(noise, channel.random_equaliser(rng, sample_rate, bound_db))
     if rng.random() < config.p_drift:
         voice = voice * channel.gain_drift(noise.size, rng, sample_rate, config.drift_db)
     if rng.random() < config.p_high_pass:

@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.networks.contract import Network
 from audiodiff.training import ema
+from audiodiff.training.muon import Muon
+from audiodiff.training.schedule import Optimisers
 
 _KEEP = 2
 _PREFIX = "step-"
@@ -50,7 +52,7 @@ class State:
 
     net: nn.Module
     average: dict[str, Tensor]
-    optimiser: torch.optim.AdamW
+    optimisers: Optimisers
     progress: Progress
 
     @property
@@ -59,9 +61,9 @@ class State:
         return cast(Network, self.net)  # every network is a torch.nn.Module too; the protocol cannot say so
 
 
-def fresh(net: nn.Module, optimiser: torch.optim.AdamW) -> State:
+def fresh(net: nn.Module, optimisers: Optimisers) -> State:
     """The state before the first step."""
-    return State(net, ema.start(net), optimiser, Progress())
+    return State(net, ema.start(net), optimisers, Progress())
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
@@ -69,8 +71,9 @@ def _tensors(state: State) -> dict[str, Tensor]:
     tensors = {f"net.{name}": value for name, value in state.net.state_dict().items()}
     tensors |= {f"ema.{name}": value for name, value in state.average.items()}
     for name, parameter in state.net.named_parameters():
-        for kind, value in state.optimiser.state.get(parameter, {}).items():
-            tensors[f"optimiser.{kind}.{name}"] = torch.as_tensor(value)
+        for optimiser in state.optimisers:
+            for kind, value in optimiser.state.get(parameter, {}).items():
+                tensors[f"optimiser.{kind}.{name}"] = torch.as_tensor(value)
     return {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()}
 
 
@@ -211,9 +214,13 @@ def load(checkpoint: Path, state: State) -> dict[str, Any]:
 
 
 def _load_moments(tensors: dict[str, Tensor], state: State) -> None:
-    """Give every parameter its AdamW state back (a parameter that never had a gradient has none)."""
+    """Give every parameter its moments back (a parameter that never had a gradient has none)."""
+    owners = {p: o for o in state.optimisers for group in o.param_groups for p in group["params"]}
     for name, parameter in state.net.named_parameters():
-        kinds = ("step", "exp_avg", "exp_avg_sq")
+        owner = owners.get(parameter)
+        if owner is None:
+            continue
+        kinds = ("momentum_buffer",) if isinstance(owner, Muon) else ("step", "exp_avg", "exp_avg_sq")
         found = {kind: tensors.get(f"optimiser.{kind}.{name}") for kind in kinds}
         entry: dict[str, Tensor] = {}
         for kind, value in found.items():
@@ -222,4 +229,4 @@ def _load_moments(tensors: dict[str, Tensor], state: State) -> None:
                 like = value.to(parameter.device) if kind == "step" else torch.empty_like(parameter.detach())
                 entry[kind] = like.copy_(value)
         if entry:
-            state.optimiser.state[parameter] = entry
+            owner.state[parameter] = entry

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from audiodiff.data.dataset import Batch, DevMixture, ahead, batches, dev_set
+from audiodiff.data.dataset import DEV_KINDS, Batch, DevMixture, ahead, batches, dev_set
 from audiodiff.data.pairs import DevPair, Draw, PairStore, dev_pairs, pair_batch
 from audiodiff.data.store import Store
 from audiodiff.data.waves import Cut, DevWave, WaveClips, dev_waves, wave_batch
@@ -81,9 +81,15 @@ class MixFeed:
         return batches(self._store, self._data, seed, start_step, self._data.batch, segment)
 
     def dev_items(self) -> list[DevMixture]:
-        """See `Feed`."""
+        """See `Feed`; so many of each of the two dev sets."""
         run = self._config.run
-        return dev_set(self._store, run.validate_items, DEV_SEED) if run.validate_minutes else []
+        if not run.validate_minutes:
+            return []
+        return [
+            mixture
+            for kind in DEV_KINDS
+            for mixture in dev_set(self._store, run.validate_items, DEV_SEED, kind)
+        ]
 
 
 class PairFeed:

@@ -19,7 +19,7 @@ from audiodiff.errors import AudiodiffError
 from audiodiff.training import ema
 from audiodiff.training.checkpoint import State
 from audiodiff.training.config import AnyConfig
-from audiodiff.training.schedule import learning_rate
+from audiodiff.training.schedule import rate_factor, set_rate
 from audiodiff.training.step import AnySetup, Losses, step_losses
 
 TRIVIAL_EVERY = 8  # steps between two measurements of the trivial predictor: it costs a tenth of a step
@@ -41,7 +41,7 @@ class StepRecord:
         loss: Weighted sum of the terms, mean over the batch.
         terms: Unweighted terms, means over the batch.
         trivial: Loss of the trivial predictor on the same batch, where it was measured.
-        lr: Learning rate.
+        lr: Learning rate of AdamW.
         grad_norm: Norm of the gradient before clipping.
         audio_s: Seconds of audio in the batch.
         wall_s: Seconds the step took, waiting included.
@@ -84,10 +84,10 @@ def train(config: AnyConfig, setup: AnySetup, state: State, batches: Iterator[Ba
         cond, clean, bandwidth_hz = next(batches)
         wait_s = time.monotonic() - begin
         batch = (cond.to(setup.device), clean.to(setup.device), bandwidth_hz.to(setup.device))
-        lr = learning_rate(config.optim, progress.step)
+        factor = rate_factor(config.optim, progress.step)
         losses = step_losses(config, setup, batch, progress.step, progress.step % TRIVIAL_EVERY == 0)
         numbers = _numbers(losses, progress.step + 1)
-        grad_norm = _update(config, state, losses, lr)
+        grad_norm = _update(config, state, losses, factor)
         wall_s = time.monotonic() - begin
         audio_s = clean.numel() / config.model.sample_rate
         progress.step += 1
@@ -102,7 +102,7 @@ def train(config: AnyConfig, setup: AnySetup, state: State, batches: Iterator[Ba
             loss=loss,
             terms=numbers,
             trivial=trivial,
-            lr=lr,
+            lr=factor * config.optim.lr,
             grad_norm=grad_norm,
             audio_s=audio_s,
             wall_s=wall_s,
@@ -128,18 +128,19 @@ def _numbers(losses: Losses, number: int) -> dict[str, float]:
     return numbers
 
 
-def _update(config: AnyConfig, state: State, losses: Losses, lr: float) -> float:
+def _update(config: AnyConfig, state: State, losses: Losses, factor: float) -> float:
     """One optimiser step and its average; returns the norm of the gradient before clipping."""
-    state.optimiser.zero_grad(set_to_none=True)
+    for optimiser in state.optimisers:
+        optimiser.zero_grad(set_to_none=True)
     losses.total.backward()  # type: ignore[no-untyped-call]  # torch's own
-    norm = float(nn.utils.clip_grad_norm_(state.net.parameters(), config.optim.clip))
+    norm = float(nn.utils.clip_grad_norm_(state.net.parameters(), config.optim.clip or math.inf))
     if not math.isfinite(norm):
         raise BrokenRun(
             f"step {state.progress.step + 1}: the gradient is not finite; lower optim.lr or try run.bf16=off"
         )
-    for group in state.optimiser.param_groups:
-        group["lr"] = lr
-    state.optimiser.step()
+    set_rate(state.optimisers, factor)
+    for optimiser in state.optimisers:
+        optimiser.step()
     ema.update(state.average, state.net, config.optim.ema, state.progress.step)
     return norm
 

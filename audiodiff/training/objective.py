@@ -33,6 +33,7 @@ class ObjectiveConfig(Settings):
     complex: float = Field(default=0.3, ge=0, description="compressed complex squared error")
     magnitude: float = Field(default=0.7, ge=0, description="magnitude squared error at magnitude_exponent")
     over: float = Field(default=0.0, ge=0, description="the same, only where the estimate is too small")
+    consistent: float = Field(default=0.0, ge=0, description="complex, of the spectrum that the waveform has")
     waveform: float = Field(default=0.0, ge=0, description="mean absolute error of the waveform")
     mrstft: float = Field(default=0.0, ge=0, description="multi-resolution STFT loss")
     si_sdr: float = Field(default=0.0, ge=0, description="negative SI-SDR in dB")
@@ -194,7 +195,7 @@ def objective(
     mask = band_mask(front.stft.n_fft, front.sample_rate, bandwidth_hz)
     x0_hat, x_0 = x0_hat.float() * mask[..., None], x_0.float() * mask[..., None]
     terms = _spectral_terms(config, front, x0_hat, x_0, bin_weight(config, front, mask))
-    if config.waveform or config.mrstft or config.si_sdr or config.perceptual:
+    if config.consistent or config.waveform or config.mrstft or config.si_sdr or config.perceptual:
         waves = front.waveform(x0_hat, n_samples), front.waveform(x_0, n_samples)
         terms |= _waveform_terms(config, front, *waves, bandwidth_hz)
     total = torch.zeros_like(bandwidth_hz, dtype=torch.float32)
@@ -225,6 +226,10 @@ def _waveform_terms(
 ) -> dict[str, Tensor]:
     """The terms on waveforms, each ``[B]``."""
     terms: dict[str, Tensor] = {}
+    if config.consistent:
+        weight = bin_weight(config, front, band_mask(front.stft.n_fft, front.sample_rate, bandwidth_hz))
+        heard, wanted = front.spectrum(wave_hat), front.spectrum(wave)
+        terms["consistent"] = complex_mse(heard, wanted, weight)
     if config.waveform:
         terms["waveform"] = waveform_l1(wave_hat, wave)
     if config.mrstft:

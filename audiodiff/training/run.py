@@ -37,7 +37,7 @@ from audiodiff.training.curves import plot_curves
 from audiodiff.training.feed import Feed, open_feed
 from audiodiff.training.log import Bar, RunLog, summary
 from audiodiff.training.loop import BrokenRun, StepRecord, train
-from audiodiff.training.schedule import make_optimiser
+from audiodiff.training.schedule import make_optimisers
 from audiodiff.training.setup import prepare
 from audiodiff.training.step import AnySetup
 from audiodiff.training.stopping import Stop, stop_requests
@@ -153,7 +153,7 @@ def new_state(config: AnyConfig, device: torch.device) -> State:
     with torch.random.fork_rng(devices=[]):  # torch draws first weights from its global generator only
         torch.default_generator.manual_seed(config.run.seed)
         net = cast(nn.Module, networks.build(config.network).to(device))
-    return checkpoint.fresh(net, make_optimiser(net, config.optim))
+    return checkpoint.fresh(net, make_optimisers(net, config.optim))
 
 
 def _start(

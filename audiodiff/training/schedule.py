@@ -1,47 +1,86 @@
-"""The optimiser and its learning rate."""
+"""The optimisers and their learning rate."""
 
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import torch
 from torch import nn
 
+from audiodiff.errors import ConfigError
+from audiodiff.training.muon import Muon
 from audiodiff.training.sections import OptimSection
 
-Adam = torch.optim.AdamW
+Optimisers: TypeAlias = tuple[torch.optim.Optimizer, ...]
 
 
-def learning_rate(config: OptimSection, step: int) -> float:
-    """Learning rate of a step: linear warm-up, then half a cosine down to ``lr * lr_floor``.
+def rate_factor(config: OptimSection, step: int) -> float:
+    """Learning rate of a step as a share of the highest.
 
     Args:
         config: Section ``[optim]``.
         step: 0 is the first; from ``steps`` on the rate stays at the floor.
 
     Returns:
-        ``lr (step + 1) / warmup`` during the warm-up, then ``lr (f + (1 - f)(1 + cos(pi p)) / 2)`` where p
-        goes from 0 to 1 over the rest (SGDR, Loshchilov and Hutter 2017, one cycle).
+        ``(step + 1) / warmup`` during the warm-up. Then ``cosine``: ``f + (1 - f)(1 + cos(pi p)) / 2`` where
+        p goes from 0 to 1 over the rest (SGDR, Loshchilov and Hutter 2017, one cycle). Or ``constant``: 1,
+        and in the last ``tail`` steps a straight line to f.
     """
+    floor = config.lr_floor
     if step < config.warmup:
-        return config.lr * (step + 1) / config.warmup
+        return (step + 1) / config.warmup
+    if config.shape == "constant":
+        left = (config.steps - step) / config.tail if config.tail else 1.0
+        return floor + (1 - floor) * min(1.0, max(0.0, left))
     done = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
-    return config.lr * (config.lr_floor + (1 - config.lr_floor) * 0.5 * (1 + math.cos(math.pi * done)))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def make_optimiser(net: nn.Module, config: OptimSection) -> Adam:
-    """AdamW in its fused form; weight decay only on matrices and kernels, never on gains and biases.
+def set_rate(optimisers: Optimisers, factor: float) -> None:
+    """Give every group of parameters its share of the highest learning rate."""
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = factor * group["highest_lr"]
+
+
+def make_optimisers(net: nn.Module, config: OptimSection) -> Optimisers:
+    """AdamW in its fused form, and Muon if it is asked for; weight decay never on gains and biases.
 
     Args:
         net: The network to train.
         config: Section ``[optim]``.
 
     Returns:
-        The optimiser; its learning rate is set before every step.
+        The optimisers; their learning rates are set before every step.
+
+    Raises:
+        ConfigError: A name in ``adamw_names`` is not in the network.
     """
-    parameters = [p for p in net.parameters() if p.requires_grad]
+    named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
+    known = {part for name, _ in named for part in name.split(".")}
+    for unknown in sorted(set(config.adamw_names) - known):
+        raise ConfigError(
+            f"optim.adamw_names: the network has no {unknown!r}; it has {', '.join(sorted(known))}"
+        )
+
+    def is_inner(name: str, parameter: nn.Parameter) -> bool:
+        return parameter.ndim >= 2 and not set(name.split(".")) & set(config.adamw_names)
+
+    inner = [p for name, p in named if config.kind == "muon" and is_inner(name, p)]
+    taken = {id(p) for p in inner}
+    others = [p for _, p in named if id(p) not in taken]
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in others if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return Adam([group for group in groups if group["params"]], lr=config.lr, betas=config.betas, fused=True)
+    groups = [group for group in groups if group["params"]]
+    optimisers: list[torch.optim.Optimizer] = []
+    if groups:
+        optimisers.append(torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True))
+    if inner:
+        optimisers.append(Muon(inner, config.muon_lr, config.muon_momentum, config.weight_decay))
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["highest_lr"] = group["lr"]
+    return tuple(optimisers)

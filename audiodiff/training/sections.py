@@ -15,24 +15,37 @@ class OptimSection(Settings):
     """How the weights are changed.
 
     Attributes:
+        kind: ``adamw``, or ``muon`` for the inner matrices and kernels with AdamW for all else.
         steps: Length of the schedule; training ends there.
-        lr: Highest learning rate.
+        lr: Highest learning rate of AdamW.
+        shape: What follows the warm-up: half a ``cosine`` over all steps, or a ``constant`` rate with a tail.
+        tail: Steps at the end of a constant rate in which it falls in a straight line; 0 for none.
         lr_floor: Last learning rate as a share of the highest.
         warmup: Steps of the linear warm-up.
         betas: AdamW's decay rates.
-        weight_decay: AdamW's, on matrices and kernels only; 0 makes it Adam.
-        clip: Largest norm of the gradient.
+        weight_decay: On matrices and kernels only; 0 makes AdamW Adam.
+        clip: Largest norm of the gradient; 0 leaves it as it is.
         ema: Largest decay of the average of the weights.
+        muon_lr: Highest learning rate of Muon.
+        muon_momentum: Decay of Muon's momentum.
+        adamw_names: Modules and parameters that stay with AdamW under ``muon``: first and last layers,
+            embeddings. What has fewer than two axes stays there anyway.
     """
 
+    kind: Literal["adamw", "muon"] = "adamw"
     steps: int = Field(ge=1)
     lr: float = Field(gt=0)
+    shape: Literal["cosine", "constant"] = "cosine"
+    tail: int = Field(default=0, ge=0)
     lr_floor: float = Field(default=0.01, ge=0, le=1)
     warmup: int = Field(default=200, ge=0)
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = Field(default=0.01, ge=0)
-    clip: float = Field(default=1.0, gt=0)
+    clip: float = Field(default=1.0, ge=0)
     ema: float = Field(default=0.999, ge=0, lt=1)
+    muon_lr: float = Field(default=0.02, gt=0)
+    muon_momentum: float = Field(default=0.95, ge=0, lt=1)
+    adamw_names: tuple[str, ...] = ()
 
 
 class RunSection(Settings):

@@ -17,6 +17,7 @@ from audiodiff.signal.mel import mel
 from audiodiff.signal.stft import STFT, Compression
 from audiodiff.training.checkpoint import State
 from audiodiff.training.config import AnyConfig, TrainConfig
+from audiodiff.training.muon import Muon
 from audiodiff.training.objective import Front
 from audiodiff.training.step import AnySetup, Setup, WaveSetup, step_losses
 from audiodiff.training.wave_config import WaveConfig, vp_of
@@ -74,6 +75,9 @@ def prepare(config: AnyConfig, state: State, device: torch.device) -> tuple[AnyS
     elif progress.compiled is None:
         probes["compile"] = _probe_compile(config, state.network, device, progress.bf16)
         progress.compiled = probes["compile"].other_wins
+    for optimiser in state.optimisers:
+        if isinstance(optimiser, Muon):
+            optimiser.dtype = torch.bfloat16 if progress.bf16 else torch.float32
     return _setup(config, state.network, device, progress.bf16, progress.compiled), probes
 
 

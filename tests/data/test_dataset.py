@@ -72,7 +72,7 @@ def test_a_store_of_pauses_is_an_error_not_a_hang(tmp_path: Path) -> None:
 
 
 def test_dev_set_is_fixed_and_told_apart(store: Store) -> None:
-    first, again = dev_set(store, 6, seed=1), dev_set(store, 6, seed=1)
+    first, again = dev_set(store, 6, 1, "everyday"), dev_set(store, 6, 1, "everyday")
     assert [mixture.name for mixture in first] == [mixture.name for mixture in again]
     for mixture, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(mixture.noisy, other.noisy)
@@ -85,11 +85,11 @@ def test_dev_set_is_fixed_and_told_apart(store: Store) -> None:
     assert [mixture.full_band for mixture in first] == [True, False] * 3
     assert {mixture.meta.category for mixture in first if mixture.full_band} == {"A"}
     # More mixtures leave the first ones alone.
-    np.testing.assert_array_equal(dev_set(store, 8, seed=1)[5].noisy, first[5].noisy)
+    np.testing.assert_array_equal(dev_set(store, 8, 1, "everyday")[5].noisy, first[5].noisy)
 
 
 def test_written_pairs_read_back(store: Store, tmp_path: Path) -> None:
-    mixtures = dev_set(store, 2, seed=0)
+    mixtures = dev_set(store, 2, 0, "podcast")
     write_pairs(mixtures, tmp_path)
     rows = json.loads((tmp_path / "pairs.json").read_text(encoding="utf-8"))
     for mixture, row in zip(mixtures, rows, strict=True):

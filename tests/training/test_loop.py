@@ -19,7 +19,7 @@ from audiodiff.training import checkpoint, ema
 from audiodiff.training.checkpoint import State
 from audiodiff.training.config import TrainConfig
 from audiodiff.training.loop import BrokenRun, StepRecord, train
-from audiodiff.training.schedule import learning_rate, make_optimiser
+from audiodiff.training.schedule import make_optimisers, rate_factor
 from audiodiff.training.sections import OptimSection
 from audiodiff.training.setup import prepare
 from tests.training.toy_training import Toy, recipe, toy_batches
@@ -31,7 +31,7 @@ def new_state(config: TrainConfig) -> State:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         net = Toy()
-    return checkpoint.fresh(net, make_optimiser(net, config.optim))
+    return checkpoint.fresh(net, make_optimisers(net, config.optim))
 
 
 def steps(config: TrainConfig, state: State, batches: Iterator[Batch] | None = None) -> Iterator[StepRecord]:
@@ -44,7 +44,9 @@ def tensors(state: State) -> dict[str, Tensor]:
     found = {f"net.{name}": value for name, value in state.net.state_dict().items()}
     found |= {f"ema.{name}": value for name, value in state.average.items()}
     for name, parameter in state.net.named_parameters():
-        found |= {f"{kind}.{name}": value for kind, value in state.optimiser.state[parameter].items()}
+        for optimiser in state.optimisers:
+            moments = optimiser.state.get(parameter, {})
+            found |= {f"{kind}.{name}": value for kind, value in moments.items()}
     return {name: value.detach().clone() for name, value in found.items()}
 
 
@@ -149,7 +151,7 @@ def test_a_network_worse_than_the_noisy_input_stops_the_run() -> None:
 @given(step=st.integers(0, 2000), warmup=st.integers(0, 300))
 def test_the_learning_rate_is_linear_then_a_cosine(step: int, warmup: int) -> None:
     config = OptimSection(steps=1000, lr=0.1, lr_floor=0.05, warmup=warmup)
-    rate = learning_rate(config, step)
+    rate = 0.1 * rate_factor(config, step)
     if step < warmup:
         assert rate == pytest.approx(0.1 * (step + 1) / warmup)
     else:
@@ -158,9 +160,20 @@ def test_the_learning_rate_is_linear_then_a_cosine(step: int, warmup: int) -> No
         assert rate == pytest.approx(middle + half * math.cos(math.pi * share))
 
 
+@given(step=st.integers(0, 2000), tail=st.integers(0, 700))
+def test_a_constant_rate_falls_in_a_straight_line_at_its_end(step: int, tail: int) -> None:
+    config = OptimSection(steps=1000, lr=0.1, lr_floor=0.05, warmup=300, shape="constant", tail=tail)
+    begin = 1000 - tail
+    expected = (step + 1) / 300 if step < 300 else 1.0
+    if tail and step > begin:
+        expected = max(0.05, 0.05 + 0.95 * (1000 - step) / tail)
+    assert rate_factor(config, step) == pytest.approx(expected)
+
+
 def test_weight_decay_spares_gains_and_biases() -> None:
     config = OptimSection(steps=1, lr=0.1, weight_decay=0.5)
-    groups = make_optimiser(Toy(), config).param_groups
+    (adamw,) = make_optimisers(Toy(), config)
+    groups = adamw.param_groups
     assert [(group["weight_decay"], len(group["params"])) for group in groups] == [(0.5, 1), (0.0, 2)]
 
 
@@ -230,7 +243,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_in_one_line(tmp_path: Path) 
     folder = checkpoint.save(tmp_path, state, {}, log_bytes=0)
     other = Toy(n_bins=17)
     with pytest.raises(ConfigError, match=r"should have shape \(17,\), found shape \(33,\)"):
-        checkpoint.load(folder, checkpoint.fresh(other, make_optimiser(other, config.optim)))
+        checkpoint.load(folder, checkpoint.fresh(other, make_optimisers(other, config.optim)))
     weights = folder / "state.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
     with pytest.raises(ModelError, match="damaged"):

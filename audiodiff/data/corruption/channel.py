@@ -99,6 +99,25 @@ def random_equaliser(rng: np.random.Generator, sample_rate: int, largest_db: flo
     return np.concatenate(bells)
 
 
+def tilted(x: Audio, fall_db: float, sample_rate: int) -> Audio:
+    """Make a noise darker: a straight fall on a logarithmic frequency axis.
+
+    Args:
+        x: Samples [T].
+        fall_db: Decibels an octave from 100 Hz on, where 1 kHz keeps its level; below 100 Hz the gain is
+            that of 100 Hz.
+        sample_rate: Hz.
+
+    Returns:
+        Samples [T]; zero phase, and the ends meet as on a ring.
+    """
+    n_fft = scipy.fft.next_fast_len(x.size, real=True)
+    freqs = np.arange(n_fft // 2 + 1) * (sample_rate / n_fft)
+    octaves = np.log2(np.maximum(freqs, 100.0) / 1000.0)
+    gain = (10 ** (-fall_db * octaves / 20)).astype(np.float32)
+    return np.asarray(scipy.fft.irfft(scipy.fft.rfft(x, n_fft) * gain, n_fft)[: x.size], dtype=np.float32)
+
+
 def high_pass_sections(cutoff_hz: float, sample_rate: int) -> Sections:
     """Low-cut switch of a microphone: second-order Butterworth, -3 dB at the cut-off."""
     return np.asarray(scipy.signal.butter(2, cutoff_hz, "highpass", fs=sample_rate, output="sos"))

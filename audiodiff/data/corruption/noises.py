@@ -92,6 +92,25 @@ def speech_shaped(n: int, rng: np.random.Generator, sample_rate: int) -> Audio:
     return shaped(n, rng, sample_rate, centres, levels - 10 * np.log10(THIRD_OCTAVE * centres))
 
 
+def room_tone(n: int, rng: np.random.Generator, sample_rate: int, fall_db: float) -> Audio:
+    """What a quiet room sounds like: noise that falls with frequency (Hoth 1941), drifting slowly.
+
+    Args:
+        n: Samples.
+        rng: Source of randomness: it also draws a wide bend of the spectrum, and the drift of up to 3 dB.
+        sample_rate: Hz.
+        fall_db: Decibels an octave above 100 Hz; Hoth's rooms fall by about 5.
+
+    Returns:
+        Samples [n] of unit power.
+    """
+    octaves = np.arange(0.0, np.log2(sample_rate / 2 / 100.0) + 1e-9)
+    bend_db = np.cumsum(rng.uniform(-2, 2, octaves.size))
+    tone = shaped(n, rng, sample_rate, 100.0 * 2**octaves, bend_db - fall_db * octaves)
+    drift = np.float32(3 * np.log(10) / 20) * slow(n, rng, sample_rate, period_s=3.0)
+    return unit_power(tone * np.exp(drift))
+
+
 def hum(
     n: int, rng: np.random.Generator, sample_rate: int, mains_hz: float, n_harmonics: int, slope_db: float
 ) -> Audio:
