@@ -53,6 +53,26 @@ def test_the_sample_keeps_its_format(cleaned: Path) -> None:
         assert getattr(before, name) == getattr(after, name)
 
 
+@pytest.mark.parametrize("rate", [16000, 22050, 32000, 44100])
+def test_noise_falls_at_the_top_of_the_band_as_below_it(rate: int) -> None:
+    noisy = (0.05 * np.random.default_rng(0).standard_normal(2 * rate)).astype(np.float32)
+    cleaned = Denoiser(threads=1).denoise(noisy, rate)
+    middle = slice(rate // 4, -(rate // 4))
+    before, after = (
+        np.abs(np.fft.rfft(x[middle] * np.hanning(x[middle].size))) ** 2 for x in (noisy, cleaned)
+    )
+    share = np.linspace(0, 1, before.size)
+
+    def fall_db(low: float, high: float) -> float:
+        band = (share >= low) & (share < high)
+        return float(10 * np.log10(before[band].sum() / after[band].sum()))
+
+    below = fall_db(0.5, 0.9)
+    assert below > 25
+    for low, high in ((0.9, 0.95), (0.95, 0.98), (0.98, 0.99), (0.99, 1.0)):
+        assert fall_db(low, high) > min(below, 60) - 6
+
+
 def test_the_snippets_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     denoising, vocoding = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)

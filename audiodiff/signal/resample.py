@@ -1,20 +1,24 @@
 """Streaming resampling with an exact length and no lag.
 
-The filter is soxr's "HQ" (libsoxr, linear phase, 20 bit). Whatever the sizes of the pushed blocks, the
-output is the same bit for bit, so a whole file and a stream of it agree.
+The filter is libsoxr's "HQ" (linear phase, 20 bit) with its steep flank: level up to 0.98 of the lower
+Nyquist frequency, where the plain one ends at 0.91. What a resampler cannot carry, a denoiser cannot clean.
+Whatever the sizes of the pushed blocks, the output is the same bit for bit, so a whole file and a stream of
+it agree.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import soxr
+from soxr import soxr_ext
 
 from audiodiff.errors import ShapeError
 
 Samples = npt.NDArray[np.float32]
 
 _SLICE = 1 << 16
+# soxr.h's SOXR_STEEP_FILTER, which the Python class does not offer; the tests hold the flank it promises.
+_STEEP = 0x40
 
 
 def resampled_length(n_samples: int, rate_in: int, rate_out: int) -> int:
@@ -53,7 +57,8 @@ class StreamResampler:
         self._n_out = 0
         self._soxr = None
         if rate_in != rate_out:
-            self._soxr = soxr.ResampleStream(rate_in, rate_out, channels, dtype="float32", quality="HQ")
+            kind, quality = soxr_ext.SOXR_FLOAT32_I, soxr_ext.HQ | _STEEP
+            self._soxr = soxr_ext.CSoxr(rate_in, rate_out, channels, kind, quality, False)
 
     def push(self, block: Samples) -> Samples:
         """Take the next samples, give those that are ready.
@@ -89,7 +94,7 @@ class StreamResampler:
         if self._soxr is None:
             return block
         pieces = [
-            self._soxr.resample_chunk(
+            self._soxr.process_float32(
                 np.ascontiguousarray(block[:, i : i + _SLICE].T), last and i + _SLICE >= block.shape[1]
             )
             for i in range(0, block.shape[1], _SLICE)

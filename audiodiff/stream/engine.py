@@ -15,7 +15,7 @@ Samples: TypeAlias = npt.NDArray[np.float32]
 """Audio [C, n]."""
 
 Work: TypeAlias = Callable[[Samples, Chunk], Samples]
-"""Turns the samples [C, stop_sample - first_sample] of a chunk into its result [C, stop - start]."""
+"""Turns the samples [C, stop_sample - first_sample] of a chunk into its result [R, stop - start]."""
 
 
 class Engine:
@@ -28,10 +28,12 @@ class Engine:
         plan: Chunk grid.
         channels: C of every push.
         work: Called once per chunk, in order.
+        rows: R, channels of the result; None for as many as come in.
     """
 
-    def __init__(self, plan: Plan, channels: int, work: Work) -> None:
+    def __init__(self, plan: Plan, channels: int, work: Work, rows: int | None = None) -> None:
         self._plan = plan
+        self._rows = channels if rows is None else rows
         self._channels = channels
         self._work = work
         self._restart()
@@ -49,14 +51,14 @@ class Engine:
             samples: float32 [C, n], n >= 0.
 
         Returns:
-            float32 [C, m], the next m samples of the result (often none).
+            float32 [R, m], the next m samples of the result (often none).
 
         Raises:
             ShapeError: The number of channels changed.
         """
         if samples.ndim != 2 or samples.shape[0] != self._channels:
             raise ShapeError(f"expected audio of shape [{self._channels}, n], found {samples.shape}")
-        done = [np.zeros((self._channels, 0), dtype=np.float32)]
+        done = [np.zeros((self._rows, 0), dtype=np.float32)]
         # One core at a time, so that a push of a whole recording does not copy it once per chunk; copied,
         # because the caller may use his buffer again.
         for start in range(0, samples.shape[1], self._plan.core):
@@ -71,9 +73,9 @@ class Engine:
         """End the signal: return everything still owed, then be ready for another signal.
 
         Returns:
-            float32 [C, m]; after it exactly as many samples came out as went in.
+            float32 [R, m]; after it exactly as many samples came out as went in.
         """
-        done = [np.zeros((self._channels, 0), dtype=np.float32)]
+        done = [np.zeros((self._rows, 0), dtype=np.float32)]
         while self._index < self._plan.n_chunks(self._received):
             done.append(self._next())
         self._restart()
@@ -85,7 +87,7 @@ class Engine:
         chunk = self._plan.chunk(self._index, self._received)
         read = slice(chunk.first_sample - self._held_start, chunk.stop_sample - self._held_start)
         result = self._work(np.ascontiguousarray(held[:, read]), chunk)
-        expected = (self._channels, chunk.stop - chunk.start)
+        expected = (self._rows, chunk.stop - chunk.start)
         if result.shape != expected:
             raise ShapeError(
                 f"chunk at sample {chunk.start}: expected shape {expected}, found {result.shape}"

@@ -28,6 +28,9 @@ _ROWS = 2
 
 _NOISE_STREAM = 0
 
+_STRIP = (0.88, 0.97)
+"""The strip below the edge of a band, as shares of it, that stands for what no resampler carries."""
+
 
 @dataclass(frozen=True)
 class Mix:
@@ -108,16 +111,19 @@ class Cleaner:
             reach=model.net.reach_encode + self.preset.evaluations * model.net.reach_step,
         )
 
-    def removed(self, audio: Samples, chunk: Chunk, gain: float) -> Samples:
+    def removed(self, audio: Samples, chunk: Chunk, gain: float, edge_hz: float | None = None) -> Samples:
         """What the model takes out of a chunk.
 
         Args:
             audio: float32 [C, n] at the model's rate, the samples that the chunk reads.
             chunk: The chunk.
             gain: Factor that brings the recording to the model's level.
+            edge_hz: Where the recording's band ends, if that is below the model's.
 
         Returns:
-            float32 [C, stop - start], recording minus clean estimate, at the recording's own level.
+            float32 [C, stop - start], recording minus clean estimate, at the recording's own level. With
+            `edge_hz` [2 C, stop - start]: also the share, 0 to 1, of the amplitude that went away in the
+            strip just below the edge.
 
         Raises:
             ModelError: The network gave NaN or infinity.
@@ -129,14 +135,31 @@ class Cleaner:
             spectra = [self._spectra(rows[i : i + _ROWS], chunk, gain) for i in range(0, len(rows), _ROWS)]
             if self.mix.linked:
                 spectra = [self._joined(spectra, len(audio))]
-            parts = [self._samples(self.mix.limit(z, rest), chunk) for z, rest in spectra]
-        result = np.concatenate(parts)
+            limited = [(z, self.mix.limit(z, rest)) for z, rest in spectra]
+            parts = [self._samples(rest, chunk) for _, rest in limited]
+            result = np.concatenate(parts)
+            losses = [] if edge_hz is None else [self._loss(z, rest, chunk, edge_hz) for z, rest in limited]
         if not np.isfinite(result).all():
             at = chunk.start / self.model.sample_rate
             raise ModelError(
                 f"the model gave NaN or infinity near {at:.1f} s; verify the model", code="nonfinite"
             )
-        return np.repeat(result, len(audio), axis=0) if len(result) < len(audio) else result
+        blocks = [result, np.concatenate(losses)] if losses else [result]
+        repeats = len(audio) if len(result) < len(audio) else 1
+        return np.concatenate([np.repeat(block, repeats, axis=0) for block in blocks])
+
+    def _loss(self, z: Tensor, removed: Tensor, chunk: Chunk, edge_hz: float) -> Samples:
+        """Share of the amplitude that goes away just below `edge_hz`, a straight line from frame to frame."""
+        stft = self.model.stft
+        last = int(_STRIP[1] * edge_hz * stft.n_fft / self.model.sample_rate)
+        first = min(last, int(_STRIP[0] * edge_hz * stft.n_fft / self.model.sample_rate))
+        strip = slice(first, last + 1)
+        there, left = (part[:, strip].abs().square().sum(1) for part in (z, z - removed))
+        tiny = torch.finfo(there.dtype).tiny
+        share = (1 - (left / there.clamp_min(tiny)).sqrt()).clamp(0, 1) * (there > tiny)
+        at = np.arange(chunk.start, chunk.stop) / stft.hop
+        frames = np.arange(chunk.first_frame, chunk.first_frame + chunk.n_frames)
+        return np.stack([np.interp(at, frames, row) for row in share.cpu().numpy()]).astype(np.float32)
 
     def _spectra(self, rows: Samples, chunk: Chunk, gain: float) -> tuple[Tensor, Tensor]:
         """The recording's bins and what the model would remove of them, at the recording's own level."""

@@ -258,22 +258,52 @@ class Denoiser:
         only: tuple[float, float] = (0.0, math.inf),
     ) -> Iterator[Samples]:
         """What goes away, at the recording's rate and aligned with it; together as long as the recording."""
+        if sample_rate >= self.model.sample_rate:
+            yield from self._carried(blocks, sample_rate, gain, only, None)
+            return
+        waiting: deque[Samples] = deque()
+
+        def tapped() -> Iterator[Samples]:
+            for block in blocks:
+                waiting.append(block)
+                yield block
+
+        for rows in self._carried(tapped(), sample_rate, gain, only, sample_rate / 2):
+            removed, loss, heard = np.split(rows, 3)
+            # what resampling there and back does not carry loses as much as the strip below it
+            yield removed + loss * (_take(waiting, rows.shape[1]) - heard)
+
+    def _carried(
+        self,
+        blocks: Iterable[Samples],
+        sample_rate: int,
+        gain: float,
+        only: tuple[float, float],
+        edge_hz: float | None,
+    ) -> Iterator[Samples]:
+        """The part of `_removed` that resampling carries [C, m]; with `edge_hz` [3 C, m].
+
+        The other rows are the share that went away just below the edge, and the recording as it comes back.
+        """
         iterator = iter(blocks)
         first = next(iterator, None)
         if first is None:
             return
         channels = first.shape[0]
+        n_rows = channels if edge_hz is None else 3 * channels
         scale, margin = self.model.sample_rate / sample_rate, _MARGIN_S * self.model.sample_rate
         begin, end = only[0] * scale - margin, only[1] * scale + margin
 
         def work(audio: Samples, chunk: Chunk) -> Samples:
             if chunk.stop <= begin or chunk.start >= end:
-                return np.zeros((channels, chunk.stop - chunk.start), dtype=np.float32)
-            return self._cleaner.removed(audio, chunk, gain)
+                return np.zeros((n_rows, chunk.stop - chunk.start), dtype=np.float32)
+            removed = self._cleaner.removed(audio, chunk, gain, edge_hz)
+            heard = audio[:, chunk.start - chunk.first_sample : chunk.stop - chunk.first_sample]
+            return removed if edge_hz is None else np.concatenate([removed, heard])
 
         down = StreamResampler(sample_rate, self.model.sample_rate, channels)
-        up = StreamResampler(self.model.sample_rate, sample_rate, channels)
-        engine = Engine(self._plan, channels, work)
+        up = StreamResampler(self.model.sample_rate, sample_rate, n_rows)
+        engine = Engine(self._plan, channels, work, n_rows)
         n_in = n_out = 0
         block: Samples | None = first
         while block is not None:
