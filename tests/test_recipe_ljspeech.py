@@ -224,9 +224,10 @@ def test_a_store_that_does_not_fit_is_refused(store: Path) -> None:
     with pytest.raises(DataError, match="no speech clip of split train lasts 23"):
         WaveClips(Store(store), "train", Cut(PRESETS["hifigan"], 2000))
     from audiodiff.training.feed import open_feed
+    from audiodiff.training.ranks import ALONE
 
     with pytest.raises(ConfigError, match="packed at 22050 Hz"):
-        open_feed(recipe("small", 'model.mel="bigvgan-24k"', f"data.store={store}"))
+        open_feed(recipe("small", 'model.mel="bigvgan-24k"', f"data.store={store}"), ALONE)
 
 
 def test_a_resolved_recipe_reads_back_as_itself() -> None:

@@ -53,4 +53,5 @@ def train(
         line = f"{folder}: stopped at step {outcome.step}; go on with --resume"
         raise Stopped(line, SIGNAL_EXIT + outcome.signal_number)
     done = "finished" if outcome.finished else "time is up"
-    typer.echo(f"{folder / 'model'}: model after {outcome.step} steps ({done})")
+    if outcome.writes:
+        typer.echo(f"{folder / 'model'}: model after {outcome.step} steps ({done})")

@@ -71,7 +71,15 @@ def epoch_items(sources: Sources, segment: int) -> int:
     return max(1, round(sources.seconds * sources.store.sample_rate / segment))
 
 
-def make_batch(sources: Sources, config: MixConfig, seed: int, step: int, batch: int, segment: int) -> Batch:
+def make_batch(
+    sources: Sources,
+    config: MixConfig,
+    seed: int,
+    step: int,
+    batch: int,
+    segment: int,
+    wanted: slice = slice(None),
+) -> Batch:
     """The batch of a step.
 
     Args:
@@ -81,6 +89,7 @@ def make_batch(sources: Sources, config: MixConfig, seed: int, step: int, batch:
         step: Which batch, from 0.
         batch: B, items in it.
         segment: T, samples of each.
+        wanted: Only these items of the batch.
 
     Returns:
         noisy [B, T], clean [B, T] and bandwidth_hz [B], all float32.
@@ -89,7 +98,7 @@ def make_batch(sources: Sources, config: MixConfig, seed: int, step: int, batch:
         DataError: The draws gave only silence.
     """
     a_pass = epoch_items(sources, segment)
-    numbers = range(step * batch, (step + 1) * batch)
+    numbers = range(step * batch, (step + 1) * batch)[wanted]
     items = [item(sources, config, seed, *divmod(number, a_pass), segment) for number in numbers]
     return (
         torch.from_numpy(np.stack([each.noisy for each in items])),
@@ -106,6 +115,7 @@ def batches(
     batch: int,
     segment: int,
     split: Split = "train",
+    wanted: slice = slice(None),
 ) -> Generator[Batch, None, None]:
     """Endless batches from a step on, mixed ahead by one thread.
 
@@ -119,6 +129,7 @@ def batches(
         batch: B, items in a batch.
         segment: T, samples of each.
         split: What to draw from.
+        wanted: Only these items of each batch.
 
     Yields:
         noisy [B, T], clean [B, T] and bandwidth_hz [B], all float32, as `make_batch` gives them.
@@ -127,7 +138,7 @@ def batches(
         DataError: Nothing to draw from, or the draws gave only silence.
     """
     sources = open_sources(store, split, config.class_weights)
-    yield from ahead(lambda step: make_batch(sources, config, seed, step, batch, segment), start_step)
+    yield from ahead(lambda step: make_batch(sources, config, seed, step, batch, segment, wanted), start_step)
 
 
 def ahead(make: Callable[[int], Batch], start_step: int) -> Generator[Batch, None, None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -51,7 +52,7 @@ class Sources:
     noises: Positions
     rooms: Positions
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """Length of all speech that can be drawn."""
         return self.store.seconds(self.speech.tolist())

@@ -13,6 +13,7 @@ from audiodiff.data.store import Store
 from audiodiff.data.waves import Cut, DevWave, WaveClips, dev_waves, wave_batch
 from audiodiff.errors import ConfigError
 from audiodiff.training.config import AnyConfig, DataSection, PairSection, TrainConfig
+from audiodiff.training.ranks import Ranks
 from audiodiff.training.validate import DevItem
 from audiodiff.training.wave_config import WaveConfig
 
@@ -35,26 +36,28 @@ class Feed(Protocol):
         ...
 
 
-def open_feed(config: AnyConfig) -> Feed:
+def open_feed(config: AnyConfig, ranks: Ranks) -> Feed:
     """Open the store of a recipe.
 
     Args:
         config: The recipe.
+        ranks: Which items of the batches are wanted.
 
     Returns:
         Its feed.
 
     Raises:
         DataError: No store there, or a damaged one.
-        ConfigError: It does not fit the recipe.
+        ConfigError: It does not fit the recipe, or the batch does not divide among the processes.
     """
+    ranks.check_batch(config.data.batch)
     if isinstance(config, WaveConfig):
-        return WaveFeed(config)
+        return WaveFeed(config, ranks)
     match config.data:
         case DataSection():
-            return MixFeed(config, config.data)
+            return MixFeed(config, config.data, ranks)
         case PairSection():
-            return PairFeed(config, config.data)
+            return PairFeed(config, config.data, ranks)
 
 
 class MixFeed:
@@ -63,14 +66,15 @@ class MixFeed:
     Args:
         config: The recipe.
         data: Its section ``[data]``.
+        ranks: Which items of the batches are wanted.
 
     Raises:
         DataError: No store there, or a damaged one.
         ConfigError: It has another rate than the model.
     """
 
-    def __init__(self, config: TrainConfig, data: DataSection) -> None:
-        self._config, self._data = config, data
+    def __init__(self, config: TrainConfig, data: DataSection, ranks: Ranks) -> None:
+        self._config, self._data, self._items = config, data, ranks.items
         self._store = Store(Path(data.store))
         _check_rate(config, self._store.sample_rate)
 
@@ -78,7 +82,8 @@ class MixFeed:
         """See `Feed`."""
         segment = round(self._data.segment_s * self._config.model.sample_rate)
         seed = self._config.run.seed
-        return batches(self._store, self._data, seed, start_step, self._data.batch, segment)
+        data = self._data
+        return batches(self._store, data, seed, start_step, data.batch, segment, wanted=self._items)
 
     def dev_items(self) -> list[DevMixture]:
         """See `Feed`; so many of each of the two dev sets."""
@@ -98,14 +103,15 @@ class PairFeed:
     Args:
         config: The recipe.
         data: Its section ``[data]``.
+        ranks: Which items of the batches are wanted.
 
     Raises:
         DataError: No store there, or a damaged one.
         ConfigError: It has another rate than the model, or its pairs are shorter than an item.
     """
 
-    def __init__(self, config: TrainConfig, data: PairSection) -> None:
-        self._config, self._data = config, data
+    def __init__(self, config: TrainConfig, data: PairSection, ranks: Ranks) -> None:
+        self._config, self._data, self._items = config, data, ranks.items
         self._store = PairStore(Path(data.store), "train")
         layout = self._store.layout
         _check_rate(config, layout.sample_rate)
@@ -122,7 +128,8 @@ class PairFeed:
 
     def batches(self, start_step: int) -> Generator[Batch, None, None]:
         """See `Feed`."""
-        return ahead(partial(pair_batch, self._store, self._draw), start_step)
+        make = partial(pair_batch, self._store, self._draw)
+        return ahead(lambda step: _some(make(step), self._items), start_step)
 
     def dev_items(self) -> list[DevPair]:
         """See `Feed`."""
@@ -135,14 +142,15 @@ class WaveFeed:
 
     Args:
         config: The recipe.
+        ranks: Which items of the batches are wanted.
 
     Raises:
         DataError: No store there, a damaged one, or no clip that is long enough.
         ConfigError: It has another rate than the mel.
     """
 
-    def __init__(self, config: WaveConfig) -> None:
-        self._config = config
+    def __init__(self, config: WaveConfig, ranks: Ranks) -> None:
+        self._config, self._items = config, ranks.items
         self._store = Store(Path(config.data.store))
         _check_rate(config, self._store.sample_rate)
         self._cut = Cut(config.model.spec, config.data.frames, config.data.peak)
@@ -150,9 +158,8 @@ class WaveFeed:
 
     def batches(self, start_step: int) -> Generator[Batch, None, None]:
         """See `Feed`."""
-        return ahead(
-            partial(wave_batch, self._clips, self._config.run.seed, self._config.data.batch), start_step
-        )
+        make = partial(wave_batch, self._clips, self._config.run.seed, self._config.data.batch)
+        return ahead(lambda step: _some(make(step), self._items), start_step)
 
     def dev_items(self) -> list[DevWave]:
         """See `Feed`."""
@@ -160,6 +167,12 @@ class WaveFeed:
         if not run.validate_minutes:
             return []
         return dev_waves(WaveClips(self._store, "dev", self._cut), run.validate_items)
+
+
+def _some(batch: Batch, items: slice) -> Batch:
+    """Some items of a batch."""
+    cond, clean, bandwidth_hz = batch
+    return cond[items], clean[items], bandwidth_hz[items]
 
 
 def _check_rate(config: AnyConfig, found: int) -> None:

@@ -8,11 +8,12 @@ step appears twice.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from audiodiff.errors import DataError
 
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 class RunLog:
     """An append-only JSON-lines file, one flushed line an entry."""
 
-    def __init__(self, path: Path, keep_bytes: int = 0) -> None:
+    def __init__(self, path: Path | None, keep_bytes: int = 0) -> None:
         """Open the log and cut it to its first `keep_bytes` bytes (0: start anew).
 
         Args:
-            path: The file; its folder must exist.
+            path: The file; its folder must exist. None keeps nothing.
             keep_bytes: Length to keep, from a checkpoint.
         """
-        self._file = path.open("ab")
+        self._file: BinaryIO = io.BytesIO() if path is None else path.open("ab")
         self._file.truncate(min(keep_bytes, self._file.tell()))
         self._file.seek(0, 2)
 
@@ -98,13 +99,14 @@ def summary(records: Sequence[StepRecord]) -> dict[str, Any]:
 class Bar:
     """A progress bar on stderr, only where stderr is a terminal; otherwise every call does nothing."""
 
-    def __init__(self, total: int) -> None:
-        """Prepare a bar over `total` steps."""
+    def __init__(self, total: int, wanted: bool = True) -> None:
+        """Prepare a bar over `total` steps, unless it is not wanted."""
         self._total = total
+        self._wanted = wanted
         self._progress: Any = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if self._wanted and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

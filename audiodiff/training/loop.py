@@ -19,6 +19,7 @@ from audiodiff.errors import AudiodiffError
 from audiodiff.training import ema
 from audiodiff.training.checkpoint import State
 from audiodiff.training.config import AnyConfig
+from audiodiff.training.ranks import Ranks
 from audiodiff.training.schedule import rate_factor, set_rate
 from audiodiff.training.step import AnySetup, Losses, step_losses
 
@@ -86,10 +87,10 @@ def train(config: AnyConfig, setup: AnySetup, state: State, batches: Iterator[Ba
         batch = (cond.to(setup.device), clean.to(setup.device), bandwidth_hz.to(setup.device))
         factor = rate_factor(config.optim, progress.step)
         losses = step_losses(config, setup, batch, progress.step, progress.step % TRIVIAL_EVERY == 0)
-        numbers = _numbers(losses, progress.step + 1)
-        grad_norm = _update(config, state, losses, factor)
+        numbers = _numbers(losses, progress.step + 1, setup.ranks)
+        grad_norm = _update(config, state, losses, factor, setup.ranks)
         wall_s = time.monotonic() - begin
-        audio_s = clean.numel() / config.model.sample_rate
+        audio_s = clean.numel() / config.model.sample_rate * setup.ranks.count
         progress.step += 1
         progress.minutes += wall_s / 60
         progress.audio_s += audio_s
@@ -112,13 +113,15 @@ def train(config: AnyConfig, setup: AnySetup, state: State, batches: Iterator[Ba
         _check_trivial(config, state)
 
 
-def _numbers(losses: Losses, number: int) -> dict[str, float]:
+def _numbers(losses: Losses, number: int, ranks: Ranks) -> dict[str, float]:
     """Every loss of step `number` as a float, by name (``loss`` is the total); all must be finite."""
     tensors = {"loss": losses.total, **losses.terms}
     if losses.trivial is not None:
         tensors["trivial"] = losses.trivial
     # one transfer for all: each waits for the accelerator
-    values: list[float] = torch.stack([value.detach().float() for value in tensors.values()]).tolist()
+    stacked = torch.stack([value.detach().float() for value in tensors.values()])
+    ranks.average([stacked])
+    values: list[float] = stacked.tolist()
     numbers = dict(zip(tensors, values, strict=True))
     broken = [name for name, value in numbers.items() if not math.isfinite(value)]
     if broken:
@@ -128,11 +131,12 @@ def _numbers(losses: Losses, number: int) -> dict[str, float]:
     return numbers
 
 
-def _update(config: AnyConfig, state: State, losses: Losses, factor: float) -> float:
+def _update(config: AnyConfig, state: State, losses: Losses, factor: float, ranks: Ranks) -> float:
     """One optimiser step and its average; returns the norm of the gradient before clipping."""
     for optimiser in state.optimisers:
         optimiser.zero_grad(set_to_none=True)
     losses.total.backward()  # type: ignore[no-untyped-call]  # torch's own
+    ranks.average([p.grad for p in state.net.parameters() if p.grad is not None])
     norm = float(nn.utils.clip_grad_norm_(state.net.parameters(), config.optim.clip or math.inf))
     if not math.isfinite(norm):
         raise BrokenRun(

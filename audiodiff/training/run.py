@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +37,7 @@ from audiodiff.training.curves import plot_curves
 from audiodiff.training.feed import Feed, open_feed
 from audiodiff.training.log import Bar, RunLog, summary
 from audiodiff.training.loop import BrokenRun, StepRecord, train
+from audiodiff.training.ranks import Ranks, joined
 from audiodiff.training.schedule import make_optimisers
 from audiodiff.training.setup import prepare
 from audiodiff.training.step import AnySetup
@@ -56,11 +57,13 @@ class Outcome:
         step: Steps made in all.
         finished: Whether the schedule is complete.
         signal_number: The signal that stopped it, or None.
+        writes: Whether this process, of several that train together, is the one that wrote the model.
     """
 
     step: int
     finished: bool
     signal_number: int | None
+    writes: bool = True
 
 
 @dataclass
@@ -106,28 +109,40 @@ def run(
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0), stop_requests(max_minutes) as stop:
-            return _locked(config, folder, resume, init, stop)
+        with joined() as ranks, _lock(folder, ranks), stop_requests(max_minutes) as stop:
+            return _locked(config, folder, resume, init, stop, ranks)
     except filelock.Timeout as error:
         raise ConfigError(
             f"{folder}: another process trains there; wait for it or choose another folder"
         ) from error
 
 
-def _locked(config: AnyConfig, folder: Path, resume: bool, init: Path | None, stop: Stop) -> Outcome:
+def _lock(folder: Path, ranks: Ranks) -> AbstractContextManager[object]:
+    """The lock of a run's folder, which the writing process holds for all."""
+    return filelock.FileLock(folder / ".lock", timeout=0) if ranks.writes else nullcontext()
+
+
+def _locked(
+    config: AnyConfig, folder: Path, resume: bool, init: Path | None, stop: Stop, ranks: Ranks
+) -> Outcome:
     device = pick_device(config.run.device)
-    feed = open_feed(config)
+    feed = open_feed(config, ranks)
     state = new_state(config, device)
-    log_bytes, notes = _start(config, folder, state, resume, init)
-    (folder / "recipe.json").write_text(dump_json(config), encoding="utf-8")
-    log = RunLog(folder / "log.jsonl", log_bytes)
+    for turn in (True, False):  # the writing process first: it may have to put a checkpoint back
+        if ranks.writes == turn:
+            log_bytes, notes = _start(config, folder, state, resume, init)
+        ranks.wait()
+    if ranks.writes:
+        (folder / "recipe.json").write_text(dump_json(config), encoding="utf-8")
+    log = RunLog(folder / "log.jsonl" if ranks.writes else None, log_bytes)
     try:
-        setup, probes = prepare(config, state, device)
+        setup, probes = prepare(config, state, device, ranks)
         start = {
             "step": state.progress.step,
             "parameters": sum(p.numel() for p in state.net.parameters()),
             "device": str(device),
             "threads": torch.get_num_threads(),
+            "processes": ranks.count,
             "torch": torch.__version__,
             "bf16": setup.bf16,
             "compiled": state.progress.compiled,
@@ -136,7 +151,7 @@ def _locked(config: AnyConfig, folder: Path, resume: bool, init: Path | None, st
         log.write("start", start)
         for text in notes:
             log.write("note", {"text": text})
-        items = feed.dev_items()
+        items = feed.dev_items() if ranks.writes else []
         if items and (missing := missing_scores()):
             log.write(
                 "note",
@@ -217,26 +232,29 @@ def _train(job: _Job, feed: Feed, stop: Stop) -> Outcome:
     config, progress = job.config, job.state.progress
     save_due = _Every(config.run.checkpoint_minutes)
     validate_due = _Every(config.run.validate_minutes)
-    with Bar(config.optim.steps) as bar, closing(feed.batches(progress.step)) as batches:
+    ranks = job.setup.ranks
+    with Bar(config.optim.steps, ranks.writes) as bar, closing(feed.batches(progress.step)) as batches:
         records = train(config, job.setup, job.state, batches)
         try:
-            while stop.reason is None and (record := next(records, None)) is not None:
+            while not ranks.any(stop.reason is not None) and (record := next(records, None)) is not None:
                 job.pending.append(record)
                 bar.show(record)
                 if len(job.pending) >= config.run.log_every:
                     _flush(job)
                 if job.items and validate_due.now():
                     _export_and_validate(job)
-                if save_due.now():
+                if ranks.writes and save_due.now():
                     _checkpoint(job)
         except BrokenRun as error:
             _flush(job)
             job.log.write("end", {"step": progress.step, "reason": str(error)})
             raise
     _flush(job)
+    finished = progress.step >= config.optim.steps
+    if not ranks.writes:
+        return Outcome(progress.step, finished, stop.signal_number, writes=False)
     if stop.signal_number is None:  # after a signal there may be seconds only: the checkpoint is what counts
         _export_and_validate(job)
-    finished = progress.step >= config.optim.steps
     job.log.write("end", {"step": progress.step, "reason": "finished" if finished else stop.reason})
     _checkpoint(job)
     can_plot = progress.step > 0 and importlib.util.find_spec("matplotlib") is not None

@@ -19,6 +19,7 @@ from audiodiff.training.checkpoint import State
 from audiodiff.training.config import AnyConfig, TrainConfig
 from audiodiff.training.muon import Muon
 from audiodiff.training.objective import Front
+from audiodiff.training.ranks import ALONE, Ranks
 from audiodiff.training.step import AnySetup, Setup, WaveSetup, step_losses
 from audiodiff.training.wave_config import WaveConfig, vp_of
 
@@ -44,7 +45,9 @@ def make_front(config: TrainConfig) -> Front:
     return Front(STFT(model.n_fft, model.hop), Compression(model.exponent, model.scale), model.sample_rate)
 
 
-def prepare(config: AnyConfig, state: State, device: torch.device) -> tuple[AnySetup, dict[str, Probe]]:
+def prepare(
+    config: AnyConfig, state: State, device: torch.device, ranks: Ranks = ALONE
+) -> tuple[AnySetup, dict[str, Probe]]:
     """Build the fixed parts; measure what the recipe leaves to measurement.
 
     Decisions are kept in ``state.progress``, so that a resumed run takes the same ones.
@@ -53,6 +56,7 @@ def prepare(config: AnyConfig, state: State, device: torch.device) -> tuple[AnyS
         config: The recipe.
         state: Holds the network, already on `device`.
         device: Where to train.
+        ranks: This process among those that train together; the first one's measurements count.
 
     Returns:
         The fixed parts, and the measurements that were made now (``bf16``, ``compile``).
@@ -66,22 +70,25 @@ def prepare(config: AnyConfig, state: State, device: torch.device) -> tuple[AnyS
         progress.bf16 = bf16 == "on"
     elif progress.bf16 is None:
         plain, other = (
-            _time_step(config, _setup(config, state.network, device, on, False)) for on in (False, True)
+            _time_step(config, _setup(config, state.network, device, on, False, ALONE))
+            for on in (False, True)
         )
         probes["bf16"] = Probe(plain, other)
-        progress.bf16 = probes["bf16"].other_wins
+        progress.bf16 = ranks.any(ranks.writes and probes["bf16"].other_wins)
     if compiled != "auto":
         progress.compiled = compiled == "on"
     elif progress.compiled is None:
         probes["compile"] = _probe_compile(config, state.network, device, progress.bf16)
-        progress.compiled = probes["compile"].other_wins
+        progress.compiled = ranks.any(ranks.writes and probes["compile"].other_wins)
     for optimiser in state.optimisers:
         if isinstance(optimiser, Muon):
             optimiser.dtype = torch.bfloat16 if progress.bf16 else torch.float32
-    return _setup(config, state.network, device, progress.bf16, progress.compiled), probes
+    return _setup(config, state.network, device, progress.bf16, progress.compiled, ranks), probes
 
 
-def _setup(config: AnyConfig, net: Network, device: torch.device, bf16: bool, compiled: bool) -> AnySetup:
+def _setup(
+    config: AnyConfig, net: Network, device: torch.device, bf16: bool, compiled: bool, ranks: Ranks
+) -> AnySetup:
     encode = torch.compile(net.encode) if compiled else net.encode
     forward = torch.compile(net) if compiled else net
     if isinstance(config, WaveConfig):
@@ -96,6 +103,7 @@ def _setup(config: AnyConfig, net: Network, device: torch.device, bf16: bool, co
             forward=forward,
             device=device,
             bf16=bf16,
+            ranks=ranks,
         )
     process, optim = build_process(config.process), config.optim
     grid = grids.default(process, optim.t_steps, config.model.start)
@@ -108,14 +116,15 @@ def _setup(config: AnyConfig, net: Network, device: torch.device, bf16: bool, co
         forward=forward,
         device=device,
         bf16=bf16,
+        ranks=ranks,
     )
 
 
 def _probe_compile(config: AnyConfig, net: Network, device: torch.device, bf16: bool) -> Probe:
     """Time a step with and without torch.compile; a machine without a compiler gets infinity for it."""
-    plain = _time_step(config, _setup(config, net, device, bf16, False))
+    plain = _time_step(config, _setup(config, net, device, bf16, False, ALONE))
     try:
-        other = _time_step(config, _setup(config, net, device, bf16, True))
+        other = _time_step(config, _setup(config, net, device, bf16, True, ALONE))
     except RuntimeError:  # every failure of dynamo and inductor is one
         other = float("inf")
     return Probe(plain, other)

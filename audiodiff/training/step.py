@@ -7,10 +7,10 @@ of (seed, k) alone, so a run that was stopped and resumed makes the same steps a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from audiodiff.shaping import shape
 from audiodiff.signal.mel_spec import MelSpec
 from audiodiff.training.config import AnyConfig, TrainConfig
 from audiodiff.training.objective import Front, objective
+from audiodiff.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Setup:
         forward: The network's `forward`, compiled or not.
         device: Where the network lives.
         bf16: Whether the network runs under bfloat16 autocast.
+        ranks: This process among those that train together.
     """
 
     front: Front
@@ -53,6 +55,7 @@ class Setup:
     forward: Callable[[Tensor, Tensor, Features], Tensor]
     device: torch.device
     bf16: bool
+    ranks: Ranks
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class WaveSetup:
         forward: The network's `forward`, compiled or not.
         device: Where the network lives.
         bf16: Whether the network runs under bfloat16 autocast.
+        ranks: This process among those that train together.
     """
 
     spec: MelSpec
@@ -80,9 +84,17 @@ class WaveSetup:
     forward: Callable[[Tensor, Tensor, Features], Tensor]
     device: torch.device
     bf16: bool
+    ranks: Ranks
 
 
 AnySetup: TypeAlias = Setup | WaveSetup
+
+
+class _Where(TypedDict):
+    """From what and where random numbers are drawn."""
+
+    generator: torch.Generator
+    device: torch.device
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,11 @@ class Losses:
     total: Tensor
     terms: dict[str, Tensor]
     trivial: Tensor | None
+
+
+def drawn(shape: Sequence[int], ranks: Ranks, draw: Callable[[tuple[int, ...]], Tensor]) -> Tensor:
+    """This process's items of what is drawn for the whole batch: ``[B, ...]`` for the shape of its part."""
+    return draw((shape[0] * ranks.count, *shape[1:]))[ranks.items]
 
 
 def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
@@ -134,9 +151,10 @@ def batch_losses(config: TrainConfig, setup: Setup, batch: Batch, step: int, tri
     with torch.no_grad():
         y, x_0 = setup.front.spectrum(noisy), setup.front.spectrum(clean)
         generator = step_generator(config.run.seed, step, setup.device)
-        t = setup.law.draw(torch.rand((len(clean), 3), generator=generator, device=setup.device))
+        where: _Where = {"generator": generator, "device": setup.device}
+        t = setup.law.draw(drawn((len(clean), 3), setup.ranks, lambda shape: torch.rand(shape, **where)))
         # complex noise of variance 1: each real part carries a half
-        eps = torch.randn(x_0.shape, generator=generator, device=setup.device) * math.sqrt(0.5)
+        eps = drawn(x_0.shape, setup.ranks, lambda shape: torch.randn(shape, **where)) * math.sqrt(0.5)
         x_t = sample_state(setup.process, x_0, y, t, eps)
     autocast = partial(torch.autocast, setup.device.type, torch.bfloat16, enabled=setup.bf16)
     with autocast():
@@ -173,8 +191,10 @@ def wave_losses(seed: int, setup: WaveSetup, batch: Batch, step: int, trivial: b
     mel, x_0, _ = batch
     with torch.no_grad():
         generator = step_generator(seed, step, setup.device)
-        t = table_times(setup.process, torch.rand(len(x_0), generator=generator, device=setup.device))
-        z = torch.randn(x_0.shape, generator=generator, device=setup.device)
+        where: _Where = {"generator": generator, "device": setup.device}
+        uniform = drawn((len(x_0),), setup.ranks, lambda shape: torch.rand(shape, **where))
+        t = table_times(setup.process, uniform)
+        z = drawn(x_0.shape, setup.ranks, lambda shape: torch.randn(shape, **where))
         shaping = None if setup.prior is None else shape(setup.prior, mel, setup.spec)
         eps = z if shaping is None else z * shaping.scale
         x_t = sample_state(setup.process, x_0, None, t, eps)

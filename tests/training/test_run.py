@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +22,12 @@ from audiodiff.config import parse
 from audiodiff.data.levels import active_level_db
 from audiodiff.data.manifest import Split
 from audiodiff.data.store import Labels, StoreWriter
+from audiodiff.errors import ConfigError
 from audiodiff.model import verify
 from audiodiff.training import run as run_module
 from audiodiff.training.config import TrainConfig
 from audiodiff.training.loop import BrokenRun, train
+from audiodiff.training.ranks import Ranks
 from audiodiff.training.run import run
 
 RATE = 8000
@@ -125,6 +128,51 @@ def test_a_run_killed_by_sigterm_resumes_bit_for_bit(recipe: Path, tmp_path: Pat
         assert torch.equal(value, second[name]), name
     weights = [(folder / "model" / "weights.safetensors").read_bytes() for folder in (straight, killed)]
     assert weights[0] == weights[1]
+
+
+def train_together(*arguments: str) -> list[str]:
+    """Run the train command as two processes, as torchrun would start them; what each printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    places = [str(Path(audiodiff.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    shared["PYTHONPATH"] = os.pathsep.join(filter(None, places))
+    command = [sys.executable, "-m", "audiodiff", "train", *arguments]
+    processes = [
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | shared | {"RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]
+    printed = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    return printed
+
+
+def test_two_processes_make_the_steps_of_one(recipe: Path, tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    run(settings(recipe), alone)
+    for steps in ("optim.steps=3", "optim.steps=5"):  # stopped and resumed, too
+        first, second = train_together(str(recipe), "-o", str(together), "--resume", steps)
+        assert "model after" in first
+        assert not second
+    assert entries(together, "start")[-1]["processes"] == 2
+    assert entries(together, "step")[-1]["step"] == 5
+    expected, found = newest_tensors(alone), newest_tensors(together)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_a_batch_that_does_not_divide_is_refused() -> None:
+    Ranks(1, 2).check_batch(4)
+    with pytest.raises(ConfigError, match="does not divide"):
+        Ranks(1, 2).check_batch(3)
 
 
 def test_a_closed_terminal_ends_with_a_checkpoint(
