@@ -1,0 +1,138 @@
+"""What the package computes today, in numbers and texts that a change of structure must leave as they are.
+
+    python -m tests.golden.record     # writes numbers.json and help/*.txt anew, after a change on purpose
+
+A signal is kept as its level in 32 blocks and 64 of its samples: the promise between machines is 1e-4, so a
+hash would only hold on one. Nothing here knows how the package is built inside; it uses what users use.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+
+from audiodiff import Denoiser, Vocoder, cli
+from tests.builders import wave_model
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
+SAMPLE = ROOT / "samples" / "interview_noisy.flac"
+COMMANDS = (
+    (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("info",), ("mel",), ("mel", "convert"),
+    ("mel", "compute"), ("mel", "inspect"), ("models",), ("models", "info"), ("models", "list"),
+    ("models", "verify"), ("pairs",), ("prepare",), ("train",), ("ui",), ("vocode",),
+)  # fmt: skip
+
+Audio = npt.NDArray[np.floating[Any]]
+Numbers = dict[str, list[float]]
+
+
+def fingerprint(x: Audio) -> list[float]:
+    """Length, root mean squares of 32 blocks, and 64 samples spread over the signal (T,)."""
+    blocks = [float(np.sqrt(np.mean(np.square(part, dtype=np.float64)))) for part in np.array_split(x, 32)]
+    places = np.linspace(0, x.size - 1, 64).astype(int)
+    return [float(x.size), *blocks, *(float(x[place]) for place in places)]
+
+
+def sample() -> tuple[Audio, int]:
+    """Three seconds of the sample recording."""
+    audio, rate = soundfile.read(SAMPLE, dtype="float32", frames=3 * soundfile.info(SAMPLE).samplerate)
+    return audio, rate
+
+
+def denoised() -> Numbers:
+    """The sample by every preset of the shipped denoiser."""
+    audio, rate = sample()
+    denoiser = Denoiser(threads=1)
+    qualities = ("fast", "balanced", "best")
+    return {q: fingerprint(denoiser.tuned(quality=q).denoise(audio, rate)) for q in qualities}
+
+
+def vocoded() -> Numbers:
+    """The sample's own mel by the shipped vocoder, by plain inversion, and by an untrained DiffWave."""
+    audio, rate = sample()
+    found: Numbers = {}
+    diffwave = wave_model((0.2, 0.4, 0.7), (0.1,) * 6)
+    for name, model in (("voice", "voice"), ("inversion", "inversion"), ("diffwave", diffwave)):
+        vocoder = Vocoder(model, threads=1)
+        found[name] = fingerprint(np.concatenate(list(vocoder.resynthesise([audio[np.newaxis]], rate))))
+    return found
+
+
+def losses(folder: Path) -> Numbers:
+    """Six losses of the tiny recipe, on its own made-up data."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    python, recipe = sys.executable, ROOT / "recipes" / "tiny"
+    data = folder / "runs" / "tiny-data"
+    lists = ["--corpus", data / "speech.jsonl", "--library", data / "noise.json"]
+    train = [
+        recipe / "recipe.toml",
+        "optim.steps=6",
+        "run.log_every=1",
+        "run.validate_minutes=0",
+        "-o",
+        folder / "run",
+    ]
+    for command in (
+        [python, recipe / "make_data.py", data],
+        [
+            python,
+            "-m",
+            "audiodiff",
+            "prepare",
+            data / "store",
+            *lists,
+            "--sample-rate",
+            "16000",
+            "--rooms",
+            "0",
+        ],
+        [python, "-m", "audiodiff", "train", *train],
+    ):
+        subprocess.run(command, check=True, cwd=folder, env=environment, capture_output=True)
+    lines = (folder / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return {"losses": [e["loss"] for e in map(json.loads, lines) if e["kind"] == "step"]}
+
+
+def help_of(words: tuple[str, ...], capture: Callable[[], str]) -> str:
+    """What a command prints with --help, 100 columns wide."""
+    assert cli.run([*words, "--help"]) == 0
+    return capture()
+
+
+def help_file(words: tuple[str, ...]) -> Path:
+    """Where the help of a command is kept."""
+    return FOLDER / "help" / f"{'-'.join(('audiodiff', *words))}.txt"
+
+
+def main() -> None:
+    """Write everything anew."""
+    import contextlib
+    import io
+    import tempfile
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        numbers = {"denoised": denoised(), "vocoded": vocoded(), "tiny": losses(Path(scratch))}
+    (FOLDER / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    os.environ["COLUMNS"] = "100"
+    (FOLDER / "help").mkdir(exist_ok=True)
+    for words in COMMANDS:
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            help_of(words, text.getvalue)
+        help_file(words).write_text(text.getvalue(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
