@@ -62,7 +62,7 @@ def vocoded() -> Numbers:
     """The sample's own mel by the shipped vocoder, by plain inversion, and by an untrained DiffWave."""
     audio, rate = sample()
     found: Numbers = {}
-    diffwave = wave_model((0.2, 0.4, 0.7), (0.1,) * 6)
+    diffwave = wave_model((0.1, 0.2, 0.4), (0.1,) * 6)
     for name, model in (("voice", "voice"), ("inversion", "inversion"), ("diffwave", diffwave)):
         vocoder = Vocoder(model, threads=1)
         found[name] = fingerprint(np.concatenate(list(vocoder.resynthesise([audio[np.newaxis]], rate))))
@@ -73,6 +73,7 @@ def losses(folder: Path) -> Numbers:
     """Six losses of the tiny recipe, on its own made-up data."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     python, recipe = sys.executable, ROOT / "recipes" / "tiny"
+    audiodiff = (python, "-m", "audiodiff")
     data = folder / "runs" / "tiny-data"
     lists = ["--corpus", data / "speech.jsonl", "--library", data / "noise.json"]
     train = [
@@ -83,22 +84,12 @@ def losses(folder: Path) -> Numbers:
         "-o",
         folder / "run",
     ]
-    for command in (
+    commands: list[list[str | Path]] = [
         [python, recipe / "make_data.py", data],
-        [
-            python,
-            "-m",
-            "audiodiff",
-            "prepare",
-            data / "store",
-            *lists,
-            "--sample-rate",
-            "16000",
-            "--rooms",
-            "0",
-        ],
-        [python, "-m", "audiodiff", "train", *train],
-    ):
+        [*audiodiff, "prepare", data / "store", *lists, "--sample-rate", "16000", "--rooms", "0"],
+        [*audiodiff, "train", *train],
+    ]
+    for command in commands:
         subprocess.run(command, check=True, cwd=folder, env=environment, capture_output=True)
     lines = (folder / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()
     return {"losses": [e["loss"] for e in map(json.loads, lines) if e["kind"] == "step"]}

@@ -49,7 +49,7 @@ def test_help_says_what_it_did(
 
 
 def test_every_command_is_among_them() -> None:
-    commands = {
+    commands: set[tuple[str, ...]] = {
         (command.name or command.callback.__name__,)
         for command in cli.app.registered_commands
         if command.callback
