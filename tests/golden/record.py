@@ -75,8 +75,8 @@ def losses(folder: Path) -> Numbers:
     python, recipe = sys.executable, ROOT / "recipes" / "tiny"
     audiodiff = (python, "-m", "audiodiff")
     data = folder / "runs" / "tiny-data"
-    lists = ["--corpus", data / "speech.jsonl", "--library", data / "noise.json"]
-    train = [
+    lists: list[str | Path] = ["--corpus", data / "speech.jsonl", "--library", data / "noise.json"]
+    train: list[str | Path] = [
         recipe / "recipe.toml",
         "optim.steps=6",
         "run.log_every=1",
