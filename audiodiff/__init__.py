@@ -13,19 +13,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from audiodiff.errors import (
-    AudiodiffError,
-    AudioFileError,
-    ConfigError,
-    DataError,
-    ModelError,
-    ShapeError,
-)
+from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError, DataError, ModelError, ShapeError
 
 if TYPE_CHECKING:
-    from audiodiff.model import load_model
-    from audiodiff.tasks.denoise import Denoiser
-    from audiodiff.tasks.vocode import Vocoder
+    from audiodiff.inference.denoiser import Denoiser
+    from audiodiff.inference.vocoder import Vocoder
+    from audiodiff.model.folder import load_model
 
 __version__ = "0.1.0"
 
@@ -43,9 +36,9 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Denoiser": "audiodiff.tasks.denoise",
-    "Vocoder": "audiodiff.tasks.vocode",
-    "load_model": "audiodiff.model",
+    "Denoiser": "audiodiff.inference.denoiser",
+    "Vocoder": "audiodiff.inference.vocoder",
+    "load_model": "audiodiff.model.folder",
 }
 
 

@@ -15,9 +15,9 @@ from _vocoder_sets import Set
 
 from audiodiff import Vocoder
 from audiodiff.errors import ModelError
-from audiodiff.model import load_model
-from audiodiff.signal.inversion import ITERATIONS, invert, length
+from audiodiff.model.folder import load_model
 from audiodiff.signal.mel import MelSpec, bands, filterbank
+from audiodiff.signal.mel_inversion import ITERATIONS, invert, length
 
 Method = Callable[[torch.Tensor], torch.Tensor]
 """Mel [M, N] in the convention's numbers to samples [T]."""

@@ -26,7 +26,7 @@ SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 SEED = 20261124
 RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
 LIMITS = {"MPEG_LAYER_III": (48000, 2), "VORBIS": (96000, 6), "OPUS": (48000, 6), "FLAC": (96000, 6)}
-LIMITS["ALAC_16"] = (96000, 1)  # libsndfile 1.2.2 overruns its heap with more, see audiodiff.signal.formats
+LIMITS["ALAC_16"] = (96000, 1)  # libsndfile 1.2.2 overruns its heap with more, see audiodiff.io.formats
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 
 KINDS = (

@@ -5,7 +5,7 @@
     python benchmarks/peers.py dfn3 mixtures/podcast/noisy outputs/dfn3/podcast
     python benchmarks/dev_mixtures.py corpus/store48 --model --peer dfn3=outputs/dfn3
 
-Two sets, `everyday` and `podcast` (`audiodiff.data.dataset.dev_config`): speakers, noises and rooms are the
+Two sets, `everyday` and `podcast` (`audiodiff.data.batches.dev_config`): speakers, noises and rooms are the
 store's dev split, the same mixtures for the same split. Prints means of PESQ-WB, ESTOI and SI-SDR on each
 set, PESQ-WB of its full-band and its narrow half, and the bias of the magnitude where speech is active, per
 band.
@@ -23,10 +23,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from audiodiff import Denoiser
-from audiodiff.data.dataset import DEV_KINDS, DevMixture, dev_set, write_pairs
+from audiodiff.data.batches import DEV_KINDS, DevMixture, dev_set, write_pairs
 from audiodiff.data.store import Store
-from audiodiff.training.feed import DEV_SEED
-from audiodiff.training.validate import score, validate
+from audiodiff.training.loaders import DEV_SEED
+from audiodiff.training.validation import score, validate
 
 Audio = NDArray[np.float32]
 Make = Callable[[DevMixture], Audio]

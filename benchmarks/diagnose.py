@@ -17,10 +17,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from audiodiff.metrics.magnitude import LEVELS, Error, magnitude_errors, recombine
-from audiodiff.metrics.pesq import Pesq
-from audiodiff.metrics.reason import Reason
-from audiodiff.metrics.report import summarise
+from audiodiff.evaluation.magnitude import LEVELS, Error, magnitude_errors, recombine
+from audiodiff.evaluation.pesq import Pesq
+from audiodiff.evaluation.reason import Reason
+from audiodiff.evaluation.report import summarise
 
 Wave = NDArray[np.float32]
 Pair = tuple[Wave, Wave, int]

@@ -33,15 +33,14 @@ with atheris.instrument_imports(include=["audiodiff", "pickletools"]):
     from audiodiff import networks
     from audiodiff.batch import journal, sidecar
     from audiodiff.cli.info import look
-    from audiodiff.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
-    from audiodiff.convert import diffwave
     from audiodiff.errors import AudiodiffError
-    from audiodiff.model import load, save
-    from audiodiff.signal import mel_files
-    from audiodiff.signal.files import probe
-    from audiodiff.signal.formats import AudioInfo
+    from audiodiff.io import mel_file, tag_copy
+    from audiodiff.io.formats import AudioInfo
+    from audiodiff.io.reader import probe
+    from audiodiff.model import import_diffwave
+    from audiodiff.model.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
+    from audiodiff.model.folder import load, save
     from audiodiff.signal.mel_presets import PRESETS
-    from audiodiff.signal.tagging import baggage
 
 import numpy as np
 import soundfile
@@ -74,7 +73,7 @@ def tags(folder: Path, data: bytes) -> None:
     container = CONTAINERS.get(data[:4], "MP3")
     header = AudioInfo(path, 16000, 1, 100, container, "PCM_16")
     for other in {container, "FLAC", "WAV"}:
-        packed = baggage.pack(header, other, "processed", len(data) % 2 == 0)
+        packed = tag_copy.pack(header, other, "processed", len(data) % 2 == 0)
         finished = folder / f"finished.{other}"
         finished.write_bytes(SOUNDS[other])
         fd = os.open(finished, os.O_RDWR)
@@ -90,7 +89,7 @@ def mel(folder: Path, data: bytes) -> None:
     """Mel files; the first byte decides the suffix."""
     path = folder / f"mel{MEL_SUFFIXES[data[0] % 3] if data else '.npy'}"
     path.write_bytes(data[1:])
-    mel_files.read_mel(path)
+    mel_file.read_mel(path)
 
 
 def model(folder: Path, data: bytes) -> None:
@@ -130,7 +129,7 @@ def checkpoint(folder: Path, data: bytes) -> None:
                 archive.writestr(f"x/data/{number}", bytes(64))
     else:
         path.write_bytes(data[1:])
-    diffwave.convert(path, folder / "converted", "CC0-1.0")
+    import_diffwave.convert(path, folder / "converted", "CC0-1.0")
 
 
 TARGETS: dict[str, Target] = {
@@ -238,7 +237,7 @@ def _mels() -> list[bytes]:
     with tempfile.TemporaryDirectory() as place:
         for number, suffix in enumerate(MEL_SUFFIXES):
             path = Path(place) / f"mel{suffix}"
-            mel_files.write_mel(path, np.zeros((spec.n_mels, 3), np.float32), spec)
+            mel_file.write_mel(path, np.zeros((spec.n_mels, 3), np.float32), spec)
             made.append(bytes([number]) + path.read_bytes())
     return made
 

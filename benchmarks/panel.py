@@ -15,8 +15,8 @@ from pathlib import Path
 
 import soundfile
 
-from audiodiff.metrics.folders import evaluate_folders
-from audiodiff.metrics.report import Report, Summary
+from audiodiff.evaluation.folders import evaluate_folders
+from audiodiff.evaluation.report import Report, Summary
 
 COLUMNS = {"pesq_wb": "PESQ-WB", "estoi": "ESTOI", "si_sdr_db": "SI-SDR dB", "lsd_db": "LSD dB"}
 

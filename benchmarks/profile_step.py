@@ -22,18 +22,18 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from audiodiff.data.dataset import Batch, make_batch
+from audiodiff.data.batches import Batch, make_batch
 from audiodiff.data.sources import open_sources
 from audiodiff.data.store import Store
 from audiodiff.diffusion.loss import sample_state
-from audiodiff.diffusion.predict import make_denoiser
+from audiodiff.diffusion.prediction import make_denoiser
 from audiodiff.errors import AudiodiffError
-from audiodiff.tasks.precision import pick_device
+from audiodiff.inference.device import pick_device
 from audiodiff.training import ema
 from audiodiff.training.checkpoint import State
 from audiodiff.training.config import TrainConfig, load_recipe
 from audiodiff.training.loop import train
-from audiodiff.training.objective import objective
+from audiodiff.training.losses import objective
 from audiodiff.training.run import new_state
 from audiodiff.training.setup import prepare
 from audiodiff.training.step import Setup, step_generator

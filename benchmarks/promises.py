@@ -23,13 +23,15 @@ from numpy.typing import NDArray
 
 from audiodiff import Denoiser, __version__
 from audiodiff.batch.job import process_file
-from audiodiff.data.corruption import noises
-from audiodiff.metrics.pesq import Pesq
-from audiodiff.metrics.reason import Reason
-from audiodiff.model import Model, load_model
+from audiodiff.data import synthetic_noise
+from audiodiff.evaluation.pesq import Pesq
+from audiodiff.evaluation.reason import Reason
+from audiodiff.inference.chunks import Chunk
+from audiodiff.inference.engine import Engine
+from audiodiff.inference.spectral_sampler import CORE_S, Cleaner
+from audiodiff.model.folder import load_model
+from audiodiff.model.model import Model
 from audiodiff.signal.resample import resample
-from audiodiff.stream import Chunk, Engine
-from audiodiff.tasks.cleaner import CORE_S, Cleaner
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 SUFFIXES = {".wav", ".flac"}
@@ -52,15 +54,15 @@ Wave = NDArray[np.float32]
 Noise = Callable[[int, np.random.Generator, int], Wave]
 
 GENERATED: dict[str, Noise] = {
-    "white": lambda n, rng, rate: noises.coloured(n, rng, rate, 0.0),
-    "pink": lambda n, rng, rate: noises.coloured(n, rng, rate, 1.0),
-    "brown": lambda n, rng, rate: noises.coloured(n, rng, rate, 2.0),
-    "speech-shaped": noises.speech_shaped,
-    "hum 50 Hz": lambda n, rng, rate: noises.hum(n, rng, rate, 50.0, 20, 4.0),
-    "hum 60 Hz": lambda n, rng, rate: noises.hum(n, rng, rate, 60.0, 20, 4.0),
-    "fan": lambda n, rng, rate: noises.fan(n, rng, rate, 180.0, -6.0, 400.0),
-    "clicks": lambda n, rng, rate: noises.clicks(n, rng, rate, 3.0),
-    "keys": lambda n, rng, rate: noises.key_bursts(n, rng, rate, 4.0),
+    "white": lambda n, rng, rate: synthetic_noise.coloured(n, rng, rate, 0.0),
+    "pink": lambda n, rng, rate: synthetic_noise.coloured(n, rng, rate, 1.0),
+    "brown": lambda n, rng, rate: synthetic_noise.coloured(n, rng, rate, 2.0),
+    "speech-shaped": synthetic_noise.speech_shaped,
+    "hum 50 Hz": lambda n, rng, rate: synthetic_noise.hum(n, rng, rate, 50.0, 20, 4.0),
+    "hum 60 Hz": lambda n, rng, rate: synthetic_noise.hum(n, rng, rate, 60.0, 20, 4.0),
+    "fan": lambda n, rng, rate: synthetic_noise.fan(n, rng, rate, 180.0, -6.0, 400.0),
+    "clicks": lambda n, rng, rate: synthetic_noise.clicks(n, rng, rate, 3.0),
+    "keys": lambda n, rng, rate: synthetic_noise.key_bursts(n, rng, rate, 4.0),
 }
 
 

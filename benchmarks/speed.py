@@ -66,7 +66,7 @@ def make_recording(path: str, seconds: str) -> None:
     import numpy as np
     import soundfile
 
-    from audiodiff.data.corruption import noises
+    from audiodiff.data import synthetic_noise
 
     n = BLOCK_S * RATE
     rng = np.random.default_rng(1)
@@ -82,7 +82,7 @@ def make_recording(path: str, seconds: str) -> None:
     left = round(float(seconds) * RATE)
     with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as file:
         while left > 0:
-            fans = [noises.fan(n, rng, RATE, 180.0, -6.0, 400.0) for _ in range(2)]
+            fans = [synthetic_noise.fan(n, rng, RATE, 180.0, -6.0, 400.0) for _ in range(2)]
             block = stereo + 0.02 * np.stack(fans, axis=1)
             file.write(block[: min(n, left)])
             left -= n
@@ -93,7 +93,7 @@ def clean_by_interface(
 ) -> None:
     """What the command does, with the precision chosen; steps and threads ``None`` for the defaults."""
     from audiodiff.batch.job import process_file
-    from audiodiff.tasks.denoise import Denoiser
+    from audiodiff.inference.denoiser import Denoiser
 
     n_steps, n_threads = (None if text == "None" else int(text) for text in (steps, threads))
     denoiser = Denoiser(model, steps=n_steps, device="cpu", threads=n_threads, precision=precision)
@@ -104,8 +104,8 @@ def time_network(model: str, threads: str, n: str) -> None:
     """Print medians in ms of `encode` and of one step on one channel, for one chunk of the task."""
     import torch
 
-    from audiodiff.tasks.cleaner import CORE_S, Cleaner
-    from audiodiff.tasks.denoise import Denoiser
+    from audiodiff.inference.denoiser import Denoiser
+    from audiodiff.inference.spectral_sampler import CORE_S, Cleaner
 
     torch.set_num_threads(int(threads))
     loaded = Denoiser(model, device="cpu").model

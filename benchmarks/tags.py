@@ -21,11 +21,11 @@ import soundfile
 
 from audiodiff import __version__
 from audiodiff.errors import AudioFileError
-from audiodiff.signal.files import probe, read_blocks
-from audiodiff.signal.output import Output, in_turn
-from audiodiff.signal.tagging import flac, id3, riff, vorbis
-from audiodiff.signal.tagging.tags import Chapter, Picture, Tags, read_tags
-from tests.signal.containers import CHAPTERS, RATE, TEXTS, Recipe, make, packets, png, starts, tone
+from audiodiff.io import tag_flac, tag_id3, tag_vorbis, wav_chunks
+from audiodiff.io.reader import probe, read_blocks
+from audiodiff.io.recording_copy import Output, in_turn
+from audiodiff.io.tags import Chapter, Picture, Tags, read_tags
+from tests.io.containers import CHAPTERS, RATE, TEXTS, Recipe, make, packets, png, starts, tone
 
 LINE = f"processed with audiodiff {__version__} (denoise, model podcast)"
 TAGS = Tags(TEXTS, (Picture("image/png", png()),), tuple(Chapter(*one) for one in CHAPTERS))
@@ -89,13 +89,13 @@ def source_of(folder: Path, suffix: str) -> Path:
     try:
         match suffix:
             case ".wav" | ".aiff":
-                riff.insert(fd, riff.texts(TEXTS, suffix == ".wav"))
+                wav_chunks.insert(fd, wav_chunks.texts(TEXTS, suffix == ".wav"))
             case ".flac":
-                flac.insert(fd, flac.built(TAGS, None))
+                tag_flac.insert(fd, tag_flac.built(TAGS, None))
             case ".mp3":
-                id3.insert(fd, id3.built(TAGS, None))
+                tag_id3.insert(fd, tag_id3.built(TAGS, None))
             case ".ogg" | ".opus":
-                vorbis.insert(fd, vorbis.built(TAGS, None))
+                tag_vorbis.insert(fd, tag_vorbis.built(TAGS, None))
     finally:
         os.close(fd)
     return path
@@ -168,7 +168,7 @@ def pairs(folder: Path) -> list[str]:
 def broadcast(folder: Path) -> list[str]:
     source = source_of(folder, ".wav")
     fd = os.open(source, os.O_RDWR)
-    riff.insert(fd, riff.Carried(after=tuple(BROADCAST.values())))
+    wav_chunks.insert(fd, wav_chunks.Carried(after=tuple(BROADCAST.values())))
     os.close(fd)
     rows = ["| chunk | wav to wav | wav to RF64 |", "|---|---|---|"]
     copied(source, folder / "chunks.wav")

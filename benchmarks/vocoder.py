@@ -24,11 +24,11 @@ from _vocoder_ways import Method, Speaker, cpu_factor, methods, speakers
 from numpy.typing import NDArray
 
 from audiodiff.errors import AudiodiffError
-from audiodiff.metrics.opinion import distill_mos
-from audiodiff.metrics.pesq import Pesq
-from audiodiff.metrics.reason import Reason, Score
-from audiodiff.metrics.spectral import log_mel_l1, multi_resolution_stft
-from audiodiff.metrics.voicing import compare, track
+from audiodiff.evaluation.opinion import distill_mos
+from audiodiff.evaluation.pesq import Pesq
+from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.evaluation.spectral import log_mel_l1, multi_resolution_stft
+from audiodiff.evaluation.voicing import compare, track
 from audiodiff.signal.mel import MelSpec
 from audiodiff.signal.mel_presets import named
 

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from audiodiff.data.make_pairs import How, make_start
 from audiodiff.data.pairs import Pair, PairStore
-from audiodiff.data.vocoding import How, make_start
-from audiodiff.metrics.pesq import Pesq
-from audiodiff.tasks.denoise import Denoiser
-from audiodiff.training.objective import multi_resolution_stft
+from audiodiff.evaluation.pesq import Pesq
+from audiodiff.inference.denoiser import Denoiser
+from audiodiff.training.losses import multi_resolution_stft
 
 Audio = NDArray[np.float32]
 Method = Callable[[Audio, Pair], Audio]

@@ -1,6 +1,7 @@
-"""Make the shipped model folder of a trained run: its weights, its settings, a complete card.
+r"""Make the shipped model folder of a trained run: its weights, its settings, a complete card.
 
-    python recipes/ship.py RUN/model audiodiff/models/podcast --recipe recipes/podcast --scores scores.md
+    python recipes/ship.py RUN/model audiodiff/model/pretrained/podcast \
+        --recipe recipes/podcast --scores scores.md
 
 ``--steps`` are the presets fast, balanced (the default) and best, ``--inversion`` the iterations of the start
 of a vocoder, both as the run has them unless given; ``--scores`` is the Markdown that the benchmark printed
@@ -12,8 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from audiodiff.config import Presets
-from audiodiff.model import load, save, verify
+from audiodiff.model.config import Presets
+from audiodiff.model.folder import load, save, verify
 from audiodiff.networks import complete
 
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from spectrograms import draw, read_mono
 
 from audiodiff import Vocoder
+from audiodiff.data.make_pairs import How, degraded_mel
 from audiodiff.data.pairs import Degradation
-from audiodiff.data.vocoding import How, degraded_mel
 from audiodiff.errors import AudiodiffError
 from audiodiff.signal.mel_presets import named
 from audiodiff.signal.resample import resample

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiodiff.errors import AudiodiffError, AudioFileError
-from audiodiff.metrics.reason import Reason, Score
-from audiodiff.metrics.waveform import si_sdr
-from audiodiff.signal.files import read
-from audiodiff.signal.formats import shown
+from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.evaluation.waveform import si_sdr
+from audiodiff.io.formats import shown
+from audiodiff.io.reader import read
 
 HERE = Path(__file__).resolve().parent
 CLEAN, NOISY = HERE / "interview_clean.flac", HERE / "interview_noisy.flac"
@@ -54,12 +54,12 @@ def scores(clean: Wave, other: Wave, sample_rate: int) -> dict[str, str]:
     """The scores of one recording by name, as text; without the extra ``eval`` only SI-SDR."""
     found = {"SI-SDR": _text(si_sdr(clean, other), "{:.1f} dB")}
     if importlib.util.find_spec("pesq"):
-        from audiodiff.metrics.pesq import Pesq
+        from audiodiff.evaluation.pesq import Pesq
 
         with Pesq() as pesq:
             found["PESQ-WB"] = _text(pesq.score(clean, other, sample_rate), "{:.2f}")
     if importlib.util.find_spec("pystoi"):
-        from audiodiff.metrics.intelligibility import stoi
+        from audiodiff.evaluation.intelligibility import stoi
 
         found["ESTOI"] = _text(stoi(clean, other, sample_rate), "{:.2f}")
     return found

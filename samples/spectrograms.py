@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
-from audiodiff.signal.files import read
-from audiodiff.signal.formats import shown
+from audiodiff.io.formats import shown
+from audiodiff.io.reader import read
 
 WINDOW_S = 0.032
 COLUMNS = 800

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from audiodiff import networks
-from audiodiff.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
 from audiodiff.diffusion.vp import linear_betas
-from audiodiff.model import Model, assemble
+from audiodiff.model.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
+from audiodiff.model.model import Model, assemble
 from audiodiff.networks.contract import Network
-from audiodiff.signal.mel_spec import MelSpec
+from audiodiff.signal.mel_convention import MelSpec
 
 SPECTRAL: dict[str, Any] = {
     "kind": "spectral",

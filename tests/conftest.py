@@ -18,17 +18,12 @@ from hypothesis import settings
 from torch import Tensor, nn
 
 from audiodiff import networks
-from audiodiff.config import (
-    CompressionSettings,
-    ModelConfig,
-    Presets,
-    SamplerPreset,
-    Setting,
-    StftSettings,
-)
-from audiodiff.metrics.voicing import import_pyin
-from audiodiff.model import Model, assemble, save
+from audiodiff.evaluation.voicing import import_pyin
+from audiodiff.model.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
+from audiodiff.model.folder import save
+from audiodiff.model.model import Model, assemble
 from audiodiff.networks.contract import Features, Network
+from audiodiff.settings import Setting
 from tests.no_network import sitecustomize
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -41,7 +36,10 @@ Recording = Callable[..., npt.NDArray[np.float32]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: at the end one of them would keep a single worker busy."""
+    """What is not slow is quick; files with slow tests come first, or one would keep a single worker busy."""
+    for item in items:
+        if not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.quick)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

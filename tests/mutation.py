@@ -85,7 +85,7 @@ def outcome(path: Path) -> str:
     """``ok`` or the code of our error; everything else is raised."""
     from audiodiff.cli.info import look
     from audiodiff.errors import AudiodiffError
-    from audiodiff.signal.files import probe, read_blocks
+    from audiodiff.io.reader import probe, read_blocks
 
     try:
         probe(path)

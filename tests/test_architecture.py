@@ -18,20 +18,16 @@ ROOT = Path(audiodiff.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     {"errors"},
-    {"config"},
-    {"signal"},
-    {"diffusion"},
-    {"networks"},
-    {"shaping"},
-    {"assembly"},
-    {"model", "stream", "metrics"},
-    {"tasks", "data", "convert"},
-    {"training"},
-    {"batch", "report"},
+    {"signal", "diffusion", "networks", "settings", "interrupts"},
+    {"io"},
+    {"model"},
+    {"inference", "data", "evaluation"},
+    {"training", "batch"},
+    {"report"},
     {"ui"},
     {"cli"},
 )
-PURE = {"signal", "diffusion", "networks", "stream"}
+PURE = {"signal", "diffusion", "networks"}
 """These import `errors` and nothing else of audiodiff."""
 
 HEAVY = ("torch", "numpy", "scipy", "librosa", "soundfile", "rich", "matplotlib")

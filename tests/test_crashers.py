@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiodiff.convert.archive import read_checkpoint
 from audiodiff.errors import AudioFileError, ModelError
-from audiodiff.signal.mel_files import read_mel
-from audiodiff.signal.tagging import flac, riff, vorbis
-from audiodiff.signal.tagging.tags import read_tags
+from audiodiff.io import tag_flac, tag_vorbis, wav_chunks
+from audiodiff.io.mel_file import read_mel
+from audiodiff.io.tags import read_tags
+from audiodiff.model.import_archive import read_checkpoint
 
 
 def wav() -> bytes:
@@ -25,17 +25,17 @@ def wav() -> bytes:
     return file.getvalue()
 
 
-def carried(path: Path, data: bytes) -> riff.Carried:
+def carried(path: Path, data: bytes) -> wav_chunks.Carried:
     path.write_bytes(data)
     with path.open("rb") as file:
-        return riff.collect(file.fileno())
+        return wav_chunks.collect(file.fileno())
 
 
 def test_a_chunk_that_ends_beyond_all_addresses(tmp_path: Path) -> None:
     """lseek raised OverflowError."""
     sizes = struct.pack("<QQQI", 100, (1 << 64) - 2, 50, 0)
     data = b"RF64\xff\xff\xff\xffWAVE" + b"ds64" + struct.pack("<I", 28) + sizes + b"data\xff\xff\xff\xff"
-    assert carried(tmp_path / "x.wav", data + bytes(50)) == riff.Carried()
+    assert carried(tmp_path / "x.wav", data + bytes(50)) == wav_chunks.Carried()
 
 
 @pytest.mark.parametrize("name", [b"LF\xe0\xae", b"RF64", b"\0\0\0\0"])
@@ -47,7 +47,7 @@ def test_a_chunk_without_a_name_is_not_copied(tmp_path: Path, name: bytes) -> No
     copy = tmp_path / "copy.wav"
     copy.write_bytes(data)
     fd = os.open(copy, os.O_RDWR)
-    riff.insert(fd, found)
+    wav_chunks.insert(fd, found)
     os.close(fd)
     assert soundfile.info(copy).frames == 100
 
@@ -60,7 +60,7 @@ def test_a_chunk_whose_size_stands_elsewhere_is_copied_with_it(tmp_path: Path) -
     copy = tmp_path / "copy.wav"
     copy.write_bytes(wav())
     fd = os.open(copy, os.O_RDWR)
-    riff.insert(fd, found)
+    wav_chunks.insert(fd, found)
     os.close(fd)
     assert found.before == (b"note\4\0\0\x001234",)
     assert soundfile.info(copy).frames == 100
@@ -82,8 +82,8 @@ def test_a_damaged_block_of_a_flac_file_is_not_copied(tmp_path: Path, kind: int,
     for path in paths:
         soundfile.write(path, np.zeros(100), 16000)
     source, copy = (os.open(path, os.O_RDWR) for path in paths)
-    flac.insert(source, [(kind, content)])
-    flac.insert(copy, flac.copied(source, "processed"))
+    tag_flac.insert(source, [(kind, content)])
+    tag_flac.insert(copy, tag_flac.copied(source, "processed"))
     for fd in (source, copy):
         os.close(fd)
     assert soundfile.info(paths[1]).frames == 100
@@ -115,14 +115,14 @@ def test_pages_without_packets(tmp_path: Path) -> None:
     path = tmp_path / "x.ogg"
     path.write_bytes(b"OggS\0\2" + bytes(8) + bytes(4) + bytes(4) + bytes(4) + b"\0")
     with path.open("rb") as file:
-        assert vorbis.copied(file.fileno(), None) == []
+        assert tag_vorbis.copied(file.fileno(), None) == []
 
 
 def test_tags_of_a_place_that_cannot_be_reached(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """soundfile printed a traceback from its callback."""
-    monkeypatch.setattr("audiodiff.signal.pyav.module", no_pyav)
+    monkeypatch.setattr("audiodiff.io.av_library.module", no_pyav)
     path = tmp_path / "x.wav"
     sizes = struct.pack("<QQQI", 100, (1 << 64) - 2, 50, 0)
     head = b"RF64\xff\xff\xff\xffWAVE" + b"ds64" + struct.pack("<I", 28) + sizes

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiodiff.signal.files import probe, read_blocks
-from audiodiff.signal.pyav import available
+from audiodiff.io.av_library import available
+from audiodiff.io.reader import probe, read_blocks
 from tests import mutation
+
+pytestmark = pytest.mark.slow
 
 SEEDS = int(os.environ.get("AUDIODIFF_MUTATIONS", "12"))
 SUBTYPES = {

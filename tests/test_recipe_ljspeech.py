@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from audiodiff import cli, networks
-from audiodiff.config import parse
 from audiodiff.data.store import Store
 from audiodiff.data.waves import Cut, WaveClips, wave_batch
 from audiodiff.errors import ConfigError, DataError
-from audiodiff.model import verify
-from audiodiff.networks.unet1d import UNet1d
+from audiodiff.model.folder import verify
+from audiodiff.networks.waveform_unet import UNet1d
 from audiodiff.networks.wavenet import WaveNet, WaveNetConfig
+from audiodiff.settings import parse
 from audiodiff.signal.mel import mel
 from audiodiff.signal.mel_presets import PRESETS
 from audiodiff.training.config import load_recipe, model_config
@@ -28,6 +28,8 @@ from audiodiff.training.run import new_state
 from audiodiff.training.setup import prepare
 from audiodiff.training.step import WaveSetup, wave_losses
 from audiodiff.training.wave_config import WaveConfig, vp_of
+
+pytestmark = pytest.mark.slow
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 HERE = RECIPES / "ljspeech"
@@ -223,7 +225,7 @@ def test_what_a_recipe_cannot_say_is_refused(override: str, said: str) -> None:
 def test_a_store_that_does_not_fit_is_refused(store: Path) -> None:
     with pytest.raises(DataError, match="no speech clip of split train lasts 23"):
         WaveClips(Store(store), "train", Cut(PRESETS["hifigan"], 2000))
-    from audiodiff.training.feed import open_feed
+    from audiodiff.training.loaders import open_feed
     from audiodiff.training.ranks import ALONE
 
     with pytest.raises(ConfigError, match="packed at 22050 Hz"):

@@ -16,9 +16,11 @@ import pytest
 import soundfile
 import torch
 
-from audiodiff.signal.inversion import length
+from audiodiff.io.mel_file import read_mel
 from audiodiff.signal.mel import PRESETS, mel
-from audiodiff.signal.mel_files import read_mel
+from audiodiff.signal.mel_inversion import length
+
+pytestmark = pytest.mark.slow
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "text"
 MODULES = ("espeak", "align", "acoustic", "prepare", "train", "predict", "speak")
@@ -163,7 +165,6 @@ def phone_starts(symbols: tuple[str, ...], seconds: npt.NDArray[np.float64]) -> 
     return heard
 
 
-@pytest.mark.slow
 def test_the_smoke_run_learns_and_speaks(
     voiced: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

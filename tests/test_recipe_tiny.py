@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from audiodiff import cli
-from audiodiff.model import verify
+from audiodiff.model.folder import verify
+
+pytestmark = pytest.mark.slow
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "tiny"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)  # a minute and a half on one older core; the limit is for busy machines
 def test_the_tiny_recipe_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # the recipe's store is relative to the working folder

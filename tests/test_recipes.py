@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from audiodiff import networks
-from audiodiff.model import assemble
+from audiodiff.model.model import assemble
 from audiodiff.training.config import TrainConfig, load_recipe, model_config
 from audiodiff.training.schedule import make_optimisers
 

@@ -12,9 +12,11 @@ import torch
 
 from audiodiff import Denoiser
 from audiodiff.batch.job import Options, process_file
-from audiodiff.metrics.waveform import si_sdr
-from audiodiff.model import find, verify
+from audiodiff.evaluation.waveform import si_sdr
+from audiodiff.model.folder import find, verify
 from audiodiff.signal.mel import PRESETS, mel
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 NOISY = ROOT / "samples" / "interview_noisy.flac"

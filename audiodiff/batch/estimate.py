@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audiodiff.batch.spec import Item
+from audiodiff.batch.batch_spec import Item
 
 if TYPE_CHECKING:
-    from audiodiff.tasks.denoise import Denoiser
+    from audiodiff.inference.denoiser import Denoiser
 
 _TRIAL_S = 8.0
 """One chunk of work."""

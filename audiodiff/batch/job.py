@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from audiodiff.batch.checks import (
+from audiodiff.batch.job_options import Fault, Options, Progress, Ready, Result
+from audiodiff.batch.loudness import Level, levelled, notes
+from audiodiff.batch.preflight import (
     beyond,
     check,
     check_length,
@@ -26,20 +28,18 @@ from audiodiff.batch.checks import (
     fingerprint,
     outputs,
 )
-from audiodiff.batch.loudness import Level, levelled, notes
-from audiodiff.batch.options import Fault, Options, Progress, Ready, Result
-from audiodiff.batch.origin import Origin
+from audiodiff.batch.provenance import Origin
 from audiodiff.batch.residual import residual_path, write_residual
 from audiodiff.errors import AudioFileError
-from audiodiff.signal.files import AudioInfo, BlockReader, Truncated, read_blocks
-from audiodiff.signal.formats import shown
+from audiodiff.io.av_library import is_media
+from audiodiff.io.av_tracks import lead
+from audiodiff.io.formats import shown
+from audiodiff.io.reader import AudioInfo, BlockReader, Truncated, read_blocks
+from audiodiff.io.recording_copy import Output, in_turn
 from audiodiff.signal.level import ABSOLUTE_GATE_DB
-from audiodiff.signal.media.tracks import lead
-from audiodiff.signal.output import Output, in_turn
-from audiodiff.signal.pyav import is_media
 
 if TYPE_CHECKING:
-    from audiodiff.tasks.denoise import Denoiser
+    from audiodiff.inference.denoiser import Denoiser
 
 __all__ = [
     "Fault",

@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 
 from audiodiff.batch.sidecar import is_sidecar
 from audiodiff.errors import AudioFileError
-from audiodiff.signal.formats import shown
-from audiodiff.signal.unfinished import Unfinished
+from audiodiff.io.atomic import Unfinished
+from audiodiff.io.formats import shown
 
 FOLDER = ".audiodiff"
 

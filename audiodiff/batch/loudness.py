@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from audiodiff.errors import AudioFileError
-from audiodiff.signal.formats import AudioInfo, shown
-from audiodiff.signal.loudness import Loudness, Meter, Target
-from audiodiff.signal.output import in_turn
-from audiodiff.tasks.spool import Spool
+from audiodiff.io.disk_buffer import Spool
+from audiodiff.io.formats import AudioInfo, shown
+from audiodiff.io.loudness import Loudness, Meter, Target
+from audiodiff.io.recording_copy import in_turn
 
 Block: TypeAlias = npt.NDArray[np.floating[Any]]
 

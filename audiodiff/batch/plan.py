@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from audiodiff.batch.batch_spec import Cleaning, Item, look
 from audiodiff.batch.job import Options, default_target, outputs
-from audiodiff.batch.spec import Cleaning, Item, look
-from audiodiff.batch.vocoding import Vocoding
+from audiodiff.batch.vocode_job import Vocoding
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
-from audiodiff.signal.files import probe
-from audiodiff.signal.formats import AUDIO_SUFFIXES, shown, usual_suffix
+from audiodiff.io.formats import AUDIO_SUFFIXES, shown, usual_suffix
+from audiodiff.io.reader import probe
 
 MAX_FILES = 1_000_000
 """A batch with more is refused: nobody means it."""

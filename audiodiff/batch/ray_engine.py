@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from audiodiff import __version__
+from audiodiff.batch.batch_spec import Item, JobSpec, failed, run_one
 from audiodiff.batch.job import Result
-from audiodiff.batch.runner import Watch, ends_all
-from audiodiff.batch.spec import Item, JobSpec, failed, run_one
+from audiodiff.batch.worker_pool import Watch, ends_all
 from audiodiff.errors import ConfigError
-from audiodiff.signal.formats import shown
+from audiodiff.io.formats import shown
 
 HINT = "pip install 'audiodiff[ray]'"
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from audiodiff.signal.files import AtomicWriter, probe, read_blocks
-from audiodiff.signal.formats import MEDIA_SUFFIXES
+from audiodiff.io.formats import MEDIA_SUFFIXES
+from audiodiff.io.reader import AtomicWriter, probe, read_blocks
 
 _LOSSY = frozenset({".mp3", ".ogg", ".oga", ".opus"}) | MEDIA_SUFFIXES
 _UNEVEN = frozenset({"ULAW", "ALAW"})

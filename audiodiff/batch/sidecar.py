@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from audiodiff import __version__
 from audiodiff.errors import DataError
-from audiodiff.signal.formats import shown
-from audiodiff.signal.unfinished import Unfinished
+from audiodiff.io.atomic import Unfinished
+from audiodiff.io.formats import shown
 
 SUFFIX = ".audiodiff.json"
 

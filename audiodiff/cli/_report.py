@@ -18,12 +18,12 @@ from audiodiff.cli._pipe import PIPE
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
 
 if TYPE_CHECKING:
+    from audiodiff.batch.batch_spec import Cleaning
     from audiodiff.batch.job import Options, Result
-    from audiodiff.batch.spec import Cleaning
-    from audiodiff.batch.vocoding import Vocoding
-    from audiodiff.cli._batch import Printer
+    from audiodiff.batch.vocode_job import Vocoding
+    from audiodiff.cli._runner import Printer
+    from audiodiff.inference.denoiser import Denoiser
     from audiodiff.report import Disagreement, ReportEntry, ReportRun
-    from audiodiff.tasks.denoise import Denoiser
 
 _SUFFIXES = (".html", ".htm")
 
@@ -96,7 +96,7 @@ def check_page(page: Path, overwrite: bool) -> None:
         ConfigError: It is no name of a page.
         AudioFileError: It exists, or its folder cannot be written to.
     """
-    from audiodiff.signal.formats import shown
+    from audiodiff.io.formats import shown
 
     if page.suffix.lower() not in _SUFFIXES:
         raise ConfigError(f"--report {shown(page)}: a report is a web page; give it a name with .html")
@@ -118,9 +118,9 @@ def _write(
 ) -> None:
     if not printer.results:  # a dry run, or nothing was begun
         return
-    from audiodiff.batch.vocoding import Vocoding
+    from audiodiff.batch.vocode_job import Vocoding
+    from audiodiff.io.formats import shown
     from audiodiff.report import write
-    from audiodiff.signal.formats import shown
 
     name, settings, options = decisions
     results = sorted(printer.results, key=lambda result: os.fsencode(result.source))
@@ -165,10 +165,10 @@ def _cleaned(
 
 def _spoken(result: Result, settings: Vocoding, before: Path) -> ReportEntry:
     """What a vocoder made, and what it is compared with, which is written to `before`."""
-    from audiodiff.batch.vocoding import is_mel
+    from audiodiff.batch.vocode_job import is_mel
+    from audiodiff.io.reader import probe
     from audiodiff.report import ReportEntry
-    from audiodiff.report.before import write_mel, write_recording
-    from audiodiff.signal.files import probe
+    from audiodiff.report.reference_audio import write_mel, write_recording
 
     fault, note = result.fault.message if result.fault is not None else "", ""
     if not fault:
@@ -234,8 +234,8 @@ def _run(
 
 
 def _vocoder_run(model: str, settings: Vocoding, started: datetime) -> ReportRun:
+    from audiodiff.inference.vocoder import default_model
     from audiodiff.report import ReportRun
-    from audiodiff.tasks.vocode import default_model
 
     vocoder = settings.load(model or default_model())
     decisions = {

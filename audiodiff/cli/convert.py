@@ -22,7 +22,7 @@ def convert(
 
     Example: audiodiff convert diffwave-ljspeech.pt models/diffwave
     """
-    from audiodiff.convert.diffwave import convert as convert_file
+    from audiodiff.model.import_diffwave import convert as convert_file
 
     config = convert_file(source, target, licence)
     typer.echo(

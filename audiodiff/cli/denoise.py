@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 from typer.core import TyperCommand
 
-from audiodiff.cli._batch import (
+from audiodiff.cli._common import progress_bar
+from audiodiff.cli._pipe import in_files, refuse_pipes
+from audiodiff.cli._report import refuse_report, reported
+from audiodiff.cli._runner import (
     Address,
     Engine,
     EngineName,
@@ -26,16 +29,13 @@ from audiodiff.cli._batch import (
     shard_of,
     stretch,
 )
-from audiodiff.cli._common import progress_bar
-from audiodiff.cli._pipe import in_files, refuse_pipes
-from audiodiff.cli._report import refuse_report, reported
 from audiodiff.errors import AudiodiffError, ConfigError
 
 if TYPE_CHECKING:
+    from audiodiff.batch.batch_spec import Cleaning, Item
     from audiodiff.batch.job import Options
     from audiodiff.batch.ray_engine import Cluster
-    from audiodiff.batch.spec import Cleaning, Item
-    from audiodiff.signal.loudness import Target
+    from audiodiff.io.loudness import Target
 
 LABEL = ".denoised"
 
@@ -251,8 +251,8 @@ def denoise(
 
     Examples: audiodiff denoise talk.wav; audiodiff denoise shows -o clean --jobs 2 --strength 0.8
     """
+    from audiodiff.batch.batch_spec import Cleaning
     from audiodiff.batch.job import Options
-    from audiodiff.batch.spec import Cleaning
 
     target, part = loudness(lufs, true_peak), stretch(start, end, preview)
     options = Options(
@@ -288,7 +288,7 @@ def loudness(lufs: float | None, true_peak: float | None) -> Target | None:
         if true_peak is not None:
             raise ConfigError("--true-peak is the ceiling for --lufs; add that, or leave it out")
         return None
-    from audiodiff.signal.loudness import Target, require
+    from audiodiff.io.loudness import Target, require
 
     require()
     return Target(lufs) if true_peak is None else Target(lufs, true_peak)
@@ -310,8 +310,8 @@ def _one(
     printer: Printer,
 ) -> None:
     """One recording: refusals are the command's own, and nothing is written but the outputs."""
+    from audiodiff.batch.batch_spec import Item, failed
     from audiodiff.batch.job import check, process_file
-    from audiodiff.batch.spec import Item, failed
 
     conflict = "--json and --residual" if printer.as_json or options.residual else ""
     with in_files(source, output, conflict) as (source, pipe):
@@ -344,8 +344,8 @@ def _target(source: Path, output: Path | None, mark: str) -> Path:
 def _items(
     inputs: list[Path], output: Path | None, mark: str, options: Options, part: tuple[int, int]
 ) -> list[Item]:
+    from audiodiff.batch.batch_spec import Item
     from audiodiff.batch.plan import is_single, plan, shard
-    from audiodiff.batch.spec import Item
 
     refuse_pipes(inputs, output)
     if is_single(inputs) and not (output is not None and output.is_dir()):
@@ -366,8 +366,8 @@ def _many(
     only_show: bool,
 ) -> None:
     """A batch: the model is loaded once here, so that it is refused before any work."""
+    from audiodiff.batch.batch_spec import JobSpec, digest_of
     from audiodiff.batch.estimate import speed
-    from audiodiff.batch.spec import JobSpec, digest_of
 
     settings = replace(settings, threads=settings.threads or 1)
     denoiser = settings.load(model)

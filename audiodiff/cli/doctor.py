@@ -115,8 +115,8 @@ def _there(module: str) -> bool:
 
 def _model(name: str, threads: int | None) -> list[str]:
     from audiodiff.batch.estimate import speed
-    from audiodiff.model import find, verify
-    from audiodiff.tasks.denoise import Denoiser
+    from audiodiff.inference.denoiser import Denoiser
+    from audiodiff.model.folder import find, verify
 
     found = verify(find(name))
     lines = [f"{name}: good, {found.sample_rate} Hz, SHA-256 {found.digest}"]

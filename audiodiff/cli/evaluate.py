@@ -12,8 +12,8 @@ import typer
 from audiodiff.cli._common import SOME_FAILED, progress_bar
 
 if TYPE_CHECKING:
-    from audiodiff.metrics.pair import FileScore
-    from audiodiff.metrics.report import Report, Summary
+    from audiodiff.evaluation.pair import FileScore
+    from audiodiff.evaluation.report import Report, Summary
 
 LABELS = {
     "pesq_wb": "PESQ-WB",
@@ -41,7 +41,7 @@ def evaluate(
     Files are paired by their relative names; suffixes may differ. A file that cannot be scored is listed
     with the reason and has no number. Exit code 1 if there was one.
     """
-    from audiodiff.metrics.folders import evaluate_folders
+    from audiodiff.evaluation.folders import evaluate_folders
 
     with progress_bar("scoring", shown=True) as show:
         report = evaluate_folders(ref_dir, est_dir, noisy_dir=noisy, jobs=jobs, on_progress=show)

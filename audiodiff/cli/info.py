@@ -61,8 +61,8 @@ def look(path: Path) -> dict[str, Any]:
         DataError: Its sidecar is damaged.
     """
     from audiodiff.batch.sidecar import read_sidecar
-    from audiodiff.signal.files import read_blocks
-    from audiodiff.signal.tagging.tags import read_tags
+    from audiodiff.io.reader import read_blocks
+    from audiodiff.io.tags import read_tags
 
     n_samples, peak = 0, 0.0
     with read_blocks(path) as reader:
@@ -99,7 +99,7 @@ def _as_written(path: Path, sidecar: Sidecar | None) -> bool | None:
 
 
 def _lines(path: Path, facts: dict[str, Any]) -> list[str]:
-    from audiodiff.signal.formats import shown
+    from audiodiff.io.formats import shown
 
     rows = [
         ("format", f"{facts['container']}, {facts['subtype']}"),

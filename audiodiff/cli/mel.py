@@ -11,8 +11,8 @@ from audiodiff.cli._common import each, say
 from audiodiff.errors import AudioFileError, MelError
 
 if TYPE_CHECKING:
-    from audiodiff.signal.mel_files import MelFile
-    from audiodiff.signal.mel_spec import MelSpec
+    from audiodiff.io.mel_file import MelFile
+    from audiodiff.signal.mel_convention import MelSpec
 
 mel = typer.Typer(
     help="Compute, inspect and convert mel spectrograms.", no_args_is_help=False, rich_markup_mode=None
@@ -73,7 +73,7 @@ def inspect(
 
     Example: audiodiff mel inspect talk.hifigan.npz
     """
-    from audiodiff.signal.mel_files import read_mel
+    from audiodiff.io.mel_file import read_mel
 
     each(sources, lambda source: typer.echo("\n".join(_lines(source, read_mel(source, preset)))))
 
@@ -106,9 +106,9 @@ def convert(
     # torch comes in from here on
     import torch
 
-    from audiodiff.signal.formats import shown
+    from audiodiff.io.formats import shown
+    from audiodiff.io.mel_file import check_target, read_mel, write_mel
     from audiodiff.signal.mel import convert as rewrite
-    from audiodiff.signal.mel_files import check_target, read_mel, write_mel
 
     check_target(target, overwrite)
     found = read_mel(source, preset)
@@ -127,7 +127,7 @@ def convert(
 
 def _compute(source: Path, target: Path, spec: MelSpec, overwrite: bool) -> Path:
     """Write the mel of one recording."""
-    from audiodiff.signal.files import read_blocks
+    from audiodiff.io.reader import read_blocks
 
     with read_blocks(source) as reader:
         info = reader.info
@@ -135,8 +135,8 @@ def _compute(source: Path, target: Path, spec: MelSpec, overwrite: bool) -> Path
         import numpy as np
         import torch
 
+        from audiodiff.io.mel_file import check_target, write_mel
         from audiodiff.signal.mel import mel as spectrogram
-        from audiodiff.signal.mel_files import check_target, write_mel
         from audiodiff.signal.resample import resample
 
         check_target(target, overwrite)

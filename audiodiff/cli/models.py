@@ -13,7 +13,7 @@ from audiodiff.cli._common import each
 from audiodiff.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
-    from audiodiff.config import ModelConfig
+    from audiodiff.model.config import ModelConfig
 
 SHIPPED = Path(audiodiff.__file__).parent / "models"
 
@@ -91,10 +91,10 @@ def verify(
 
     Examples: audiodiff models verify; audiodiff models verify trained/voice
     """
-    from audiodiff import model
+    from audiodiff.model import folder
 
     def one(name: str) -> None:
-        digest = model.verify(model.find(name)).digest
+        digest = folder.verify(folder.find(name)).digest
         typer.echo(f"{name}: good, SHA-256 {digest}")
 
     each(names or [path.name for path in sorted(filter(_is_model, SHIPPED.iterdir()))], one)
@@ -105,17 +105,18 @@ def _is_model(path: Path) -> bool:
 
 
 def _find(name: str) -> Path:
-    """The folder of a model, as `model.find` finds it; torch is only imported to refuse a name."""
+    """The folder of a model, as `folder.find` finds it; torch is only imported to refuse a name."""
     for path in (SHIPPED / name, Path(name)):
         if _is_model(path) and (path.parent != SHIPPED or Path(name).name == name):
             return path
-    from audiodiff.model import find
+    from audiodiff.model.folder import find
 
     return find(name)
 
 
 def _config(path: Path) -> ModelConfig:
-    from audiodiff.config import ModelConfig, load_json
+    from audiodiff.model.config import ModelConfig
+    from audiodiff.settings import load_json
 
     try:
         return load_json(ModelConfig, path / "config.json")
@@ -125,7 +126,7 @@ def _config(path: Path) -> ModelConfig:
 
 def _digest(path: Path) -> str:
     """SHA-256 of the weights as the folder states it."""
-    from audiodiff.config import read_json
+    from audiodiff.settings import read_json
 
     try:
         digest = read_json(path / "hashes.json").get("weights.safetensors")

@@ -30,8 +30,8 @@ def pairs(
     """
     import torch
 
+    from audiodiff.data.make_pairs import PairSettings, parts_of, prepare_pairs
     from audiodiff.data.store import Store
-    from audiodiff.data.vocoding import PairSettings, parts_of, prepare_pairs
 
     torch.set_num_threads(threads)
     settings = PairSettings(segment_s=segment_s, seed=seed)

@@ -9,7 +9,7 @@ import typer
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
-    from audiodiff.tasks.denoise import Denoiser
+    from audiodiff.inference.denoiser import Denoiser
 
 
 def ui(
@@ -33,17 +33,17 @@ def ui(
     Examples: audiodiff ui; audiodiff ui --port 8080 --no-browser
     """
     try:
-        from audiodiff.ui.serve import serve
+        from audiodiff.ui.server import serve
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in {"starlette", "uvicorn"}:
             raise
         raise ConfigError("the page needs starlette and uvicorn; pip install 'audiodiff[ui]'") from error
-    from audiodiff.model import find
+    from audiodiff.model.folder import find
 
     find(model)  # a wrong name is told now, not at the first preview
 
     def load() -> Denoiser:
-        from audiodiff.tasks.denoise import Denoiser
+        from audiodiff.inference.denoiser import Denoiser
 
         return Denoiser(model, seed=seed, device=device, threads=threads)
 

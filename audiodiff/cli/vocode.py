@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from audiodiff.cli._batch import Printer, copy_out, foretell, jobs_of, run_batch, shard_of
 from audiodiff.cli._common import progress_bar, say
 from audiodiff.cli._pipe import in_files, refuse_pipes
 from audiodiff.cli._report import refuse_report, reported
+from audiodiff.cli._runner import Printer, copy_out, foretell, jobs_of, run_batch, shard_of
 from audiodiff.cli.denoise import (
     AsJson,
     Device,
@@ -31,10 +31,10 @@ from audiodiff.cli.denoise import (
 from audiodiff.errors import AudiodiffError, ConfigError
 
 if TYPE_CHECKING:
+    from audiodiff.batch.batch_spec import Item
     from audiodiff.batch.job import Options
-    from audiodiff.batch.spec import Item
-    from audiodiff.batch.vocoding import Vocoding
-    from audiodiff.tasks.vocode import Vocoder
+    from audiodiff.batch.vocode_job import Vocoding
+    from audiodiff.inference.vocoder import Vocoder
 
 LABEL = ".vocoded"
 
@@ -104,7 +104,7 @@ def vocode(
     """
     from audiodiff.batch.job import Options
     from audiodiff.batch.plan import is_single
-    from audiodiff.batch.vocoding import Vocoding
+    from audiodiff.batch.vocode_job import Vocoding
 
     if overwrite and skip_existing:
         raise ConfigError("--overwrite and --skip-existing exclude each other; choose one")
@@ -130,9 +130,9 @@ def _one(
     printer: Printer,
 ) -> None:
     """One input: refusals are the command's own."""
-    from audiodiff.batch.checks import check_sidecar
-    from audiodiff.batch.spec import Item, failed
-    from audiodiff.batch.vocoding import ENDING, check_source, check_target, look_closely, process_vocoding
+    from audiodiff.batch.batch_spec import Item, failed
+    from audiodiff.batch.preflight import check_sidecar
+    from audiodiff.batch.vocode_job import ENDING, check_source, check_target, look_closely, process_vocoding
 
     with in_files(source, output, "--json" if printer.as_json else "", mels=True) as (source, pipe):
         if pipe:  # nothing lies beside a pipe
@@ -159,16 +159,16 @@ def _one(
 
 def _target(source: Path, output: Path | None) -> Path:
     from audiodiff.batch.job import default_target
-    from audiodiff.batch.vocoding import ENDING
+    from audiodiff.batch.vocode_job import ENDING
 
     target = default_target(source, output, LABEL)
     return target.with_suffix(ENDING) if output is None or output.is_dir() else target
 
 
 def _items(inputs: list[Path], output: Path | None, options: Options, part: tuple[int, int]) -> list[Item]:
+    from audiodiff.batch.batch_spec import Item
     from audiodiff.batch.plan import Kinds, is_single, plan, shard
-    from audiodiff.batch.spec import Item
-    from audiodiff.batch.vocoding import ENDING, SUFFIXES
+    from audiodiff.batch.vocode_job import ENDING, SUFFIXES
 
     refuse_pipes(inputs, output)
     if is_single(inputs) and not (output is not None and output.is_dir()):
@@ -189,9 +189,9 @@ def _many(
     only_show: bool,
 ) -> None:
     """A batch: the model is loaded once here, so that it is refused before any work."""
+    from audiodiff.batch.batch_spec import JobSpec
     from audiodiff.batch.plan import measured
-    from audiodiff.batch.spec import JobSpec
-    from audiodiff.batch.vocoding import digest_of
+    from audiodiff.batch.vocode_job import digest_of
 
     vocoder = _load(model, settings, printer)
     spec = JobSpec(settings, vocoder.name, digest_of(vocoder), options)
@@ -206,7 +206,7 @@ def _many(
 
 
 def _load(model: str | None, settings: Vocoding, printer: Printer) -> Vocoder:
-    from audiodiff.tasks.vocode import INVERSION, default_model
+    from audiodiff.inference.vocoder import INVERSION, default_model
 
     name = default_model() if model is None else model
     vocoder = settings.load(name)
@@ -220,7 +220,7 @@ def _tell(
     vocoder: Vocoder, sources: list[Path], seconds: float, settings: Vocoding, printer: Printer
 ) -> None:
     """Say what happens to recordings, and how long a slow model will take."""
-    from audiodiff.batch.vocoding import is_mel
+    from audiodiff.batch.vocode_job import is_mel
     from audiodiff.signal.mel_presets import named, names
 
     if printer.quiet:

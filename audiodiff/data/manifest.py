@@ -18,8 +18,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from audiodiff.errors import AudioFileError, DataError
-from audiodiff.signal.files import probe
-from audiodiff.signal.formats import AUDIO_SUFFIXES, shown
+from audiodiff.io.formats import AUDIO_SUFFIXES, shown
+from audiodiff.io.reader import probe
 
 Kind = Literal["speech", "noise", "room"]
 Split = Literal["train", "dev", "test", "unused"]

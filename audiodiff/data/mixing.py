@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from audiodiff.config import Settings
-from audiodiff.data.corruption import channel, noises
-from audiodiff.data.corruption.rooms import in_room
+from audiodiff.data import channel_effects, synthetic_noise
 from audiodiff.data.levels import active_level_db, gain_of
+from audiodiff.data.rooms import in_room
 from audiodiff.data.sources import Sources, Speech, draw_noise, draw_room, draw_speech, draw_voices
+from audiodiff.settings import Settings
 
 Audio = NDArray[np.float32]
 Probability = float
@@ -272,7 +272,7 @@ def _voice(sources: Sources, config: MixConfig, rng: np.random.Generator, n: int
     speech = draw_speech(sources, rng, n if factor == 1 else int(np.ceil(n * factor)) + 2)
     if float(np.dot(speech.audio, speech.audio)) < speech.audio.size * QUIETEST_POWER:
         return None
-    audio = speech.audio if factor == 1 else channel.speed(speech.audio, factor, rate)[:n]
+    audio = speech.audio if factor == 1 else channel_effects.speed(speech.audio, factor, rate)[:n]
     return replace(
         speech,
         audio=audio * np.float32(rng.choice((-1, 1))),
@@ -289,7 +289,7 @@ def _noise(
     if sources.noises.size and rng.random() < config.p_recorded:
         for _ in range(int(rng.integers(1, 4))):
             audio, kind = draw_noise(sources, rng, n)
-            parts.append((noises.unit_power(audio), kind))
+            parts.append((synthetic_noise.unit_power(audio), kind))
     for kind in GENERATED:
         p: Probability = getattr(config, f"p_{kind}")
         if p > 0 and rng.random() < p:
@@ -300,7 +300,9 @@ def _noise(
     loudest = int(rng.integers(len(parts)))
     for number, (audio, _) in enumerate(parts):
         if config.p_tilt > 0 and rng.random() < config.p_tilt:
-            audio = noises.unit_power(channel.tilted(audio, float(rng.uniform(*config.tilt_db)), rate))
+            audio = synthetic_noise.unit_power(
+                channel_effects.tilted(audio, float(rng.uniform(*config.tilt_db)), rate)
+            )
         gain_db = 0.0 if number == loudest else float(rng.uniform(*config.noise_gain_db))
         # -25 dBFS: far from both gates of the level meter.
         total += audio * gain_of(gain_db - 25.0)
@@ -312,29 +314,31 @@ def _generated(kind: str, sources: Sources, rng: np.random.Generator, n: int, sp
     match kind:
         case "hum":
             mains_hz = float(rng.choice((50.0, 60.0)))
-            return noises.hum(n, rng, rate, mains_hz, int(rng.integers(3, 25)), float(rng.uniform(3, 9)))
+            return synthetic_noise.hum(
+                n, rng, rate, mains_hz, int(rng.integers(3, 25)), float(rng.uniform(3, 9))
+            )
         case "fan":
             blade_hz = float(np.exp(rng.uniform(np.log(40), np.log(400))))
-            return noises.fan(
+            return synthetic_noise.fan(
                 n, rng, rate, blade_hz, float(rng.uniform(-20, 0)), float(rng.uniform(150, 1500))
             )
         case "hiss":
             return _hiss(n, rng, rate)
         case "clicks":
-            return noises.clicks(n, rng, rate, float(rng.uniform(1, 15)))
+            return synthetic_noise.clicks(n, rng, rate, float(rng.uniform(1, 15)))
         case "keys":
-            return noises.key_bursts(n, rng, rate, float(rng.uniform(2, 9)))
+            return synthetic_noise.key_bursts(n, rng, rate, float(rng.uniform(2, 9)))
         case "speech_shaped":
-            return noises.speech_shaped(n, rng, rate)
+            return synthetic_noise.speech_shaped(n, rng, rate)
         case "room_tone":
-            return noises.room_tone(n, rng, rate, float(rng.uniform(4, 7)))
+            return synthetic_noise.room_tone(n, rng, rate, float(rng.uniform(4, 7)))
         case _:
             voices = draw_voices(sources, rng, n, speaker)
-            return noises.babble(voices, rng) if voices else _hiss(n, rng, rate)
+            return synthetic_noise.babble(voices, rng) if voices else _hiss(n, rng, rate)
 
 
 def _hiss(n: int, rng: np.random.Generator, sample_rate: int) -> Audio:
-    return noises.coloured(n, rng, sample_rate, float(rng.uniform(-0.5, 2.0)))
+    return synthetic_noise.coloured(n, rng, sample_rate, float(rng.uniform(-0.5, 2.0)))
 
 
 def _microphone(
@@ -342,20 +346,22 @@ def _microphone(
 ) -> tuple[Audio, Audio, int | None]:
     """Linear steps, the same on all rows of voice [1 or 2, T]; also the cut-off of a band limit."""
     if rng.random() < config.p_eq:
-        voice = channel.filtered(voice, channel.random_equaliser(rng, sample_rate, config.eq_db))
+        voice = channel_effects.filtered(
+            voice, channel_effects.random_equaliser(rng, sample_rate, config.eq_db)
+        )
     if rng.random() < config.p_eq:
         bound_db = config.eq_db if config.noise_eq_db is None else config.noise_eq_db
-        noise = channel.filtered(noise, channel.random_equaliser(rng, sample_rate, bound_db))
+        noise = channel_effects.filtered(noise, channel_effects.random_equaliser(rng, sample_rate, bound_db))
     if rng.random() < config.p_drift:
-        voice = voice * channel.gain_drift(noise.size, rng, sample_rate, config.drift_db)
+        voice = voice * channel_effects.gain_drift(noise.size, rng, sample_rate, config.drift_db)
     if rng.random() < config.p_high_pass:
-        sections = channel.high_pass_sections(float(rng.uniform(*config.high_pass_hz)), sample_rate)
-        voice, noise = channel.filtered(voice, sections), channel.filtered(noise, sections)
+        sections = channel_effects.high_pass_sections(float(rng.uniform(*config.high_pass_hz)), sample_rate)
+        voice, noise = channel_effects.filtered(voice, sections), channel_effects.filtered(noise, sections)
     usable = [cutoff for cutoff in config.cutoffs_hz if cutoff < sample_rate / 2]
     if not usable or rng.random() >= config.p_band_limit:
         return voice, noise, None
     cutoff_hz = usable[int(rng.integers(len(usable)))]
-    rows = channel.band_limit(np.concatenate([voice, noise[np.newaxis]]), cutoff_hz, sample_rate)
+    rows = channel_effects.band_limit(np.concatenate([voice, noise[np.newaxis]]), cutoff_hz, sample_rate)
     return rows[:-1], rows[-1], cutoff_hz
 
 
@@ -363,11 +369,14 @@ def _destroyed(item: Item, config: MixConfig, rng: np.random.Generator, sample_r
     """Steps that cannot be undone, on the noisy side alone."""
     noisy, bandwidth_hz = item.noisy, item.bandwidth_hz
     if rng.random() < config.p_overload:
-        noisy = channel.overload(noisy, float(rng.uniform(*config.overload_db)))
+        noisy = channel_effects.overload(noisy, float(rng.uniform(*config.overload_db)))
     if rng.random() < config.p_codec:
-        codecs = channel.codecs_at(sample_rate)
+        codecs = channel_effects.codecs_at(sample_rate)
         codec = codecs[int(rng.integers(len(codecs)))]
-        noisy, bandwidth_hz = channel.coded(noisy, codec, sample_rate), min(bandwidth_hz, codec.keeps_hz)
+        noisy, bandwidth_hz = (
+            channel_effects.coded(noisy, codec, sample_rate),
+            min(bandwidth_hz, codec.keeps_hz),
+        )
     if rng.random() < config.p_mu_law:
-        noisy = channel.mu_law(noisy)
+        noisy = channel_effects.mu_law(noisy)
     return replace(item, noisy=noisy, bandwidth_hz=bandwidth_hz)

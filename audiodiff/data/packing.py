@@ -16,12 +16,12 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
-from audiodiff.data.corruption.rooms import simulate_rooms
 from audiodiff.data.levels import active_level_db
 from audiodiff.data.manifest import Clip
+from audiodiff.data.rooms import simulate_rooms
 from audiodiff.data.store import Labels, StoreWriter
 from audiodiff.errors import AudioFileError, DataError
-from audiodiff.signal.files import read
+from audiodiff.io.reader import read
 from audiodiff.signal.resample import resample
 
 Audio = NDArray[np.float32]
@@ -66,7 +66,7 @@ def decode(path: Path, sample_rate: int) -> Audio:
     """Read a file as one channel at a rate.
 
     Args:
-        path: Any file that `signal.files` reads; its channels are averaged, and of a file that was cut short
+        path: Any file that `io.reader` reads; its channels are averaged, and of a file that was cut short
             what is there is taken.
         sample_rate: Wanted rate, Hz.
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from audiodiff.data.dataset import Batch
+from audiodiff.data.batches import Batch
 from audiodiff.data.levels import gain_of
 from audiodiff.data.store import FULL_SCALE
 from audiodiff.errors import DataError

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from audiodiff.data.packing import Progress
 from audiodiff.data.store import Entry, Labels, Store, StoreWriter
 from audiodiff.errors import DataError
-from audiodiff.signal.formats import RATES
+from audiodiff.io.formats import RATES
 
 Audio = NDArray[np.float32]
 

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from audiodiff.data.dataset import Batch
+from audiodiff.data.batches import Batch
 from audiodiff.data.manifest import Split
 from audiodiff.data.store import FULL_SCALE, Store
 from audiodiff.errors import DataError
-from audiodiff.signal.inversion import invert
 from audiodiff.signal.mel import mel
-from audiodiff.signal.mel_spec import MelSpec
+from audiodiff.signal.mel_convention import MelSpec
+from audiodiff.signal.mel_inversion import invert
 from audiodiff.signal.resample import fit_length
 
 Audio = NDArray[np.float32]

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from torch import Tensor
 
 from audiodiff.diffusion.loss import sample_state
-from audiodiff.diffusion.predict import Denoiser
+from audiodiff.diffusion.prediction import Denoiser
 from audiodiff.diffusion.process import Process, Time
 from audiodiff.diffusion.samplers import Noise, State, ddim
 from audiodiff.diffusion.vp import VP

@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from audiodiff.diffusion.predict import Denoiser
+from audiodiff.diffusion.prediction import Denoiser
 from audiodiff.diffusion.process import Process, advance
 from audiodiff.errors import ConfigError
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from audiodiff.errors import ConfigError
 from audiodiff.networks.contract import Features, Network, WaveDomain, domain_of, halo_samples
-from audiodiff.networks.spectral import Spectral, SpectralConfig
-from audiodiff.networks.unet1d import UNet1d, UNet1dConfig
+from audiodiff.networks.spectral_unet import Spectral, SpectralConfig
+from audiodiff.networks.waveform_unet import UNet1d, UNet1dConfig
 from audiodiff.networks.wavenet import WaveNet, WaveNetConfig
 
 __all__ = [

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from audiodiff.errors import ConfigError
 from audiodiff.networks.contract import Features, WaveDomain, require_length
-from audiodiff.networks.upsample import (
+from audiodiff.networks.upsampling import (
     PUBLISHED_HOP,
     Conditioner,
     FrameProjection,

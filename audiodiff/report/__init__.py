@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from audiodiff.report.entries import Disagreement, Place, ReportEntry, ReportRun
 from audiodiff.report.page import TEMPLATES, fragment, write
+from audiodiff.report.report_data import Disagreement, Place, ReportEntry, ReportRun
 from audiodiff.report.uncertainty import disagree
 
 __all__ = [

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
-from audiodiff.report.entries import Place, ReportEntry
+from audiodiff.io.formats import RATES
+from audiodiff.report.measure import pairs
+from audiodiff.report.report_data import Place, ReportEntry
 from audiodiff.report.spectra import Samples
-from audiodiff.report.survey import pairs
-from audiodiff.signal.formats import RATES
 from audiodiff.signal.level import LevelMeter
 from audiodiff.signal.resample import resample
 

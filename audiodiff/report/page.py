@@ -14,14 +14,14 @@ import jinja2
 
 from audiodiff import __version__
 from audiodiff.errors import AudioFileError
+from audiodiff.io.atomic import Unfinished
+from audiodiff.io.formats import shown
 from audiodiff.report import excerpts, view
-from audiodiff.report.entries import ReportEntry, ReportRun
+from audiodiff.report.measure import Survey, survey
 from audiodiff.report.picture import data_uri, ramp
-from audiodiff.report.survey import Survey, survey
+from audiodiff.report.report_data import ReportEntry, ReportRun
+from audiodiff.report.text import clock, printable
 from audiodiff.report.view import Card
-from audiodiff.report.words import clock, printable
-from audiodiff.signal.formats import shown
-from audiodiff.signal.unfinished import Unfinished
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audiodiff.signal.mel import filterbank
-from audiodiff.signal.mel_spec import MelSpec
+from audiodiff.signal.mel_convention import MelSpec
 
 Grid = npt.NDArray[np.float32]
 Samples = npt.NDArray[np.floating[Any]]

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from audiodiff.errors import ConfigError
-from audiodiff.model import Model
-from audiodiff.report import review
-from audiodiff.report.entries import Disagreement
+from audiodiff.inference.denoiser import Block, Denoiser
+from audiodiff.io.reader import probe, read_blocks
+from audiodiff.model.model import Model
+from audiodiff.report import findings
+from audiodiff.report.report_data import Disagreement
 from audiodiff.report.spectra import Framer, Grid, decibels
-from audiodiff.signal.files import probe, read_blocks
-from audiodiff.tasks.denoise import Block, Denoiser
 
 FEWEST_STEPS = 2
 """A bridge's last step adds no noise, so a single one gives the same result for every seed."""
@@ -45,7 +45,7 @@ def disagree(
         progress: Called with seconds done and seconds announced.
 
     Returns:
-        The spread, and the places where it exceeds `review.SPREAD_DB`, from the start of the recording.
+        The spread, and the places where it exceeds `findings.SPREAD_DB`, from the start of the recording.
 
     Raises:
         ConfigError: Fewer than two samples or two steps.
@@ -98,12 +98,12 @@ class _Tally:
         self._waiting: list[Grid] = []
         self._n_waiting = self._n_done = 0
         self._sum, self._count = 0.0, 0
-        self._shortlist = review.Shortlist()
+        self._shortlist = findings.Shortlist()
 
     def push(self, frames: list[Grid]) -> None:
         self._waiting.append(np.stack(frames))
         self._n_waiting += len(frames[0])
-        if self._n_waiting * self._hop_s >= review.WINDOW_S:
+        if self._n_waiting * self._hop_s >= findings.WINDOW_S:
             self._judge()
 
     def result(self, seeds: int) -> Disagreement:
@@ -115,8 +115,8 @@ class _Tally:
         if not self._n_waiting:
             return
         levels = decibels(np.concatenate(self._waiting, axis=1))
-        strength, total, count = review.spread(levels)
+        strength, total, count = findings.spread(levels)
         first_s = self._first_s + self._n_done * self._hop_s
-        self._shortlist.add(review.runs(strength, review.SPREAD_DB, first_s, self._hop_s, "disagreement"))
+        self._shortlist.add(findings.runs(strength, findings.SPREAD_DB, first_s, self._hop_s, "disagreement"))
         self._sum, self._count = self._sum + total, self._count + count
         self._n_done, self._n_waiting, self._waiting = self._n_done + self._n_waiting, 0, []

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from audiodiff.report import excerpts, picture, words
-from audiodiff.report.entries import Place, ReportEntry
+from audiodiff.io.formats import shown
+from audiodiff.report import excerpts, picture, text
 from audiodiff.report.excerpts import Excerpt, Window
-from audiodiff.report.survey import Survey
-from audiodiff.signal.formats import shown
+from audiodiff.report.measure import Survey
+from audiodiff.report.report_data import Place, ReportEntry
 
 _CURVE_RANGE_DB = 70.0
 _LEAD_S = 1.0
@@ -116,14 +116,14 @@ def outline(
         fault: Why it failed or could not be read; empty if all is well.
         most_s: Seconds of it that can be heard.
     """
-    warnings = tuple(words.printable(line) for line in entry.warnings)
+    warnings = tuple(text.printable(line) for line in entry.warnings)
     base = Card(
         id=f"r{number}",
-        name=words.name(entry.source),
-        folder=words.printable(shown(entry.source.parent)),
-        target=words.printable(shown(entry.target)),
+        name=text.name(entry.source),
+        folder=text.printable(shown(entry.source.parent)),
+        target=text.printable(shown(entry.target)),
         status=entry.status,
-        error=words.printable(fault),
+        error=text.printable(fault),
         warnings=warnings,
         aligned=entry.aligned,
     )
@@ -144,7 +144,7 @@ def _measured(base: Card, entry: ReportEntry, survey: Survey, most_s: float) -> 
     if abs(survey.length_difference_s) > 0.05:
         warnings += (f"Output and input differ in length by {survey.length_difference_s:+.2f} s.",)
     before, after = survey.before.active_db, survey.after.active_db
-    change = "" if before is None or after is None else words.signed(after - before)
+    change = "" if before is None or after is None else text.signed(after - before)
     return Card(
         id=base.id,
         name=base.name,
@@ -152,9 +152,9 @@ def _measured(base: Card, entry: ReportEntry, survey: Survey, most_s: float) -> 
         target=base.target,
         status=base.status,
         warnings=warnings,
-        facts=(words.clock(survey.seconds), f"{survey.sample_rate / 1000:g} kHz", channels),
-        length=words.clock(survey.seconds),
-        floors=f"{words.level(survey.before.floor_db)} → {words.level(survey.after.floor_db)}",
+        facts=(text.clock(survey.seconds), f"{survey.sample_rate / 1000:g} kHz", channels),
+        length=text.clock(survey.seconds),
+        floors=f"{text.level(survey.before.floor_db)} → {text.level(survey.after.floor_db)}",
         level_change=change,
         rows=_rows(survey, entry.aligned),
         aligned=entry.aligned,
@@ -162,7 +162,7 @@ def _measured(base: Card, entry: ReportEntry, survey: Survey, most_s: float) -> 
         review=tuple(_review(place, windows) for place in survey.places),
         left_out=survey.left_out,
         uncertainty=uncertainty,
-        frequencies=_percent(words.frequency_ticks(survey.sample_rate, _mel)),
+        frequencies=_percent(text.frequency_ticks(survey.sample_rate, _mel)),
     )
 
 
@@ -204,23 +204,23 @@ def excerpt_views(
         )
         views.append(
             ExcerptView(
-                label=f"{words.clock(window.start_s)} – {words.clock(window.stop_s)}",
+                label=f"{text.clock(window.start_s)} – {text.clock(window.stop_s)}",
                 start=f"{window.start_s:.3f}",
                 seconds=f"{excerpt.before.shape[1] / rate:.3f}",
                 tracks=tracks,
                 matched=_matched(gains),
-                times=_percent(words.time_ticks(window.start_s, window.stop_s)),
+                times=_percent(text.time_ticks(window.start_s, window.stop_s)),
             )
         )
-    return tuple(views), (words.signless(top_db - picture.RANGE_DB), words.signless(top_db))
+    return tuple(views), (text.signless(top_db - picture.RANGE_DB), text.signless(top_db))
 
 
 def _rows(survey: Survey, aligned: bool) -> tuple[RowView, ...]:
     sides = (survey.before, survey.after, survey.removed)[: 3 if aligned else 2]
     return (
-        RowView("active", "Active level", tuple(words.level(side.active_db) for side in sides)),
-        RowView("peak", "Peak", tuple(words.level(side.peak_db) for side in sides)),
-        RowView("floor", "Noise floor", tuple(words.level(side.floor_db) for side in sides)),
+        RowView("active", "Active level", tuple(text.level(side.active_db) for side in sides)),
+        RowView("peak", "Peak", tuple(text.level(side.peak_db) for side in sides)),
+        RowView("floor", "Noise floor", tuple(text.level(side.floor_db) for side in sides)),
     )
 
 
@@ -246,7 +246,7 @@ def _curve(survey: Survey, windows: Sequence[Window]) -> CurveView:
     return CurveView(
         before=paths[0],
         after=paths[1],
-        times=_percent(words.time_ticks(0.0, survey.seconds)),
+        times=_percent(text.time_ticks(0.0, survey.seconds)),
         levels=_percent(levels),
         marks=marks,
         windows=tuple((_share(w.start_s / seconds), _share((w.stop_s - w.start_s) / seconds)) for w in parts),
@@ -259,9 +259,9 @@ def _review(place: Place, windows: Sequence[Window]) -> ReviewView:
     if inside:
         at = max(0.0, place.start_s - _LEAD_S - windows[inside[0]].start_s)
     return ReviewView(
-        time=f"{words.clock(place.start_s, tenths=True)} – {words.clock(place.stop_s, tenths=True)}",
-        kind=words.KINDS[place.kind],
-        text=words.what(place),
+        time=f"{text.clock(place.start_s, tenths=True)} – {text.clock(place.stop_s, tenths=True)}",
+        kind=text.KINDS[place.kind],
+        text=text.what(place),
         excerpt=inside[0] if inside else None,
         at=f"{at:.3f}",
     )
@@ -271,7 +271,7 @@ def _matched(gains: tuple[float, float]) -> str:
     quieter = min(gains)
     if quieter > -0.05:
         return "both as they are: equally loud"
-    return f"{'before' if gains[0] < gains[1] else 'after'} {words.signless(quieter)} dB"
+    return f"{'before' if gains[0] < gains[1] else 'after'} {text.signless(quieter)} dB"
 
 
 def _percent(ticks: Sequence[tuple[float, str]]) -> tuple[Tick, ...]:

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from audiodiff.errors import MelError, ShapeError
+from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_presets import PRESETS
-from audiodiff.signal.mel_spec import MelSpec
 
 __all__ = [
     "PRESETS",

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from audiodiff.errors import ShapeError
 from audiodiff.signal.mel import analysis_window, bands, filterbank, from_bands
+from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_presets import PRESETS
-from audiodiff.signal.mel_spec import MelSpec
 
 _FRAMES = 4000
 # Speech at usual levels: its loudest bands and its median, in dB of a full-scale sine, with their spread.

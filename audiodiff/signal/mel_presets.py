@@ -11,7 +11,7 @@ import difflib
 from dataclasses import replace
 
 from audiodiff.errors import MelError
-from audiodiff.signal.mel_spec import MelSpec
+from audiodiff.signal.mel_convention import MelSpec
 
 _TACOTRON2 = MelSpec(sample_rate=22050, n_fft=1024, hop=256, win=1024, f_min=0, f_max=8000, n_mels=80)
 _HIFIGAN = replace(_TACOTRON2, framing="edge", epsilon=1e-9)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from audiodiff.signal.mel import mel
-from audiodiff.signal.mel_spec import MelSpec
+from audiodiff.signal.mel_convention import MelSpec
 
 _PIECE = 2048
 """Frames that are computed together, counted from frame 0, so that the blocks' sizes change nothing."""

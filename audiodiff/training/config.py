@@ -14,25 +14,15 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
-from audiodiff.config import (
-    CompressionSettings,
-    ModelConfig,
-    Presets,
-    SamplerPreset,
-    Setting,
-    Settings,
-    StftSettings,
-    load_json,
-    load_toml,
-    parse,
-)
 from audiodiff.data.mixing import MixConfig
-from audiodiff.diffusion.predict import Target
+from audiodiff.diffusion.prediction import Target
 from audiodiff.errors import ConfigError
+from audiodiff.model.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
 from audiodiff.networks import complete
 from audiodiff.networks.contract import Network
-from audiodiff.training.objective import ObjectiveConfig
-from audiodiff.training.perceptual import MIN_RATE
+from audiodiff.settings import Setting, Settings, load_json, load_toml, parse
+from audiodiff.training.losses import ObjectiveConfig
+from audiodiff.training.pesq_loss import MIN_RATE
 from audiodiff.training.sections import OptimSection, RunSection
 from audiodiff.training.wave_config import WaveConfig, wave_model_config
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from audiodiff.data.dataset import Batch
+from audiodiff.data.batches import Batch
 from audiodiff.errors import AudiodiffError
 from audiodiff.training import ema
 from audiodiff.training.checkpoint import State

@@ -23,26 +23,26 @@ import torch
 from torch import nn
 
 from audiodiff import networks
-from audiodiff.config import dump_json
 from audiodiff.errors import ConfigError
-from audiodiff.model import load, save
-from audiodiff.tasks.denoise import Denoiser
-from audiodiff.tasks.precision import pick_device
-from audiodiff.tasks.vocode import Vocoder
+from audiodiff.inference.denoiser import Denoiser
+from audiodiff.inference.device import pick_device
+from audiodiff.inference.vocoder import Vocoder
+from audiodiff.interrupts import Stop, stop_requests
+from audiodiff.model.folder import load, save
+from audiodiff.settings import dump_json
 from audiodiff.training import checkpoint
 from audiodiff.training.card import card
 from audiodiff.training.checkpoint import State
 from audiodiff.training.config import AnyConfig, model_config
 from audiodiff.training.curves import plot_curves
-from audiodiff.training.feed import Feed, open_feed
+from audiodiff.training.loaders import Feed, open_feed
 from audiodiff.training.log import Bar, RunLog, summary
 from audiodiff.training.loop import BrokenRun, StepRecord, train
 from audiodiff.training.ranks import Ranks, joined
 from audiodiff.training.schedule import make_optimisers
 from audiodiff.training.setup import prepare
 from audiodiff.training.step import AnySetup
-from audiodiff.training.stopping import Stop, stop_requests
-from audiodiff.training.validate import Audio, DevItem, missing_scores, score, validate
+from audiodiff.training.validation import Audio, DevItem, missing_scores, score, validate
 from audiodiff.training.wave_config import WaveConfig
 
 _FIXED = ("sample_rate", "n_fft", "hop", "exponent", "scale", "target", "mel", "prior")

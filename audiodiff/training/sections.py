@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from audiodiff.config import Settings
+from audiodiff.settings import Settings
 
 Choice = Literal["auto", "on", "off"]
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from audiodiff.assembly import build_prior, build_process
-from audiodiff.data.dataset import Batch
-from audiodiff.diffusion import grids
+from audiodiff.data.batches import Batch
+from audiodiff.diffusion import time_grids
 from audiodiff.diffusion.loss import TimeLaw
+from audiodiff.model.model import build_prior, build_process
 from audiodiff.networks.contract import Network
 from audiodiff.signal.mel import mel
 from audiodiff.signal.stft import STFT, Compression
 from audiodiff.training.checkpoint import State
 from audiodiff.training.config import AnyConfig, TrainConfig
+from audiodiff.training.losses import Front
 from audiodiff.training.muon import Muon
-from audiodiff.training.objective import Front
 from audiodiff.training.ranks import ALONE, Ranks
 from audiodiff.training.step import AnySetup, Setup, WaveSetup, step_losses
 from audiodiff.training.wave_config import WaveConfig, vp_of
@@ -106,7 +106,7 @@ def _setup(
             ranks=ranks,
         )
     process, optim = build_process(config.process), config.optim
-    grid = grids.default(process, optim.t_steps, config.model.start)
+    grid = time_grids.default(process, optim.t_steps, config.model.start)
     return Setup(
         front=make_front(config),
         process=process,

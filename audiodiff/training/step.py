@@ -16,18 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audiodiff.data.dataset import Batch
+from audiodiff.data.batches import Batch
 from audiodiff.diffusion.diffwave import table_times
 from audiodiff.diffusion.loss import TimeLaw, sample_state
-from audiodiff.diffusion.predict import Target, make_denoiser, target_of
-from audiodiff.diffusion.prior import Prior, noise_loss
+from audiodiff.diffusion.noise_prior import Prior, noise_loss
+from audiodiff.diffusion.prediction import Target, make_denoiser, target_of
 from audiodiff.diffusion.process import Process
 from audiodiff.diffusion.vp import VP
+from audiodiff.model.noise_shaping import shape
 from audiodiff.networks.contract import Features
-from audiodiff.shaping import shape
-from audiodiff.signal.mel_spec import MelSpec
+from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.training.config import AnyConfig, TrainConfig
-from audiodiff.training.objective import Front, objective
+from audiodiff.training.losses import Front, objective
 from audiodiff.training.ranks import Ranks
 
 

@@ -6,16 +6,17 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from audiodiff.assembly import build_prior, build_process
-from audiodiff.config import ModelConfig, Presets, SamplerPreset, Setting, Settings, parse
-from audiodiff.diffusion import grids
+from audiodiff.diffusion import time_grids
 from audiodiff.diffusion.diffwave import FAST_BETAS
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, MelError
+from audiodiff.model.config import ModelConfig, Presets, SamplerPreset
+from audiodiff.model.model import build_prior, build_process
 from audiodiff.networks import complete
 from audiodiff.networks.contract import Network
+from audiodiff.settings import Setting, Settings, parse
+from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_presets import named
-from audiodiff.signal.mel_spec import MelSpec
 from audiodiff.training.sections import OptimSection, RunSection
 
 
@@ -67,7 +68,7 @@ class WaveModelSection(Settings):
             ConfigError: The schedule is no list of 1 to 1000 betas, or leads below the process's table.
         """
         try:
-            grids.from_betas(process, self.schedule)  # refused now, not when the model is used
+            time_grids.from_betas(process, self.schedule)  # refused now, not when the model is used
         except ConfigError as error:
             raise ConfigError(f"model.schedule: {error}") from None
         fast, best = (

@@ -17,10 +17,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from audiodiff.errors import AudiodiffError, AudioFileError
+from audiodiff.inference.denoiser import Quality
+from audiodiff.io.formats import shown
 from audiodiff.report import TEMPLATES as REPORT
-from audiodiff.signal.formats import shown
-from audiodiff.tasks.denoise import Quality
-from audiodiff.ui.desk import PREVIEW_S, Busy, Desk, Wish
+from audiodiff.ui.jobs import PREVIEW_S, Busy, Desk, Wish
 
 HOSTS = ("127.0.0.1", "localhost")
 

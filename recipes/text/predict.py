@@ -20,12 +20,12 @@ import soundfile
 import torch
 from train import load_data, pitched
 
-from audiodiff.metrics.intelligibility import stoi
-from audiodiff.metrics.pesq import Pesq
-from audiodiff.metrics.reason import Reason, Score
-from audiodiff.signal.inversion import invert
+from audiodiff.evaluation.intelligibility import stoi
+from audiodiff.evaluation.pesq import Pesq
+from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.io.mel_file import write_mel
 from audiodiff.signal.mel import mel
-from audiodiff.signal.mel_files import write_mel
+from audiodiff.signal.mel_inversion import invert
 
 COLUMNS = ("mel L1", "mel L1 of the mean", "PESQ-WB", "ESTOI", "PESQ-WB, own mel", "ESTOI, own mel")
 

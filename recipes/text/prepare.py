@@ -24,8 +24,8 @@ from espeak import PAUSE, Spoken, speak, with_optional_pauses
 from numpy.typing import NDArray
 from scipy.fft import dct
 
-from audiodiff.signal.inversion import length
 from audiodiff.signal.mel import PRESETS, mel
+from audiodiff.signal.mel_inversion import length
 from audiodiff.signal.resample import resample
 
 HERE = Path(__file__).parent

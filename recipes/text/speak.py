@@ -16,10 +16,10 @@ import torch
 from espeak import EspeakError, speak
 
 from audiodiff.errors import AudiodiffError
-from audiodiff.signal.formats import AudioInfo, output_format
-from audiodiff.signal.inversion import invert_long
-from audiodiff.signal.mel_files import SUFFIXES, write_mel
-from audiodiff.signal.writing import AtomicWriter
+from audiodiff.io.formats import AudioInfo, output_format
+from audiodiff.io.mel_file import SUFFIXES, write_mel
+from audiodiff.io.writer import AtomicWriter
+from audiodiff.signal.mel_inversion import invert_long
 
 HERE = Path(__file__).parent
 FRAMES_AT_ONCE = 1000

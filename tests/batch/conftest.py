@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from audiodiff.batch.batch_spec import Cleaning, JobSpec, digest_of
 from audiodiff.batch.job import Options
-from audiodiff.batch.spec import Cleaning, JobSpec, digest_of
-from audiodiff.model import load, save
-from audiodiff.stream import Samples
+from audiodiff.inference.engine import Samples
+from audiodiff.model.folder import load, save
 from tests import builders
 
 Recording = Callable[..., Samples]

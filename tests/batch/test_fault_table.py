@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from audiodiff.batch.batch_spec import Cleaning, JobSpec
 from audiodiff.batch.job import Options, Result
 from audiodiff.batch.plan import plan
-from audiodiff.batch.runner import run
-from audiodiff.batch.spec import Cleaning, JobSpec
-from audiodiff.stream import Samples
+from audiodiff.batch.worker_pool import run
+from audiodiff.inference.engine import Samples
 
 Recording = Callable[..., Samples]
 MakeSpec = Callable[..., JobSpec]

@@ -15,8 +15,8 @@ import soundfile
 from audiodiff import Denoiser
 from audiodiff.batch.job import Options, check, default_target, process_file
 from audiodiff.errors import AudioFileError
-from audiodiff.model import Model
-from audiodiff.stream import Samples
+from audiodiff.inference.engine import Samples
+from audiodiff.model.model import Model
 
 Recording = Callable[..., Samples]
 

@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from audiodiff.batch.batch_spec import Cleaning, Item, JobSpec, foresee, run_one
 from audiodiff.batch.job import Options, Result
 from audiodiff.batch.journal import Record, key_of, locked
 from audiodiff.batch.sidecar import sidecar_path
-from audiodiff.batch.spec import Cleaning, Item, JobSpec, foresee, run_one
 from audiodiff.errors import AudioFileError
-from audiodiff.signal.loudness import Target
-from audiodiff.signal.unfinished import Unfinished
+from audiodiff.io.atomic import Unfinished
+from audiodiff.io.loudness import Target
+
+pytestmark = pytest.mark.slow
 
 MakeSpec = Callable[..., JobSpec]
 KEY = key_of({"strength": 1})
@@ -253,7 +255,7 @@ def test_faults_of_one_file_are_results(
     assert code(run_one(make_spec(), below_a_file)) == "unwritable"
     assert code(run_one(make_spec(options=Options(max_hours=1e-5)), good)) == "too_long"
     assert code(run_one(make_spec(options=Options(start_s=9)), good)) == "range"
-    monkeypatch.setattr("audiodiff.batch.spec.process_file", lambda *_: 1 / 0)
+    monkeypatch.setattr("audiodiff.batch.batch_spec.process_file", lambda *_: 1 / 0)
     assert code(run_one(make_spec(), good)) == "internal"
     assert hashes(clean) == {}
 

@@ -13,18 +13,18 @@ import pytest
 import soundfile
 
 from audiodiff import Denoiser
+from audiodiff.batch.batch_spec import Item, JobSpec, run_one
 from audiodiff.batch.job import Options, process_file
 from audiodiff.batch.sidecar import read_sidecar
-from audiodiff.batch.spec import Item, JobSpec, run_one
 from audiodiff.errors import AudioFileError, ConfigError
-from audiodiff.model import Model
-from audiodiff.signal.files import read, read_blocks
-from audiodiff.signal.loudness import Target
-from audiodiff.stream import Samples
+from audiodiff.inference.engine import Samples
+from audiodiff.io.loudness import Target
+from audiodiff.io.reader import read, read_blocks
+from audiodiff.model.model import Model
 
 pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 
-from tests.signal import containers
+from tests.io import containers
 
 Recording = Callable[..., Samples]
 MakeSpec = Callable[..., JobSpec]
@@ -149,7 +149,7 @@ def test_a_full_temporary_folder_is_one_line(
     def full(self: object, rows: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("audiodiff.tasks.spool.Spool.write", full)
+    monkeypatch.setattr("audiodiff.io.disk_buffer.Spool.write", full)
     source = write(tmp_path / "a.wav", recording())
     with pytest.raises(AudioFileError, match="set TMPDIR") as caught:
         process_file(source, tmp_path / "b.wav", denoiser, Options(loudness=Target(-16.0)))

@@ -16,12 +16,12 @@ pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 from audiodiff.batch.job import Options, Result, check, process_file
 from audiodiff.batch.sidecar import read_sidecar, sidecar_path
 from audiodiff.errors import TARGET_CODES, AudioFileError
-from audiodiff.model import Model
-from audiodiff.signal import pyav
-from audiodiff.signal.files import probe, read_blocks
-from audiodiff.signal.tagging.tags import read_tags
-from audiodiff.tasks.denoise import Denoiser
-from tests.signal.containers import TEXTS, Recipe, lag, make, packets, png, starts
+from audiodiff.inference.denoiser import Denoiser
+from audiodiff.io import av_library
+from audiodiff.io.reader import probe, read_blocks
+from audiodiff.io.tags import read_tags
+from audiodiff.model.model import Model
+from tests.io.containers import TEXTS, Recipe, lag, make, packets, png, starts
 
 FULL = Recipe("matroska", "flac", tracks=2, video=True, subtitles=True, texts=True, chapters=True)
 
@@ -180,10 +180,10 @@ def test_without_pyav_a_podcast_is_refused_with_the_way_out(
     soundfile.write(wave, np.zeros(1000), 48_000)
 
     def missing() -> None:
-        raise AudioFileError(f"video, m4a and aac files need PyAV; {pyav.HINT}", code="missing_extra")
+        raise AudioFileError(f"video, m4a and aac files need PyAV; {av_library.HINT}", code="missing_extra")
 
-    monkeypatch.setattr(pyav, "module", missing)
-    monkeypatch.setattr("audiodiff.signal.output.module", missing)
+    monkeypatch.setattr(av_library, "module", missing)
+    monkeypatch.setattr("audiodiff.io.recording_copy.module", missing)
     for first, second in ((source, tmp_path / "a.wav"), (wave, tmp_path / "a.m4a")):
         with pytest.raises(AudioFileError, match=r"audiodiff\[media\]") as caught:
             check(first, second, Options())

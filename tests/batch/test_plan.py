@@ -11,11 +11,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audiodiff.batch.batch_spec import Item
 from audiodiff.batch.job import Options
 from audiodiff.batch.plan import is_single, measured, plan, shard, spool
-from audiodiff.batch.spec import Item
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
-from audiodiff.stream import Samples
+from audiodiff.inference.engine import Samples
 
 LABEL = ".denoised"
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from audiodiff.batch import ray_engine
+from audiodiff.batch.batch_spec import Cleaning, Item, JobSpec
 from audiodiff.batch.job import Options, Result
 from audiodiff.batch.plan import plan
 from audiodiff.batch.ray_engine import Cluster, run_on_cluster
-from audiodiff.batch.runner import run
-from audiodiff.batch.spec import Cleaning, Item, JobSpec
+from audiodiff.batch.worker_pool import run
 from audiodiff.errors import ConfigError
 
 MakeSpec = Callable[..., JobSpec]

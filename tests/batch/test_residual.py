@@ -13,9 +13,9 @@ import soundfile
 from audiodiff import Denoiser
 from audiodiff.batch.job import Options, process_file
 from audiodiff.batch.residual import residual_path
-from audiodiff.model import Model
-from audiodiff.signal.files import read
-from audiodiff.stream import Samples
+from audiodiff.inference.engine import Samples
+from audiodiff.io.reader import read
+from audiodiff.model.model import Model
 
 Recording = Callable[..., Samples]
 

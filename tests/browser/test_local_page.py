@@ -13,9 +13,9 @@ pytest.importorskip("uvicorn", reason="the extra ui is not installed")
 
 from audiodiff import Denoiser
 from audiodiff.batch.job import process_file
-from audiodiff.model import Model
-from audiodiff.stream import Samples
-from audiodiff.ui.desk import Desk
+from audiodiff.inference.engine import Samples
+from audiodiff.model.model import Model
+from audiodiff.ui.jobs import Desk
 from tests.browser.conftest import Browser
 from tests.ui.served import Served
 

@@ -18,8 +18,10 @@ import pytest
 import soundfile
 
 from audiodiff.cli import run
-from audiodiff.stream import Samples
+from audiodiff.inference.engine import Samples
 from tests.cli import waiting
+
+pytestmark = pytest.mark.slow
 
 Recording = Callable[..., Samples]
 

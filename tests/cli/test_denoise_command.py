@@ -16,8 +16,10 @@ import typer
 
 import audiodiff
 from audiodiff.cli import _common, run
-from audiodiff.stream import Samples
+from audiodiff.inference.engine import Samples
 from tests.cli import waiting
+
+pytestmark = pytest.mark.slow
 
 Recording = Callable[..., Samples]
 

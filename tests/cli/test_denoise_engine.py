@@ -11,6 +11,8 @@ import soundfile
 from audiodiff.cli import run
 from audiodiff.cli._common import REFUSED
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_address_needs_the_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["denoise", str(tmp_path), "--address", "head:6379"]) == REFUSED

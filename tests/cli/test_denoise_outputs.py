@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from audiodiff.batch.sidecar import provenance_line, read_sidecar
 from audiodiff.cli import run
 from audiodiff.cli.denoise import with_length
-from audiodiff.signal.tagging import vorbis
-from audiodiff.signal.tagging.tags import read_tags
-from audiodiff.stream import Samples
+from audiodiff.inference.engine import Samples
+from audiodiff.io import tag_vorbis
+from audiodiff.io.tags import read_tags
 
 Recording = Callable[..., Samples]
 
@@ -52,7 +52,7 @@ def test_the_default_tells_what_made_it_and_is_quiet(
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, "mutagen", None)
         monkeypatch.setitem(sys.modules, "av", None)
-        assert not vorbis.available()
+        assert not tag_vorbis.available()
     source, target = tmp_path / f"talk{suffix}", tmp_path / f"out{suffix}"
     container = {".opus": "OGG", ".rf64": "RF64", ".ogg": "OGG"}.get(suffix)
     soundfile.write(

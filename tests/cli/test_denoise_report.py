@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from audiodiff.batch.batch_spec import Cleaning
 from audiodiff.batch.job import Options, Result
-from audiodiff.batch.spec import Cleaning
 from audiodiff.cli import run
-from audiodiff.cli._batch import Printer
 from audiodiff.cli._common import Stopped
 from audiodiff.cli._report import reported
-from audiodiff.stream import Samples
+from audiodiff.cli._runner import Printer
+from audiodiff.inference.engine import Samples
+
+pytestmark = pytest.mark.slow
 
 Recording = Callable[..., Samples]
 

@@ -13,6 +13,8 @@ import pytest
 
 from audiodiff.cli import run
 
+pytestmark = pytest.mark.slow
+
 doctor = importlib.import_module("audiodiff.cli.doctor")  # not the command of that name
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from audiodiff.batch.sidecar import AudioFact, ModelFact, Sidecar, write_sidecar
 from audiodiff.cli import run
-from audiodiff.stream import Samples
+from audiodiff.inference.engine import Samples
 
 Recording = Callable[..., Samples]
 SHA = "0123456789abcdef" * 4

@@ -12,8 +12,8 @@ import soundfile
 import torch
 
 from audiodiff.cli import run
+from audiodiff.io.mel_file import read_mel
 from audiodiff.signal.mel import PRESETS, convert, mel
-from audiodiff.signal.mel_files import read_mel
 from audiodiff.signal.resample import resample
 from benchmarks.mel_presets import clip
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from audiodiff import model
 from audiodiff.cli import run
 from audiodiff.cli.models import SHIPPED
+from audiodiff.model import folder
 
 
 def test_shipped_models_are_listed_and_shown_without_torch() -> None:
@@ -27,11 +27,11 @@ def test_shipped_models_are_listed_and_shown_without_torch() -> None:
     presets = json.loads((SHIPPED / "podcast" / "config.json").read_text())["presets"]
     steps = "/".join(str(presets[name]["steps"]) for name in ("fast", "balanced", "best"))
     assert any(line.split()[:4] == ["podcast", "denoise", "48000", steps] for line in lines)
-    assert model.SHIPPED == SHIPPED
+    assert folder.SHIPPED == SHIPPED
 
 
 def test_a_folder_of_models(toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    digest = model.load(toy_folder).digest
+    digest = folder.load(toy_folder).digest
     assert run(["models", "list", str(toy_folder.parent)]) == 0
     row = capsys.readouterr().out.splitlines()[1].split()
     assert row == [str(toy_folder), "denoise", "16000", "1/2/2", digest[:12], "CC0-1.0"]
@@ -65,7 +65,7 @@ def test_one_bad_folder_does_not_hide_the_others(
 
 def test_verify(toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "verify", str(toy_folder)]) == 0
-    assert capsys.readouterr().out == f"{toy_folder}: good, SHA-256 {model.load(toy_folder).digest}\n"
+    assert capsys.readouterr().out == f"{toy_folder}: good, SHA-256 {folder.load(toy_folder).digest}\n"
     weights = toy_folder / "weights.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1

@@ -15,12 +15,14 @@ import pytest
 
 from audiodiff.cli import run
 
+pytestmark = pytest.mark.slow
+
 
 def test_without_the_extra_it_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Only this one is imported anew: a second package beside the modules of the first would outlive the test.
-    monkeypatch.delitem(sys.modules, "audiodiff.ui.serve", raising=False)
+    monkeypatch.delitem(sys.modules, "audiodiff.ui.server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert run(["ui", "--no-browser"]) == 2
     assert "pip install 'audiodiff[ui]'" in capsys.readouterr().err

@@ -16,12 +16,14 @@ import torch
 
 from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.cli import run
-from audiodiff.model import save
-from audiodiff.signal.inversion import invert
+from audiodiff.inference.engine import Samples
+from audiodiff.io.mel_file import write_mel
+from audiodiff.model.folder import save
 from audiodiff.signal.mel import PRESETS, mel
-from audiodiff.signal.mel_files import write_mel
-from audiodiff.stream import Samples
+from audiodiff.signal.mel_inversion import invert
 from tests import builders
+
+pytestmark = pytest.mark.slow
 
 Recording = Callable[..., Samples]
 FAST = ("--model", "inversion", "--quality", "fast")
@@ -106,7 +108,7 @@ def test_every_format_with_tags_tells_the_origin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, has_mutagen: bool
 ) -> None:
     if not has_mutagen:  # libsndfile writes the texts of Ogg instead
-        monkeypatch.setattr("audiodiff.signal.tagging.vorbis.available", lambda: False)
+        monkeypatch.setattr("audiodiff.io.tag_vorbis.available", lambda: False)
     target = tmp_path / f"talk{suffix}"
     spec = PRESETS["bigvgan-24k"]  # opus takes 24 kHz, not 22.05
     wave = torch.from_numpy(np.sin(np.arange(6000, dtype=np.float32) / 9))
@@ -175,7 +177,7 @@ def test_pipes_are_refused_where_they_mix(
 def test_the_default_model_is_named(
     tmp_path: Path, values: Samples, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audiodiff.tasks.vocode.SHIPPED", tmp_path)
+    monkeypatch.setattr("audiodiff.inference.vocoder.SHIPPED", tmp_path)
     write_mel(tmp_path / "talk.npz", values, HIFIGAN)
     assert run(["vocode", str(tmp_path / "talk.npz"), "--quality", "fast"]) == 0
     assert "made by inversion, as --model was not given; no model is shipped" in capsys.readouterr().err

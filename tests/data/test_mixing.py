@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audiodiff.config import parse
 from audiodiff.data.levels import active_level_db
 from audiodiff.data.mixing import GENERATED, Item, MixConfig, at_snr, draw_item
 from audiodiff.data.sources import Sources, draw_speech, draw_voices, open_sources
 from audiodiff.data.store import Store
 from audiodiff.errors import ConfigError, DataError
+from audiodiff.settings import parse
 
 RATE, N = 16_000, 32_000
 SEEDS = st.integers(0, 2**32)

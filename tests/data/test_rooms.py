@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audiodiff.data.corruption.rooms import (
+from audiodiff.data.rooms import (
     DISTANCE_RANGE_M,
     EARLY_S,
     RT60_RANGE_S,

@@ -12,26 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from audiodiff.diffusion import (
-    FAST_BETAS,
-    VP,
-    EnergyPrior,
-    LevelPrior,
-    ddim,
-    diffwave,
-    dpmpp_2m,
-    grids,
-    last,
-    make_denoiser,
-    noise_loss,
-    prior_noise,
-    projected,
-    sample_state,
-    start_late,
-    table_times,
-    target_of,
-)
+from audiodiff.diffusion import time_grids
+from audiodiff.diffusion.diffwave import FAST_BETAS, diffwave, projected, start_late, table_times
+from audiodiff.diffusion.loss import sample_state
+from audiodiff.diffusion.noise_prior import EnergyPrior, LevelPrior, noise_loss
+from audiodiff.diffusion.prediction import make_denoiser, target_of
 from audiodiff.diffusion.process import Time
+from audiodiff.diffusion.samplers import ddim, dpmpp_2m, last, prior_noise
+from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ShapeError
 
 if TYPE_CHECKING:
@@ -65,7 +53,7 @@ def test_the_published_loop(toy: Toy, with_prior: bool) -> None:
     process, draw = VP.diffwave(), toy.noise((2, 9))
     scale = torch.linspace(0.1, 1, 9, dtype=torch.float64) if with_prior else torch.ones(9).double()
     noise = prior_noise(draw, scale)
-    grid = grids.from_betas(process, FAST_BETAS)
+    grid = time_grids.from_betas(process, FAST_BETAS)
     denoiser = make_denoiser(process, "eps", lambda x, t: fake_net(x, process.network_time(t) / 50))
     states = list(diffwave(denoiser, process, process.start(None, noise(0), grid[0]), grid, noise))
     expected = published_loop(scale * draw(0), [draw(i) for i in range(6)], STEPS, scale)
@@ -80,7 +68,7 @@ def test_the_published_loop(toy: Toy, with_prior: bool) -> None:
 def test_without_a_clamp_to_feel_it_is_ddim(toy: Toy) -> None:
     """A denoiser whose states stay small: both samplers agree, at eta = 0 too."""
     process, noise = VP.diffwave(), toy.noise((2, 9))
-    grid = grids.from_betas(process, FAST_BETAS)
+    grid = time_grids.from_betas(process, FAST_BETAS)
     x = 0.01 * noise(0)
     for eta in (0.0, 1.0):
         ours = last(diffwave(lambda x, _t: 0.1 * x, process, x, grid, lambda i: 0.01 * noise(i), eta=eta))
@@ -96,15 +84,17 @@ def test_eta_0_draws_nothing() -> None:
         raise AssertionError(f"draw {index}")
 
     x = torch.full((1, 4), 0.2)
-    assert last(diffwave(lambda x, _t: x, process, x, grids.uniform(3), no_noise, eta=0.0)).shape == x.shape
+    assert (
+        last(diffwave(lambda x, _t: x, process, x, time_grids.uniform(3), no_noise, eta=0.0)).shape == x.shape
+    )
 
 
 def test_schedules_that_do_not_fit_are_refused(toy: Toy) -> None:
     process, noise = VP.diffwave(), toy.noise((1, 4))
     with pytest.raises(ConfigError, match="alpha_bar must lie in"):
-        grids.from_betas(process, (*FAST_BETAS, 0.5))
+        time_grids.from_betas(process, (*FAST_BETAS, 0.5))
     # where the published search loses a step without a word: between the last two entries all is well
-    assert len(grids.from_betas(process, (*FAST_BETAS, 0.25))) == 8
+    assert len(time_grids.from_betas(process, (*FAST_BETAS, 0.25))) == 8
     with pytest.raises(ConfigError, match="at least two times"):
         last(diffwave(lambda x, _t: x, process, noise(0), [1.0], noise))
     with pytest.raises(ConfigError, match="fall strictly"):
@@ -122,14 +112,16 @@ def test_zero_terminal_snr_samples_from_pure_noise(toy: Toy) -> None:
         return a / s * x - x_0 / s if float(s) else -x_0
 
     denoiser = make_denoiser(process, "v", perfect)
-    assert_close(last(diffwave(denoiser, process, noise(0), grids.uniform(7), noise)), x_0)
+    assert_close(last(diffwave(denoiser, process, noise(0), time_grids.uniform(7), noise)), x_0)
     with pytest.raises(ConfigError, match="eps determines no x_0"):
-        last(diffwave(make_denoiser(process, "eps", perfect), process, noise(0), grids.uniform(7), noise))
+        last(
+            diffwave(make_denoiser(process, "eps", perfect), process, noise(0), time_grids.uniform(7), noise)
+        )
 
 
 def test_late_start_is_the_closed_form(toy: Toy) -> None:
     process, noise = VP.diffwave(), toy.noise((2, 9))
-    grid = grids.from_betas(process, FAST_BETAS)
+    grid = time_grids.from_betas(process, FAST_BETAS)
     rough, scale = torch.tanh(noise(5)), torch.linspace(0.1, 1, 9, dtype=torch.float64)
     levels = torch.cumprod(1 - torch.tensor(FAST_BETAS, dtype=torch.float64), 0)
     for n_steps in range(1, 7):
@@ -153,7 +145,7 @@ def test_projection_acts_on_every_estimate(toy: Toy) -> None:
         return x0_hat - x0_hat.mean(dim=1, keepdim=True) + 0.25
 
     denoiser = projected(lambda x, _t: 0.3 * torch.tanh(x), centre)
-    grid = grids.uniform(4)
+    grid = time_grids.uniform(4)
     for run in (
         diffwave(denoiser, process, noise(0), grid, noise),
         dpmpp_2m(denoiser, process, noise(0), grid, noise),

@@ -12,17 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from audiodiff.diffusion import (
-    VP,
-    BrownianBridge,
-    Flow,
-    SchroedingerBridge,
-    TimeLaw,
-    grids,
-    item_mean,
-    sample_state,
-    snr_weight,
-)
+from audiodiff.diffusion import time_grids
+from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
+from audiodiff.diffusion.flow import Flow
+from audiodiff.diffusion.loss import TimeLaw, item_mean, sample_state, snr_weight
+from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ShapeError
 
 if TYPE_CHECKING:
@@ -40,11 +34,11 @@ UNIT = st.floats(0.0, 1.0, exclude_max=True)
 def test_every_grid_falls_from_its_start_to_zero(toy: Toy, name: str, n_steps: int, t_start: float) -> None:
     process = toy.processes[name]
     for grid in (
-        grids.uniform(n_steps, t_start),
-        grids.tau2(n_steps, t_start),
-        grids.log_snr(process, n_steps, t_start),
-        grids.rho(process, n_steps, t_start),
-        grids.default(process, n_steps, t_start),
+        time_grids.uniform(n_steps, t_start),
+        time_grids.tau2(n_steps, t_start),
+        time_grids.log_snr(process, n_steps, t_start),
+        time_grids.rho(process, n_steps, t_start),
+        time_grids.default(process, n_steps, t_start),
     ):
         assert len(grid) == n_steps + 1
         assert grid[0] == t_start
@@ -54,22 +48,22 @@ def test_every_grid_falls_from_its_start_to_zero(toy: Toy, name: str, n_steps: i
 
 def test_log_snr_grid_is_even_between_its_ends() -> None:
     process = VP.linear()
-    values = [process.log_snr(t) for t in grids.log_snr(process, 9, 0.8, (-8.0, 4.0))[:-1]]
+    values = [process.log_snr(t) for t in time_grids.log_snr(process, 9, 0.8, (-8.0, 4.0))[:-1]]
     steps = [high - low for low, high in pairwise(values)]
     assert steps == pytest.approx([steps[0]] * 8, rel=1e-6)
     assert values[0] == pytest.approx(process.log_snr(0.8))
     assert values[-1] == pytest.approx(4.0, rel=1e-9)
     bridge = SchroedingerBridge()
-    inner = [bridge.log_snr(t) for t in grids.log_snr(bridge, 6, 1.0, (-4.0, 4.0))[1:-1]]
+    inner = [bridge.log_snr(t) for t in time_grids.log_snr(bridge, 6, 1.0, (-4.0, 4.0))[1:-1]]
     assert inner == pytest.approx([-4.0, -2.0, 0.0, 2.0, 4.0], abs=1e-9)
-    assert [bridge.log_snr(t) for t in grids.log_snr(bridge, 2, 1.0, (-4.0, 2.0))[1:-1]] == pytest.approx(
-        [-1.0]
-    )
+    assert [
+        bridge.log_snr(t) for t in time_grids.log_snr(bridge, 2, 1.0, (-4.0, 2.0))[1:-1]
+    ] == pytest.approx([-1.0])
 
 
 def test_rho_grid_is_edms() -> None:
     """On a flow, s/a = t/(1 - t) plays EDM's sigma."""
-    grid = grids.rho(Flow(), 6, 1.0, (-4.0, 4.0), 7.0)[1:-1]
+    grid = time_grids.rho(Flow(), 6, 1.0, (-4.0, 4.0), 7.0)[1:-1]
     high, low = 2.718281828459045**2, 2.718281828459045**-2
     for i, t in enumerate(grid):
         sigma = (high ** (1 / 7) + i / 4 * (low ** (1 / 7) - high ** (1 / 7))) ** 7
@@ -77,15 +71,15 @@ def test_rho_grid_is_edms() -> None:
 
 
 def test_defaults_and_refusals() -> None:
-    assert grids.default(SchroedingerBridge(), 4) == [1.0, 0.5625, 0.25, 0.0625, 0.0]
-    assert grids.default(BrownianBridge(0.0), 2) == [1.0, 0.25, 0.0]
-    assert grids.default(Flow(), 4) == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert time_grids.default(SchroedingerBridge(), 4) == [1.0, 0.5625, 0.25, 0.0625, 0.0]
+    assert time_grids.default(BrownianBridge(0.0), 2) == [1.0, 0.25, 0.0]
+    assert time_grids.default(Flow(), 4) == [1.0, 0.75, 0.5, 0.25, 0.0]
     refused: list[Callable[[], list[float]]] = [
-        lambda: grids.uniform(0),
-        lambda: grids.tau2(3, 0.0),
-        lambda: grids.uniform(3, 1.1),
-        lambda: grids.log_snr(Flow(), 3, 1.0, (3.0, 2.0)),
-        lambda: grids.rho(Flow(), 3, power=0.0),
+        lambda: time_grids.uniform(0),
+        lambda: time_grids.tau2(3, 0.0),
+        lambda: time_grids.uniform(3, 1.1),
+        lambda: time_grids.log_snr(Flow(), 3, 1.0, (3.0, 2.0)),
+        lambda: time_grids.rho(Flow(), 3, power=0.0),
     ]
     for make in refused:
         with pytest.raises(ConfigError):
@@ -102,7 +96,7 @@ def test_defaults_and_refusals() -> None:
 def test_times_stay_in_range_and_items_apart(
     n_steps: int, p_start: float, jitter: float, uniforms: list[tuple[float, float, float]]
 ) -> None:
-    law = TimeLaw(grids.tau2(n_steps), p_start, jitter)
+    law = TimeLaw(time_grids.tau2(n_steps), p_start, jitter)
     u = torch.tensor(uniforms, dtype=torch.float64)
     t = law.draw(u)
     assert t.shape == (len(uniforms),)

@@ -12,20 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from audiodiff.diffusion import (
-    VP,
-    BrownianBridge,
-    CDiffuSE,
-    Flow,
-    Preconditioning,
-    Process,
-    SchroedingerBridge,
-    Target,
-    make_denoiser,
-    sample_state,
-    target_of,
-    to_x0,
-)
+from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
+from audiodiff.diffusion.cdiffuse import CDiffuSE
+from audiodiff.diffusion.flow import Flow
+from audiodiff.diffusion.loss import sample_state
+from audiodiff.diffusion.prediction import Preconditioning, Target, make_denoiser, target_of, to_x0
+from audiodiff.diffusion.process import Process
+from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:

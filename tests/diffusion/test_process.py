@@ -14,8 +14,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from audiodiff.diffusion import OUVE, VP, BrownianBridge, CDiffuSE, Flow, Process, SchroedingerBridge
-from audiodiff.diffusion.process import broadcast
+from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
+from audiodiff.diffusion.cdiffuse import CDiffuSE
+from audiodiff.diffusion.flow import Flow
+from audiodiff.diffusion.ouve import OUVE
+from audiodiff.diffusion.process import Process, broadcast
+from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ShapeError
 
 if TYPE_CHECKING:

@@ -11,19 +11,14 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from audiodiff.diffusion import (
-    OUVE,
-    VP,
-    BrownianBridge,
-    CDiffuSE,
-    SchroedingerBridge,
-    ddim,
-    grids,
-    last,
-    make_denoiser,
-    sample_state,
-    target_of,
-)
+from audiodiff.diffusion import time_grids
+from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
+from audiodiff.diffusion.cdiffuse import CDiffuSE
+from audiodiff.diffusion.loss import sample_state
+from audiodiff.diffusion.ouve import OUVE
+from audiodiff.diffusion.prediction import make_denoiser, target_of
+from audiodiff.diffusion.samplers import ddim, last
+from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,19 +40,19 @@ def test_diffwave_training_table() -> None:
 
 def test_diffwave_aligned_steps() -> None:
     process = VP.diffwave()
-    grid = grids.from_betas(process, FAST)
+    grid = time_grids.from_betas(process, FAST)
     expected = [42.918643059932, 22.992493307367, 10.451816523911, 4.086654023014, 0.894134103442, 0.0]
     steps = process.network_time(torch.tensor(grid[:-1], dtype=torch.float64))
     assert_close(steps, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-11)
     assert grid[0] == pytest.approx(0.878, abs=1e-3)
     assert grid[-1] == 0.0
     with pytest.raises(ConfigError, match="alpha_bar"):
-        grids.from_betas(process, (*FAST, 0.5))
+        time_grids.from_betas(process, (*FAST, 0.5))
 
 
 def test_diffwave_fast_schedule_scalars() -> None:
     process = VP.diffwave()
-    grid = grids.from_betas(process, FAST)
+    grid = time_grids.from_betas(process, FAST)
     sigma, noise_gain, state_gain = [], [], []
     for t, u in pairwise(grid):
         kappa, n = process.step(t, u, 1.0)
@@ -82,7 +77,7 @@ def test_diffwave_fast_schedule_scalars() -> None:
 def test_diffwave_loop_without_its_clamp(toy: Toy) -> None:
     """The published loop over an eps network, written out, gives the same wave."""
     process = VP.diffwave()
-    grid = grids.from_betas(process, FAST)
+    grid = time_grids.from_betas(process, FAST)
     noise = toy.noise((2, 7))
     denoiser = make_denoiser(process, "eps", lambda x, t: fake_net(x, process.network_time(t) / 50))
     ours = last(ddim(denoiser, process, process.start(None, noise(0), grid[0]), grid, noise, eta=1.0))
@@ -137,7 +132,7 @@ def test_cdiffuse_steps_are_the_published_posterior(toy: Toy, inference: CDiffuS
     outputs = [0.5 * noise(100 + i) for i in range(n)]
     answers = iter(outputs)
     denoiser = make_denoiser(inference, "eps", lambda _x, _t: next(answers), y)
-    grid = grids.uniform(n)
+    grid = time_grids.uniform(n)
     ours = last(ddim(denoiser, inference, inference.start(y, noise(0), 1.0), grid, noise, y, eta=1.0))
     theirs = published_cdiffuse(inference.betas, outputs, y, [noise(i + 1) for i in range(n)])
     assert_close(ours, theirs, rtol=1e-9, atol=1e-9)

@@ -11,23 +11,13 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from audiodiff.diffusion import (
-    BrownianBridge,
-    CDiffuSE,
-    Flow,
-    Noise,
-    Process,
-    SchroedingerBridge,
-    State,
-    ddim,
-    dpmpp_2m,
-    grids,
-    heun,
-    last,
-    prior_noise,
-)
-from audiodiff.diffusion.predict import Denoiser
-from audiodiff.diffusion.samplers import heun_weight
+from audiodiff.diffusion import time_grids
+from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
+from audiodiff.diffusion.cdiffuse import CDiffuSE
+from audiodiff.diffusion.flow import Flow
+from audiodiff.diffusion.prediction import Denoiser
+from audiodiff.diffusion.process import Process
+from audiodiff.diffusion.samplers import Noise, State, ddim, dpmpp_2m, heun, heun_weight, last, prior_noise
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -111,8 +101,8 @@ def test_tau_grid_beats_the_uniform_grid_on_bridges(toy: Toy, name: str) -> None
         result = last(solver(world.denoiser(process), process, x, grid, no_noise, world.y))
         return (result - truth).square().mean().sqrt().item()
 
-    assert error(heun, grids.tau2(32, 0.9)) < 0.2 * error(heun, grids.uniform(32, 0.9))
-    assert error(dpmpp_2m, grids.tau2(32, 0.9)) < 0.5 * error(dpmpp_2m, grids.uniform(32, 0.9))
+    assert error(heun, time_grids.tau2(32, 0.9)) < 0.2 * error(heun, time_grids.uniform(32, 0.9))
+    assert error(dpmpp_2m, time_grids.tau2(32, 0.9)) < 0.5 * error(dpmpp_2m, time_grids.uniform(32, 0.9))
 
 
 def test_posterior_chain_has_the_exact_moments(toy: Toy) -> None:
@@ -120,7 +110,7 @@ def test_posterior_chain_has_the_exact_moments(toy: Toy) -> None:
     world = toy.world
     for name, process in toy.processes.items():
         t_start = 0.95 if process.coeffs(1.0)[0] == 0.0 else 1.0  # the recursion divides by a and s
-        grid = grids.uniform(4, t_start)
+        grid = time_grids.uniform(4, t_start)
         mean, var = world.chain_moments(process, grid)
         denoiser = world.denoiser(process)
 
@@ -160,7 +150,9 @@ def test_stated_number_of_evaluations(toy: Toy, sampler: str, n_steps: int) -> N
         noise = toy.noise(world.y.shape)
         counted = toy.counted(world.denoiser(process))
         x = process.start(world.y, noise(0), 1.0)
-        states = list(SAMPLERS[sampler](counted, process, x, grids.default(process, n_steps), noise, world.y))
+        states = list(
+            SAMPLERS[sampler](counted, process, x, time_grids.default(process, n_steps), noise, world.y)
+        )
         assert counted.calls == (2 * n_steps - 1 if sampler == "heun" else n_steps)
         assert [state.i for state in states] == list(range(n_steps))
         assert states[-1].t == 0.0
@@ -173,7 +165,7 @@ def test_batched_equals_per_item(toy: Toy, sampler: str) -> None:
     world = toy.world
     noise = toy.noise(world.y.shape)
     for process in toy.processes.values():
-        grid = grids.default(process, 3)
+        grid = time_grids.default(process, 3)
         x = process.start(world.y, noise(0), 1.0)
         whole = last(SAMPLERS[sampler](world.denoiser(process), process, x, grid, noise, world.y))
         part = world.items(slice(2, 3))
@@ -252,7 +244,7 @@ def test_2m_equals_ddim_for_three_steps_from_minus_infinity(toy: Toy) -> None:
         noise = toy.noise(world.y.shape)
         x = process.start(world.y, noise(0), 1.0)
         for n_steps, same in ((1, True), (2, True), (3, True), (4, False)):
-            grid = grids.default(process, n_steps)
+            grid = time_grids.default(process, n_steps)
             first = last(ddim(world.denoiser(process), process, x, grid, noise, world.y))
             second = last(dpmpp_2m(world.denoiser(process), process, x, grid, noise, world.y))
             assert torch.equal(first, second) is same
@@ -277,7 +269,7 @@ def test_energy_prior_scales_every_draw(toy: Toy) -> None:
     def oracle(x_t: Tensor, t: float | Tensor) -> Tensor:
         return world.centre
 
-    grid = grids.uniform(4)
+    grid = time_grids.uniform(4)
     scaled = list(posterior(oracle, process, noise(0), grid, noise, None))
     unit = list(posterior(oracle, process, plain(0), grid, plain, None))
     for with_prior, without in zip(scaled, unit, strict=True):

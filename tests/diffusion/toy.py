@@ -12,9 +12,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from audiodiff.diffusion import CDiffuSE, Flow, Process, State
 from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
+from audiodiff.diffusion.cdiffuse import CDiffuSE
+from audiodiff.diffusion.flow import Flow
 from audiodiff.diffusion.ouve import OUVE
+from audiodiff.diffusion.process import Process
+from audiodiff.diffusion.samplers import State
 from audiodiff.diffusion.vp import VP
 
 Denoise = Callable[[Tensor, float | Tensor], Tensor]

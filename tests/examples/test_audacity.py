@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from audiodiff import Denoiser
-from audiodiff.stream import Samples
+from audiodiff.inference.engine import Samples
 from examples import audacity_denoise
 from examples.audacity_denoise import Audacity, AudacityError, pipe_paths, quoted
 

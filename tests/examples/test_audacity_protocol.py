@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from audiodiff import Denoiser
-from audiodiff.stream import Samples
+from audiodiff.inference.engine import Samples
 from examples import audacity_denoise
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs named pipes in the file system")

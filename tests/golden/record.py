@@ -22,6 +22,7 @@ import soundfile
 import torch
 
 from audiodiff import Denoiser, Vocoder, cli
+from audiodiff.inference.denoiser import Quality
 from tests.builders import wave_model
 
 FOLDER = Path(__file__).parent
@@ -54,7 +55,7 @@ def denoised() -> Numbers:
     """The sample by every preset of the shipped denoiser."""
     audio, rate = sample()
     denoiser = Denoiser(threads=1)
-    qualities = ("fast", "balanced", "best")
+    qualities: tuple[Quality, ...] = ("fast", "balanced", "best")
     return {q: fingerprint(denoiser.tuned(quality=q).denoise(audio, rate)) for q in qualities}
 
 

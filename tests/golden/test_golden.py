@@ -13,6 +13,8 @@ from audiodiff import cli
 from tests.golden import record
 from tests.golden.record import COMMANDS, FOLDER, Numbers
 
+pytestmark = pytest.mark.slow
+
 NUMBERS: dict[str, Numbers] = json.loads((FOLDER / "numbers.json").read_text(encoding="utf-8"))
 
 

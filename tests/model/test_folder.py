@@ -12,11 +12,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from audiodiff import model as room
-from audiodiff.config import ModelConfig
 from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
 from audiodiff.errors import ConfigError, ModelError
-from audiodiff.model import Model, assemble, build_process, find, load, load_model, save, verify
+from audiodiff.model import folder as room
+from audiodiff.model.config import ModelConfig
+from audiodiff.model.folder import find, load, load_model, save, verify
+from audiodiff.model.model import Model, assemble, build_process
 from audiodiff.networks.checks import check
 from audiodiff.networks.contract import Network
 

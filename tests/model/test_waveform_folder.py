@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from audiodiff import networks
-from audiodiff.config import ModelConfig, parse
-from audiodiff.diffusion import EnergyPrior, LevelPrior
+from audiodiff.diffusion.noise_prior import EnergyPrior, LevelPrior
 from audiodiff.errors import AudiodiffError, ConfigError, ModelError
-from audiodiff.model import assemble, load, save, verify
+from audiodiff.model.config import ModelConfig
+from audiodiff.model.folder import load, save, verify
+from audiodiff.model.model import assemble
 from audiodiff.networks.contract import Network
-from audiodiff.signal.mel_spec import MelSpec
+from audiodiff.settings import parse
+from audiodiff.signal.mel_convention import MelSpec
 
 MEL = MelSpec(sample_rate=16000, n_fft=64, hop=15, win=60, f_min=0, f_max=8000, n_mels=6)
 WAVENET = {"kind": "wavenet", "residual_channels": 4, "layers": 3, "step_width": 8, "n_mels": 6, "hop": 15}

@@ -6,23 +6,20 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import torch
 
-from audiodiff.diffusion import (
-    FAST_BETAS,
-    VP,
-    CDiffuSE,
-    ddim,
-    diffwave,
-    grids,
-    last,
-    make_denoiser,
-    noise_loss,
-    sample_state,
-    table_times,
-    target_of,
-)
+from audiodiff.diffusion import time_grids
+from audiodiff.diffusion.cdiffuse import CDiffuSE
+from audiodiff.diffusion.diffwave import FAST_BETAS, diffwave, table_times
+from audiodiff.diffusion.loss import sample_state
+from audiodiff.diffusion.noise_prior import noise_loss
+from audiodiff.diffusion.prediction import make_denoiser, target_of
+from audiodiff.diffusion.samplers import ddim, last
+from audiodiff.diffusion.vp import VP
 from audiodiff.networks import WaveNet, WaveNetConfig
+
+pytestmark = pytest.mark.slow
 
 Array = npt.NDArray[np.float64]
 Weights = dict[str, Array]
@@ -145,7 +142,7 @@ def test_network_and_sampler_equal_the_slow_reference() -> None:
     n_samples = 256 * N_FRAMES
     mel = torch.rand(1, 80, N_FRAMES, generator=torch.Generator().manual_seed(9))
     process = VP.diffwave()
-    grid = grids.from_betas(process, FAST_BETAS)
+    grid = time_grids.from_betas(process, FAST_BETAS)
     with torch.inference_mode():
         h = net.encode(mel)
         denoiser = make_denoiser(process, "eps", lambda x, t: net(x, t, h))
@@ -206,7 +203,7 @@ def test_cdiffuse_runs_on_the_network_of_waveforms() -> None:
         h = net.encode(y)
         denoiser = make_denoiser(fast, "eps", net_fn, y)
         x = fast.start(y, noise(0, 400), 1.0)
-        out = last(ddim(denoiser, fast, x, grids.uniform(6), lambda i: noise(i, 400), y, eta=1.0))
+        out = last(ddim(denoiser, fast, x, time_grids.uniform(6), lambda i: noise(i, 400), y, eta=1.0))
     assert out.shape == y.shape
     assert torch.isfinite(out).all()
     assert not torch.equal(out, y)

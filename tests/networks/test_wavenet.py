@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from audiodiff.errors import ConfigError, ShapeError
 from audiodiff.networks import WaveDomain, WaveNet, WaveNetConfig, build, complete, domain_of, halo_samples
 from audiodiff.networks.checks import check
-from audiodiff.networks.upsample import Conditioner, interpolate_frames
+from audiodiff.networks.upsampling import Conditioner, interpolate_frames
 from audiodiff.networks.wavenet import StepEmbedding
 
 SIZES: dict[Conditioner, WaveNetConfig] = {

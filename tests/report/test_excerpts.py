@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiodiff.report import excerpts
-from audiodiff.report.entries import Place, ReportEntry
 from audiodiff.report.excerpts import Window
+from audiodiff.report.report_data import Place, ReportEntry
 
 SPANS = st.tuples(st.floats(0, 1), st.floats(0.01, 5), st.floats(1, 40))
 

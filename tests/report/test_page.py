@@ -16,7 +16,7 @@ import soundfile
 
 from audiodiff.errors import AudioFileError
 from audiodiff.report import ReportEntry, ReportRun, fragment, write
-from audiodiff.report.words import clock, printable, time_ticks
+from audiodiff.report.text import clock, printable, time_ticks
 
 RATE = 16000
 RUN = ReportRun(

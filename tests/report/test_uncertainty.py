@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 from audiodiff.errors import ConfigError
-from audiodiff.model import Model
+from audiodiff.inference.engine import Samples
+from audiodiff.model.model import Model
 from audiodiff.report import disagree
-from audiodiff.stream import Samples
 
 Recording = Callable[..., Samples]
 

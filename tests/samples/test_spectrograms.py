@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = str(Path(__file__).parents[2] / "samples" / "spectrograms.py")
 RATE = 48000
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from audiodiff.data.dataset import Batch
+from audiodiff.data.batches import Batch
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.training import checkpoint, ema
 from audiodiff.training.checkpoint import State

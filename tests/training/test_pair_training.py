@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audiodiff.config import parse
 from audiodiff.data.pairs import Degradation, Pair, PairFormat, Tracks, create, write_part
 from audiodiff.errors import ConfigError
-from audiodiff.model import verify
-from audiodiff.tasks.denoise import Denoiser
+from audiodiff.inference.denoiser import Denoiser
+from audiodiff.model.folder import verify
+from audiodiff.settings import parse
 from audiodiff.training.config import PairSection, TrainConfig, load_recipe
 from audiodiff.training.run import run
+
+pytestmark = pytest.mark.slow
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "voice" / "recipe.toml"
 RATE = 24_000

@@ -18,17 +18,19 @@ from safetensors.torch import load_file
 
 import audiodiff
 from audiodiff import cli
-from audiodiff.config import parse
 from audiodiff.data.levels import active_level_db
 from audiodiff.data.manifest import Split
 from audiodiff.data.store import Labels, StoreWriter
 from audiodiff.errors import ConfigError
-from audiodiff.model import verify
+from audiodiff.model.folder import verify
+from audiodiff.settings import parse
 from audiodiff.training import run as run_module
 from audiodiff.training.config import TrainConfig
 from audiodiff.training.loop import BrokenRun, train
 from audiodiff.training.ranks import Ranks
 from audiodiff.training.run import run
+
+pytestmark = pytest.mark.slow
 
 RATE = 8000
 RECIPE = """
@@ -206,7 +208,8 @@ def test_the_folder_holds_recipe_log_curve_and_a_model_that_verifies(recipe: Pat
     assert entries(folder, "step")[0]["trivial"] > 0
     assert {"lr", "grad_norm", "audio_per_s", "data_wait", "minutes"} <= step.keys()
     valid = entries(folder, "valid")[-1]
-    assert valid["n"] == 2
+    assert valid["n"] == 4
+    assert valid["parts"].keys() == {"everyday", "podcast"}
     assert np.isfinite(valid["si_sdr"])
     assert np.isfinite(valid["noisy"]["si_sdr"])
     again = tmp_path / "again"

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audiodiff.config import parse
-from audiodiff.data.dataset import Batch
+from audiodiff.data.batches import Batch
+from audiodiff.settings import parse
 from audiodiff.training.config import TrainConfig
 
 RATE = 8000

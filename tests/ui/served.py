@@ -11,7 +11,7 @@ from types import TracebackType
 import uvicorn
 
 from audiodiff.ui.app import build
-from audiodiff.ui.desk import Desk
+from audiodiff.ui.jobs import Desk
 
 TOKEN = "token-of-the-tests"
 

@@ -18,10 +18,10 @@ uvicorn = pytest.importorskip("uvicorn", reason="the extra ui is not installed")
 from audiodiff import Denoiser  # noqa: E402
 from audiodiff.batch.job import process_file  # noqa: E402
 from audiodiff.errors import AudioFileError  # noqa: E402
-from audiodiff.model import Model  # noqa: E402
-from audiodiff.signal.files import probe  # noqa: E402
-from audiodiff.stream import Samples  # noqa: E402
-from audiodiff.ui.desk import Busy, Desk, Recording, Wish  # noqa: E402
+from audiodiff.inference.engine import Samples  # noqa: E402
+from audiodiff.io.reader import probe  # noqa: E402
+from audiodiff.model.model import Model  # noqa: E402
+from audiodiff.ui.jobs import Busy, Desk, Recording, Wish  # noqa: E402
 from tests.ui.served import TOKEN, Served  # noqa: E402
 
 Talk = Callable[..., Samples]

@@ -1,1 +1,0 @@
-"""Published checkpoints into model folders; nothing here is ever used by inference."""

@@ -1,1 +1,0 @@
-"""What happens to a recording: pure functions of (samples, generator, physical parameters)."""

@@ -1,0 +1,1 @@
+"""Scores of recordings against references, and without."""

@@ -1,0 +1,134 @@
+"""Score a folder of estimates against a folder of references."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from audiodiff.errors import AudioFileError, ConfigError
+from audiodiff.evaluation.pair import FileScore, score_pair, unscored
+from audiodiff.evaluation.pesq import Pesq
+from audiodiff.evaluation.reason import Reason
+from audiodiff.evaluation.report import Report
+from audiodiff.io.formats import AUDIO_SUFFIXES
+from audiodiff.io.reader import read
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One name, the files that bear it on both sides, and what stands against the reference."""
+
+    name: str
+    refs: list[Path]
+    ests: list[Path]
+    role: str = "estimate"
+
+
+def evaluate_folders(
+    ref_dir: Path,
+    est_dir: Path,
+    *,
+    noisy_dir: Path | None = None,
+    jobs: int = 2,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Score every file of `est_dir` against the reference of the same relative name.
+
+    Suffixes do not matter: ``a/talk.flac`` is the estimate of ``a/talk.wav``. Files without a partner
+    are part of the report, with that reason.
+
+    Args:
+        ref_dir: Folder of clean references, searched with its sub-folders.
+        est_dir: Folder of estimates.
+        noisy_dir: Folder of the noisy originals, for the difference.
+        jobs: Files scored at the same time, each with a PESQ process; no effect on the scores.
+        on_progress: Called with the number of results so far and in all.
+
+    Returns:
+        The report, in order of names.
+
+    Raises:
+        ConfigError: If a folder is missing, no file has a partner, or a package is not installed.
+    """
+    _require_packages()
+    refs, ests = _index(ref_dir), _index(est_dir)
+    noisy = _index(noisy_dir) if noisy_dir else {}
+    if not refs.keys() & ests.keys():
+        raise ConfigError(
+            f"{est_dir}: no audio file has the name of one in {ref_dir}; give folders with equal file names "
+            "(suffixes may differ)"
+        )
+    names = sorted(refs.keys() | ests.keys())
+    tasks = [_Task(name, refs.get(name, []), ests.get(name, [])) for name in names]
+    if noisy_dir:
+        tasks += [
+            _Task(name, refs[name], noisy.get(name, []), "noisy original") for name in names if name in refs
+        ]
+    results: list[FileScore] = []
+    for score in _scored(tasks, jobs):
+        results.append(score)
+        if on_progress:
+            on_progress(len(results), len(tasks))
+    return Report(tuple(results[: len(names)]), tuple(results[len(names) :]))
+
+
+def _scored(tasks: list[_Task], jobs: int) -> Iterator[FileScore]:
+    """Results in the order of the tasks; threads, because the time is spent in the PESQ processes."""
+    with ExitStack() as stack:
+        idle: SimpleQueue[Pesq] = SimpleQueue()
+        for _ in range(max(1, jobs)):
+            idle.put(stack.enter_context(Pesq()))
+
+        def run(task: _Task) -> FileScore:
+            pesq = idle.get()
+            try:
+                return _score_files(task, pesq)
+            finally:
+                idle.put(pesq)
+
+        pool = stack.enter_context(ThreadPoolExecutor(max(1, jobs)))
+        stack.callback(pool.shutdown, cancel_futures=True)
+        yield from pool.map(run, tasks)
+
+
+def _score_files(task: _Task, pesq: Pesq) -> FileScore:
+    """A score or a reason for every metric; more or less than one file on a side is a reason."""
+    name, refs, ests = task.name, task.refs, task.ests
+    for paths, role in ((refs, "reference"), (ests, task.role)):
+        if not paths:
+            return unscored(name, Reason("unpaired", f"there is no {role} of this name"))
+        if len(paths) > 1:
+            found = ", ".join(path.name for path in paths)
+            return unscored(name, Reason("ambiguous", f"more than one {role}: {found}"))
+    try:
+        ref, ref_rate = read(refs[0])
+        est, est_rate = read(ests[0])
+    except AudioFileError as error:
+        return unscored(name, Reason(error.code, str(error)))
+    if ref_rate != est_rate:
+        return unscored(name, Reason("rate", f"{ref_rate} Hz in the reference, {est_rate} Hz here"))
+    return score_pair(name, ref, est, ref_rate, pesq)
+
+
+def _index(folder: Path) -> dict[str, list[Path]]:
+    """The audio files of a folder by relative path without suffix."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: not a folder; give a folder of audio files")
+    names: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file():
+            names.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
+    return names
+
+
+def _require_packages() -> None:
+    missing = [name for name in ("pesq", "pystoi") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"{' and '.join(missing)} not installed; pip install 'audiodiff[eval]' (pesq needs a C compiler)"
+        )

@@ -1,0 +1,49 @@
+"""STOI and its extended form, by pystoi."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audiodiff.evaluation.reason import Reason, Score, comparable
+
+_TOO_SHORT = 1e-5
+_lock = threading.Lock()
+
+
+def stoi(
+    ref: NDArray[np.floating], est: NDArray[np.floating], sample_rate: int, *, extended: bool = True
+) -> Score:
+    """Short-time objective intelligibility, extended (ESTOI) by default.
+
+    Jensen and Taal, "An algorithm for predicting the intelligibility of speech masked by modulated
+    noise maskers", 2016; Taal et al., 2011, for ``extended=False``.
+
+    Args:
+        ref: Reference ``[T]``.
+        est: Estimate ``[T]``.
+        sample_rate: Hz; resampled to 10 kHz inside.
+        extended: ESTOI, else STOI.
+
+    Returns:
+        At most 1, or the reason why there is none: pystoi's 1e-5 for clips with fewer than 30 frames
+        of speech (384 ms) is no score.
+    """
+    from pystoi import stoi as pystoi_stoi
+
+    pair = comparable(ref, est)
+    if isinstance(pair, Reason):
+        return pair
+    # pystoi warns where it should refuse, and the warning filters of Python belong to the process.
+    with _lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        value = float(pystoi_stoi(*pair, sample_rate, extended=extended))
+    if value == _TOO_SHORT:
+        return Reason("short", "less than 384 ms of speech")
+    if not np.isfinite(value):
+        return Reason("failed", f"STOI gave {value}")
+    # pystoi adds noise of the size of float rounding from numpy's global generator.
+    return round(value, 9)

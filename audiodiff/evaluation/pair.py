@@ -1,0 +1,75 @@
+"""All scores of one pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audiodiff.evaluation.intelligibility import stoi
+from audiodiff.evaluation.pesq import Pesq, mean_of_windows
+from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.evaluation.waveform import log_spectral_distance, si_sdr
+
+METRICS = ("pesq_wb", "pesq_nb", "estoi", "si_sdr_db", "lsd_db")
+"""The columns of every table; in all but the last, more is better."""
+
+
+@dataclass(frozen=True)
+class FileScore:
+    """The scores of one file.
+
+    Attributes:
+        name: Path relative to its folder, without suffix.
+        scores: A number or a reason for every name in `METRICS`.
+        notes: What was left out without costing the score, for example windows without speech.
+    """
+
+    name: str
+    scores: Mapping[str, Score]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reasons(self) -> dict[str, Reason]:
+        """The metrics without a number."""
+        return {m: s for m, s in self.scores.items() if isinstance(s, Reason)}
+
+
+def unscored(name: str, reason: Reason) -> FileScore:
+    """A file for which one reason stands in every column."""
+    return FileScore(name, dict.fromkeys(METRICS, reason))
+
+
+def score_pair(
+    name: str, ref: NDArray[np.floating], est: NDArray[np.floating], sample_rate: int, pesq: Pesq
+) -> FileScore:
+    """Score one estimate against its reference; channels are averaged first.
+
+    Args:
+        name: What the result is called.
+        ref: Reference ``[C, T]``.
+        est: Estimate ``[C, T]``.
+        sample_rate: Hz of both.
+        pesq: The child process to use.
+
+    Returns:
+        A score or a reason for every metric.
+    """
+    if ref.shape[0] != est.shape[0]:
+        return unscored(
+            name, Reason("channels", f"{ref.shape[0]} channels in the reference, {est.shape[0]} here")
+        )
+    r, e = ref.mean(axis=0), est.mean(axis=0)
+    wide = pesq.windows(r, e, sample_rate, "wb")
+    scores: dict[str, Score] = {
+        "pesq_wb": mean_of_windows(wide),
+        "pesq_nb": pesq.score(r, e, sample_rate, "nb"),
+        "estoi": stoi(r, e, sample_rate),
+        "si_sdr_db": si_sdr(r, e),
+        "lsd_db": log_spectral_distance(r, e, sample_rate),
+    }
+    scored = not isinstance(scores["pesq_wb"], Reason)
+    notes = tuple(f"PESQ: {w.text}" for w in wide if scored and isinstance(w, Reason))
+    return FileScore(name, scores, notes)

@@ -1,0 +1,1 @@
+"""Running models: samplers in chunks, `Denoiser` and `Vocoder`."""

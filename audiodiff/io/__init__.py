@@ -1,0 +1,1 @@
+"""Files: reading, writing, containers, tags, mel files; nothing here knows a model."""

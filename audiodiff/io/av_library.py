@@ -1,0 +1,123 @@
+"""The door to PyAV (ffmpeg): imported only when needed, local files only, a few containers only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from audiodiff.errors import AudioFileError
+from audiodiff.io.byte_edit import open_binary, read_at
+from audiodiff.io.formats import shown
+
+HINT = "pip install 'audiodiff[media]'"
+
+_MEDIA = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac"
+_WITH_TAGS = f"{_MEDIA},mp3,flac,ogg,wav,aiff,caf,w64"
+"""Demuxers that may open a file. None of them opens further files: playlists and scripts are refused."""
+
+
+def is_media(path: Path) -> bool:
+    """Whether a file is in a container that PyAV reads and libsndfile does not: mp4, mov, Matroska, aac.
+
+    Args:
+        path: A file; its first bytes decide, not its name.
+
+    Returns:
+        False too for what cannot be opened.
+    """
+    if not path.is_file():
+        return False
+    try:
+        fd = open_binary(path)
+    except AudioFileError:
+        return False
+    try:
+        head = read_at(fd, 0, 12)
+    finally:
+        os.close(fd)
+    if head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"} or head[:4] == b"\x1aE\xdf\xa3":
+        return True
+    # ADTS: twelve ones, layer 0. The layer of mp3 is another.
+    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
+
+
+def module() -> Any:
+    """PyAV.
+
+    Returns:
+        The module ``av``.
+
+    Raises:
+        AudioFileError: Code ``missing_extra``: it is not installed.
+    """
+    try:
+        import av
+    except ImportError:
+        raise AudioFileError(f"video, m4a and aac files need PyAV; {HINT}", code="missing_extra") from None
+    return av
+
+
+def damages() -> tuple[type[Exception], ...]:
+    """What PyAV raises where a file is damaged; OSError where it seeks to a place that cannot be.
+
+    Returns:
+        Classes of exceptions.
+
+    Raises:
+        AudioFileError: Code ``missing_extra``: it is not installed.
+    """
+    return module().FFmpegError, OSError, ValueError
+
+
+def available() -> bool:
+    """Whether PyAV is installed."""
+    try:
+        module()
+    except AudioFileError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def opened(path: Path, also_tags: bool = False) -> Iterator[Any]:
+    """Open a file with PyAV, by its descriptor: ffmpeg sees no names, no protocols, no other files.
+
+    Args:
+        path: A regular file.
+        also_tags: Open audio files too, to look at their tags.
+
+    Yields:
+        The ``av.container.InputContainer``.
+
+    Raises:
+        AudioFileError: Codes ``missing_extra``, ``unreadable``, ``empty``.
+    """
+    try:
+        av = module()
+    except AudioFileError as error:
+        raise AudioFileError(f"{shown(path)}: {error}", code=error.code) from None
+    fd = open_binary(path)
+    with os.fdopen(fd, "rb") as file:
+        limits = {
+            "format_whitelist": _WITH_TAGS if also_tags else _MEDIA,
+            "protocol_whitelist": "",
+            "enable_drefs": "0",
+        }
+        try:
+            container = av.open(file, "r", container_options=limits, metadata_errors="replace")
+        except damages() as error:
+            if os.fstat(file.fileno()).st_size == 0:
+                line = f"{shown(path)}: the file is empty (0 bytes); record or copy it again"
+                raise AudioFileError(line, code="empty") from None
+            line = f"{shown(path)}: cannot be read as audio or video ({plain(error)}); get a whole copy of it"
+            raise AudioFileError(line) from error
+        with container:
+            yield container
+
+
+def plain(error: BaseException) -> str:
+    """The words of PyAV's errors without numbers and internals."""
+    return str(getattr(error, "strerror", None) or error)

@@ -1,0 +1,97 @@
+"""Bytes of an open file: read, written and replaced in place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from audiodiff.errors import AudioFileError
+from audiodiff.io.formats import shown
+
+_PIECE = 1 << 20
+
+
+def open_binary(path: Path) -> int:
+    """Open a file for reading, also one whose name is not UTF-8.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        AudioFileError: It cannot be opened.
+    """
+    try:
+        return os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise AudioFileError(
+            f"{shown(path)}: cannot be opened ({error.strerror}); check name and rights"
+        ) from error
+
+
+def read_at(fd: int, start: int, n: int) -> bytes:
+    """Up to n bytes from a place of a file; fewer at its end.
+
+    Args:
+        fd: Descriptor.
+        start: First byte.
+        n: Number of bytes.
+
+    Returns:
+        What is there.
+
+    Raises:
+        OSError: The system refuses.
+    """
+    os.lseek(fd, start, os.SEEK_SET)
+    pieces = []
+    while n > 0 and (piece := os.read(fd, min(n, _PIECE))):
+        pieces.append(piece)
+        n -= len(piece)
+    return b"".join(pieces)
+
+
+def write_at(fd: int, start: int, data: bytes) -> None:
+    """Write bytes at a place of a file.
+
+    Args:
+        fd: Descriptor.
+        start: Where the first byte goes.
+        data: The bytes.
+
+    Raises:
+        OSError: The system refuses, or the disk is full.
+    """
+    os.lseek(fd, start, os.SEEK_SET)
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def splice(fd: int, start: int, stop: int, data: bytes) -> None:
+    """Replace the bytes [start, stop) of a file; what follows moves, in flat memory.
+
+    Args:
+        fd: Descriptor open for reading and writing.
+        start: First byte replaced.
+        stop: Byte after the last one replaced.
+        data: What takes their place, of any length.
+
+    Raises:
+        OSError: The system refuses, or the disk is full.
+    """
+    size = os.fstat(fd).st_size
+    shift = len(data) - (stop - start)
+    if shift > 0:
+        position = size
+        while position > stop:
+            n = min(_PIECE, position - stop)
+            position -= n
+            write_at(fd, position + shift, read_at(fd, position, n))
+    elif shift < 0:
+        for position in range(stop, size, _PIECE):
+            write_at(fd, position + shift, read_at(fd, position, min(_PIECE, size - position)))
+        os.ftruncate(fd, size + shift)
+    write_at(fd, start, data)

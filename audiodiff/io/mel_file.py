@@ -1,0 +1,332 @@
+"""Mel spectrograms in files: ``.npz`` and ``.safetensors`` carry their convention, ``.npy`` is a bare array.
+
+Nothing is ever unpickled. Files get their name when they are complete, as audio files do.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tokenize
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from audiodiff.errors import AudioFileError, MelError
+from audiodiff.io.atomic import Unfinished
+from audiodiff.io.formats import shown
+from audiodiff.signal.mel import difference
+from audiodiff.signal.mel_convention import MelSpec
+from audiodiff.signal.mel_guess import Guess, guess
+from audiodiff.signal.mel_presets import PRESETS, named, names
+
+SUFFIXES = (".npz", ".safetensors", ".npy")
+"""Suffixes of mel files."""
+
+_VALUES, _SPEC = "values", "mel_spec"
+_PICKLES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
+# What the readers raise for broken files; a header that lies about the size runs out of memory.
+_DAMAGED = (
+    ValueError,
+    TypeError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    RuntimeError,  # an encrypted archive
+    SyntaxError,
+    tokenize.TokenError,
+    zlib.error,
+    zipfile.BadZipFile,
+    safetensors.SafetensorError,
+)
+_SPEC_CHARACTERS = 10_000
+# The year zip files begin with: equal mels give equal bytes.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+Values = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MelFile:
+    """A mel read from a file.
+
+    Attributes:
+        values: float32 [M, N] in the convention's own numbers.
+        spec: The convention.
+        stored: Whether the file named it; if not, it was given by the caller or guessed.
+        guesses: For a guessed convention all guesses, the best first; else empty.
+        note: One line: what was guessed, transposed or squeezed, and why; empty if nothing was.
+    """
+
+    values: Values
+    spec: MelSpec
+    stored: bool
+    guesses: tuple[Guess, ...]
+    note: str
+
+
+def read_mel(path: Path, preset: str | None = None) -> MelFile:
+    """Read a mel file.
+
+    Args:
+        path: ``.npy`` (an array), ``.npz`` (``values``, ``mel_spec``; or one bare array) or ``.safetensors``
+            (likewise, ``mel_spec`` in the metadata).
+        preset: The convention of a bare array, a key of `PRESETS`; None lets a bare array be guessed.
+
+    Returns:
+        The mel, [bands, frames] whatever the orientation of a bare array was; `MelFile.note` says so.
+
+    Raises:
+        AudioFileError: The file cannot be read, or holds no finite mel.
+        MelError: The file names another convention than preset, does not fit it, or fits none.
+    """
+    given = None if preset is None else named(preset)
+    array, text = _load(path)
+    array, notes = _two_axes(array, path)
+    if text is not None:
+        spec = _stored_spec(text, path)
+        if given is not None and given.fingerprint != spec.fingerprint:
+            lines = ", ".join(difference(spec, given))
+            raise MelError(
+                f"{shown(path)}: the file's convention is not {preset}: {lines}; leave out the name"
+            )
+        if array.shape[0] != spec.n_mels:
+            raise AudioFileError(
+                f"{shown(path)}: {array.shape[0]} rows where its convention has {spec.n_mels} bands; "
+                "the file is damaged, compute it anew"
+            )
+        return MelFile(array, spec, True, (), "; ".join(notes))
+    if given is not None:
+        array, turned = _turned(array, given, path)
+        return MelFile(array, given, False, (), "; ".join([*notes, *turned]))
+    guesses = tuple(guess(array))
+    if not guesses:
+        raise MelError(
+            f"{shown(path)}: a bare array {list(array.shape)} with values from {array.min():.4g} to "
+            f"{array.max():.4g} fits no known mel convention; name one, or see that it is a log-mel"
+        )
+    best = guesses[0]
+    array = array if best.orientation == "bands_first" else np.ascontiguousarray(array.T)
+    return MelFile(array, PRESETS[best.preset], False, guesses, "; ".join([*notes, guess_line(guesses)]))
+
+
+def guess_line(guesses: tuple[Guess, ...]) -> str:
+    """What is told of a guessed convention.
+
+    Args:
+        guesses: At least one, the best first.
+
+    Returns:
+        One line with the guess, its reason, the runner-up and what fits as well.
+    """
+    best, *others = guesses
+    turn = "[bands, frames]" if best.orientation == "bands_first" else "[frames, bands], transposed"
+    line = f"the convention is not stored, guessed: {best.preset} {turn} ({best.confidence:.0%}): {best.why}"
+    if not others:
+        return f"{line}; no other fits"
+    line += f"; runner-up {others[0].preset} ({others[0].confidence:.0%}): {others[0].why}"
+    near = [other.preset for other in others[1:] if other.confidence > 0.5 * best.confidence]
+    return line + (f"; nearly as likely: {', '.join(near)}" if near else "")
+
+
+def write_mel(path: Path, values: Values, spec: MelSpec, overwrite: bool = False) -> None:
+    """Write a mel file; the old file or none stays if anything fails.
+
+    Args:
+        path: Target with a suffix of `SUFFIXES`; ``.npy`` cannot hold the convention. Its folder must exist.
+        values: [M, N] in the convention's own numbers; stored as float32.
+        spec: The convention.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        AudioFileError: Codes ``format`` (the suffix), ``exists``, ``unwritable``.
+        MelError: The values do not fit the convention, or are not finite.
+    """
+    if values.ndim != 2 or values.shape[0] != spec.n_mels or not np.isfinite(values).all():
+        raise MelError(
+            f"{shown(path)}: not written, expected finite values [{spec.n_mels}, frames], "
+            f"got shape {list(values.shape)}"
+        )
+    check_target(path, overwrite)
+    data = _encoded(path.suffix.lower(), np.ascontiguousarray(values, dtype=np.float32), spec)
+    unfinished = None
+    try:
+        unfinished = Unfinished(path.parent)
+        with os.fdopen(os.dup(unfinished.fd), "wb") as file:
+            file.write(data)
+        unfinished.give_name(path, overwrite)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError as error:
+        raise AudioFileError(
+            f"{shown(path)}: not written ({error.strerror}); choose another place", code="unwritable"
+        ) from error
+    finally:
+        if unfinished is not None:
+            unfinished.discard()
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """Refuse a target before any work is done for it.
+
+    Args:
+        path: The target.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        AudioFileError: Codes ``format``, ``exists``.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise AudioFileError(
+            f"{shown(path)}: mels are written to {', '.join(SUFFIXES)} files; use one of these suffixes",
+            code="format",
+        )
+    if path.is_dir():
+        raise AudioFileError(f"{shown(path)}: is a folder; name a file", code="exists")
+    if not overwrite and os.path.lexists(path):
+        raise _exists(path)
+
+
+def _exists(path: Path) -> AudioFileError:
+    return AudioFileError(f"{shown(path)}: exists already; use --overwrite or another name", code="exists")
+
+
+def _encoded(suffix: str, values: Values, spec: MelSpec) -> bytes:
+    text = json.dumps(spec.as_dict())
+    if suffix == ".safetensors":
+        known = names(spec)
+        extra = {"preset": known[0]} if known else {}
+        metadata = {_SPEC: text, "fingerprint": spec.fingerprint, **extra}
+        return _sorted_header(safetensors.numpy.save({_VALUES: values}, metadata=metadata))
+    if suffix == ".npy":
+        return _npy(values)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in ((_VALUES, values), (_SPEC, np.array(text))):
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=_EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, _npy(array))
+    return buffer.getvalue()
+
+
+def _npy(array: npt.NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _load(path: Path) -> tuple[npt.NDArray[Any], str | None]:
+    """The array of a file and the text of its convention, if it has one."""
+    suffix = path.suffix.lower()
+    if suffix in _PICKLES:
+        raise AudioFileError(
+            f"{shown(path)}: {suffix} files are pickles, which are not opened; save the array as .npy"
+        )
+    if suffix not in SUFFIXES:
+        raise AudioFileError(f"{shown(path)}: not a mel file; expected {', '.join(SUFFIXES)}")
+    try:
+        if suffix == ".npy":
+            return _load_npy(path), None
+        arrays, text = _load_npz(path) if suffix == ".npz" else _load_safetensors(path)
+    except OSError as error:
+        if error.strerror is None:
+            raise _unreadable(path, str(error)) from error
+        raise AudioFileError(
+            f"{shown(path)}: cannot be opened ({error.strerror}); check name and rights"
+        ) from error
+    except _DAMAGED as error:
+        raise _unreadable(path, str(error)) from error
+    name = _VALUES if _VALUES in arrays else next(iter(arrays), "")
+    if not arrays or (name != _VALUES and len(arrays) > 1):
+        found = ", ".join(arrays) or "none"
+        raise AudioFileError(f"{shown(path)}: expected one array or one called {_VALUES}, found {found}")
+    return arrays[name], text
+
+
+def _load_npy(path: Path) -> npt.NDArray[Any]:
+    with path.open("rb") as file:
+        loaded: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return loaded
+
+
+def _load_npz(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str | None]:
+    # numpy leaves a file open that is no archive, if it opened it itself.
+    with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+        text = str(archive[_SPEC]) if _SPEC in archive.files else None
+        wanted = [_VALUES] if _VALUES in archive.files else [n for n in archive.files if n != _SPEC]
+        # More than one is refused by name: nothing that will not be used is unpacked.
+        return {name: archive[name] if len(wanted) == 1 else np.empty(0) for name in wanted}, text
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """The same safetensors file with its header's keys in order: the library leaves metadata in any order."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the format aligns what follows
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
+
+
+def _load_safetensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str | None]:
+    with safetensors.safe_open(path, framework="numpy") as file:
+        text = (file.metadata() or {}).get(_SPEC)
+        wanted = [_VALUES] if _VALUES in file.keys() else list(file.keys())
+        return {name: file.get_tensor(name) for name in wanted}, text
+
+
+def _unreadable(path: Path, reason: str) -> AudioFileError:
+    return AudioFileError(f"{shown(path)}: cannot be read as a mel file ({reason}); write it again")
+
+
+def _stored_spec(text: str, path: Path) -> MelSpec:
+    try:
+        values = json.loads(text[:_SPEC_CHARACTERS])
+        if not isinstance(values, dict):
+            raise ValueError("not an object")
+        return MelSpec.from_dict(values)
+    except (ValueError, MelError) as error:
+        raise MelError(
+            f"{shown(path)}: its stored convention is damaged ({error}); write it again"
+        ) from error
+
+
+def _two_axes(array: npt.NDArray[Any], path: Path) -> tuple[Values, list[str]]:
+    """A finite float32 array of two axes and what was done for it."""
+    notes = []
+    if array.ndim > 2 and set(array.shape[:-2]) == {1}:
+        notes.append(f"shape {list(array.shape)} taken as {list(array.shape[-2:])}")
+        array = array.reshape(array.shape[-2:])
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiu":
+        raise AudioFileError(
+            f"{shown(path)}: expected one mel [bands, frames] of numbers, found {array.dtype} "
+            f"{list(array.shape)}; store one recording a file"
+        )
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise AudioFileError(f"{shown(path)}: holds values that are not finite numbers; compute it anew")
+    return values, notes
+
+
+def _turned(array: Values, spec: MelSpec, path: Path) -> tuple[Values, list[str]]:
+    """A bare array as [bands, frames] of a given convention."""
+    rows, columns = array.shape
+    if rows == columns == spec.n_mels:
+        return array, [f"{rows} rows and columns: taken as [bands, frames]"]
+    if rows == spec.n_mels:
+        return array, []
+    if columns == spec.n_mels:
+        return np.ascontiguousarray(array.T), ["was [frames, bands], transposed"]
+    raise MelError(
+        f"{shown(path)}: an array {list(array.shape)} has no axis of {spec.n_mels} bands; "
+        "name the convention that it follows"
+    )

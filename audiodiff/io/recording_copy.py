@@ -1,0 +1,183 @@
+"""The processed copy of a recording: one writer for all formats, with everything that goes over to it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from audiodiff.io.av_library import is_media, module
+from audiodiff.io.av_plan import Plan, media_plan
+from audiodiff.io.av_tracks import tracks
+from audiodiff.io.av_writer import MediaWriter
+from audiodiff.io.formats import MEDIA_SUFFIXES, AudioInfo, output_format, shown
+from audiodiff.io.reader import AtomicWriter
+from audiodiff.io.tag_copy import Baggage, pack
+
+B = TypeVar("B", bound=npt.NDArray[np.floating[Any]])
+
+Ready = Callable[[int], None]
+
+
+def check_format(info: AudioInfo, suffix: str, whole: bool = True) -> None:
+    """Refuse a format before any work.
+
+    Args:
+        info: The recording's header.
+        suffix: Suffix of the output with its dot.
+        whole: As for `Output`.
+
+    Raises:
+        AudioFileError: Code ``unsupported``: the format does not exist or cannot hold rate or channels;
+            ``missing_extra``: it needs PyAV.
+    """
+    if suffix.lower() in MEDIA_SUFFIXES:
+        module()
+        media_plan(info, suffix, whole=whole)
+    else:
+        output_format(info, suffix)
+
+
+class Output:
+    """Context manager that writes the processed copy of a recording, in any format, whole or not at all.
+
+    What goes over beside the samples is decided, and read, when it is made; so is everything that can be
+    refused. All audio tracks go into media files, the first one into others.
+
+    Args:
+        info: The recording's header.
+        target: File to write; its suffix decides the format.
+        overwrite: Whether it may be replaced.
+        ready: Called with the descriptor of the whole file, tags included, just before it gets its name.
+        line: What processed it, for the tags; None to tell nothing.
+        whole: Whether all samples will be at their places; otherwise the copy is the first track without
+            picture, chapters, cue points and time codes.
+
+    Attributes:
+        infos: Headers of the tracks that are wanted, in order.
+        notes: What cannot go over, one line each; complete after entering.
+
+    Raises:
+        AudioFileError: Code ``unsupported``: the format does not exist or cannot hold rate or channels;
+            ``missing_extra``: it needs PyAV; or the recording cannot be read.
+    """
+
+    def __init__(
+        self,
+        info: AudioInfo,
+        target: Path,
+        overwrite: bool = False,
+        ready: Ready | None = None,
+        line: str | None = None,
+        whole: bool = True,
+    ) -> None:
+        self.infos: tuple[AudioInfo, ...] = (info,)
+        self.notes: tuple[str, ...] = ()
+        self._target = target
+        self._ready = ready
+        self._baggage: Baggage | None = None
+        self._writer: AtomicWriter | MediaWriter
+        found = tracks(info.path) if is_media(info.path) else ()
+        if target.suffix.lower() in MEDIA_SUFFIXES:
+            plan: Plan = media_plan(info, target.suffix, line, whole)
+            self.infos = tuple(track.info for track in found[: len(plan.rates)]) or (info,)
+            self._writer = MediaWriter(target, plan, overwrite, ready)
+        else:
+            container, subtype = output_format(info, target.suffix)
+            self._baggage = pack(info, container, line, whole)
+            self.notes = self._baggage.notes
+            shape = (info.sample_rate, info.channels)
+            self._writer = AtomicWriter(target, *shape, container, subtype, overwrite, self._finish)
+        if len(found) > len(self.infos):
+            told = f"only the first of {len(found)} audio tracks was taken; {target.suffix} files hold one"
+            self.notes += (f"{shown(info.path)}: {told}",)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of one channel written to the first track so far."""
+        return self._writer.n_samples
+
+    @property
+    def clipped(self) -> int:
+        """Sample values beyond full scale that were clipped."""
+        return self._writer.clipped
+
+    def __enter__(self) -> Output:
+        """Create the unfinished file.
+
+        Raises:
+            AudioFileError: As the writers.
+        """
+        self._writer.__enter__()
+        if isinstance(self._writer, MediaWriter):
+            self.notes += tuple(f"{shown(self._target)}: {line}" for line in self._writer.left_out)
+        elif self._baggage is not None:
+            with self._closing_on_error():
+                self._writer.describe(self._baggage.strings)
+        return self
+
+    @contextlib.contextmanager
+    def _closing_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._writer.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def write(self, block: npt.NDArray[np.floating], track: int = 0) -> None:
+        """Append samples to a track.
+
+        Args:
+            block: float32 or float64 [C, n], full scale 1; n may be 0.
+            track: Which one; tracks take turns, see `in_turn`.
+
+        Raises:
+            ShapeError: If block is not [C, n].
+            AudioFileError: As the writers.
+        """
+        if isinstance(self._writer, MediaWriter):
+            self._writer.write(block, track)
+        else:
+            self._writer.write(block)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish or remove the file.
+
+        Raises:
+            AudioFileError: As the writers; code ``tags`` if the tags cannot be written.
+        """
+        self._writer.__exit__(kind, error, trace)
+
+    def _finish(self, fd: int) -> None:
+        if self._baggage is not None:
+            self._baggage.into(self._target, fd)
+        if self._ready is not None:
+            self._ready(fd)
+
+
+def in_turn(streams: Sequence[Iterator[B]], rates: Sequence[int]) -> Iterator[tuple[int, B]]:
+    """Take blocks from several streams so that all advance together in time.
+
+    Args:
+        streams: Blocks [C, n] of every track.
+        rates: Their sample rates in Hz.
+
+    Yields:
+        (track, block): always the next block of the track that is furthest behind.
+    """
+    seconds = dict.fromkeys(range(len(streams)), 0.0)
+    while seconds:
+        track = min(seconds, key=lambda each: seconds[each])
+        block = next(streams[track], None)
+        if block is None:
+            del seconds[track]
+            continue
+        seconds[track] += block.shape[1] / rates[track]
+        yield track, block

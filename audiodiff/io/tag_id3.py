@@ -1,0 +1,195 @@
+"""ID3v2 tags, in front of mp3 files: copied frame by frame, or made from general tags.
+
+Layouts: ID3v2.2 to 2.4 and the chapter frame addendum (id3.org). Frames are not interpreted when copied, so
+that private and unknown ones survive.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from audiodiff.io.byte_edit import read_at, splice
+from audiodiff.io.tags import Tags
+
+MAX_BYTES = 64 << 20
+PROGRAM = "AUDIODIFF"
+"""Name of the free text that tells what processed a file."""
+
+_PADDING = 1024
+_TEXT = {
+    "title": b"TIT2",
+    "artist": b"TPE1",
+    "album": b"TALB",
+    "album_artist": b"TPE2",
+    "composer": b"TCOM",
+    "date": b"TDRC",
+    "genre": b"TCON",
+    "track": b"TRCK",
+    "disc": b"TPOS",
+    "copyright": b"TCOP",
+    "publisher": b"TPUB",
+}
+_TIMED = frozenset({b"CHAP", b"CTOC", b"SYLT", b"ETCO", b"TLEN", b"TLE", b"ETC", b"SLT"})
+_UNSYNCHRONISED, _EXTENDED, _FOOTER = 0x80, 0x40, 0x10
+
+
+def size_of(fd: int) -> int:
+    """Bytes that a tag takes at the start of a file.
+
+    Args:
+        fd: Descriptor open for reading.
+
+    Returns:
+        Its size with header and footer, 0 if there is none.
+    """
+    head = read_at(fd, 0, 10)
+    if len(head) < 10 or head[:3] != b"ID3" or not 2 <= head[3] <= 4:
+        return 0
+    return 10 + _from_7_bits(head[6:10]) + (10 if head[3] == 4 and head[5] & _FOOTER else 0)
+
+
+def copied(fd: int, line: str | None, whole: bool = True) -> bytes:
+    """The tag of a file with what processed it as one more frame.
+
+    Args:
+        fd: Descriptor of the recording.
+        line: What processed it, or None.
+        whole: Whether the copy keeps all samples at their places; otherwise chapters and other frames that
+            tell a time are left out.
+
+    Returns:
+        A tag of the same version, its frames byte for byte; b"" if there is nothing to tell.
+    """
+    size = size_of(fd)
+    if size == 0 or size > MAX_BYTES:
+        return _tag(4, _line_frame(4, line)) if line else b""
+    raw = read_at(fd, 0, size)
+    version = raw[3]
+    frames = [frame for frame in _frames(raw) if whole or frame[: _id_size(version)] not in _TIMED]
+    if line:
+        frames.append(_line_frame(version, line))
+    return _tag(version, b"".join(frames))
+
+
+def built(tags: Tags, line: str | None) -> bytes:
+    """A tag of version 2.4 from general tags.
+
+    Args:
+        tags: Texts, pictures, chapters.
+        line: What processed the file, or None.
+
+    Returns:
+        The tag; b"" if there is nothing to tell.
+    """
+    frames = []
+    for key, value in tags.text.items():
+        if key == "comment":
+            frames.append(_frame(b"COMM", b"\x03und\0" + value.encode()))
+        elif key in _TEXT:
+            frames.append(_frame(_TEXT[key], b"\x03" + value.encode()))
+        else:
+            frames.append(_frame(b"TXXX", b"\x03" + key.encode() + b"\0" + value.encode()))
+    if line:
+        frames.append(_line_frame(4, line))
+    frames += [
+        _frame(b"APIC", b"\x03" + picture.mime.encode() + b"\0\x03\0" + picture.data)
+        for picture in tags.pictures
+    ]
+    frames += _chapter_frames(tags)
+    return _tag(4, b"".join(frames)) if frames else b""
+
+
+def insert(fd: int, tag: bytes) -> None:
+    """Put a tag in front of an mp3 file, in place of one that is there.
+
+    Args:
+        fd: Descriptor open for reading and writing.
+        tag: The tag.
+
+    Raises:
+        OSError: The system refuses, or the disk is full.
+    """
+    splice(fd, 0, size_of(fd), tag)
+
+
+def _chapter_frames(tags: Tags) -> list[bytes]:
+    # A table of contents counts its entries in one byte.
+    chapters = tags.chapters[:255]
+    if not chapters:
+        return []
+    names = [b"ch%d\0" % i for i in range(len(chapters))]
+    frames = [_frame(b"CTOC", b"toc\0\x03" + bytes([len(names)]) + b"".join(names))]
+    for name, chapter in zip(names, chapters, strict=True):
+        span = (round(1000 * chapter.start), round(1000 * chapter.end))
+        times = struct.pack(">IIII", *span, 0xFFFFFFFF, 0xFFFFFFFF)
+        frames.append(_frame(b"CHAP", name + times + _frame(b"TIT2", b"\x03" + chapter.title.encode())))
+    return frames
+
+
+def _frames(raw: bytes) -> list[bytes]:
+    """The frames of a tag with their headers; stops where they cease to make sense."""
+    version, flags = raw[3], raw[5]
+    body = raw[10:]
+    if flags & _UNSYNCHRONISED and version < 4:
+        body = body.replace(b"\xff\x00", b"\xff")
+    start = 0
+    if flags & _EXTENDED and version == 3:
+        start = 4 + int.from_bytes(body[:4], "big")
+    elif flags & _EXTENDED and version == 4:
+        start = _from_7_bits(body[:4])
+    if version == 4:
+        strict, plain = (_walked(body, start, 10, size) for size in (_from_7_bits, _from_8_bits))
+        # iTunes once wrote plain sizes into tags of this version.
+        return max(strict, plain, key=lambda frames: sum(map(len, frames)))
+    return _walked(body, start, 6 if version == 2 else 10, _from_8_bits)
+
+
+def _walked(body: bytes, position: int, header: int, size_of_frame: Callable[[bytes], int]) -> list[bytes]:
+    frames = []
+    id_size = 3 if header == 6 else 4
+    while position + header < len(body):
+        name = body[position : position + id_size]
+        if not (name.isalnum() and name.upper() == name):
+            break
+        end = position + header + size_of_frame(body[position + id_size : position + 2 * id_size])
+        if end > len(body):
+            break
+        frames.append(body[position:end])
+        position = end
+    return frames
+
+
+def _id_size(version: int) -> int:
+    return 3 if version == 2 else 4
+
+
+def _line_frame(version: int, line: str) -> bytes:
+    content = b"\0" + PROGRAM.encode() + b"\0" + line.encode("latin-1", "replace")
+    if version == 2:
+        return b"TXX" + len(content).to_bytes(3, "big") + content
+    size = _to_7_bits(len(content)) if version == 4 else struct.pack(">I", len(content))
+    return b"TXXX" + size + b"\0\0" + content
+
+
+def _frame(name: bytes, content: bytes) -> bytes:
+    return name + _to_7_bits(len(content)) + b"\0\0" + content
+
+
+def _tag(version: int, frames: bytes) -> bytes:
+    return b"ID3" + bytes([version, 0, 0]) + _to_7_bits(len(frames) + _PADDING) + frames + bytes(_PADDING)
+
+
+def _from_7_bits(data: bytes) -> int:
+    value = 0
+    for byte in data:
+        value = value << 7 | byte & 0x7F
+    return value
+
+
+def _from_8_bits(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def _to_7_bits(value: int) -> bytes:
+    return bytes(value >> shift & 0x7F for shift in (21, 14, 7, 0))

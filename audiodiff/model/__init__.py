@@ -1,0 +1,1 @@
+"""Models: settings, folder, network and process put together."""

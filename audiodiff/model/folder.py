@@ -1,0 +1,272 @@
+"""The model folder: load, save, verify.
+
+    config.json           ModelConfig: rate, level, front end, process, network, presets, reaches, licence
+    weights.safetensors   parameters, in half or single precision
+    card.md               what it was trained on, what it scores, where it fails
+    hashes.json           SHA-256 of the three files above
+
+Loading reads data only: nothing is unpickled, no code is named, nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from audiodiff import networks
+from audiodiff.errors import AudiodiffError, ConfigError, ModelError
+from audiodiff.model.config import FORMAT_VERSION, ModelConfig
+from audiodiff.model.model import Model, assemble, build_process
+from audiodiff.networks.contract import domain_of
+from audiodiff.settings import dump_json, nearest, parse
+
+__all__ = [
+    "SHIPPED",
+    "Model",
+    "assemble",
+    "build_process",
+    "find",
+    "load",
+    "load_model",
+    "save",
+    "verify",
+]
+
+SHIPPED = Path(__file__).parent / "pretrained"
+"""Folder of the models that come with the package."""
+
+_CONFIG, _WEIGHTS, _CARD, _HASHES = "config.json", "weights.safetensors", "card.md", "hashes.json"
+
+
+def load_model(model: str | os.PathLike[str]) -> Model:
+    """Load a model by the name of a shipped one, or from a folder.
+
+    Args:
+        model: A name such as ``podcast``, or the path of a model folder.
+
+    Returns:
+        The model, on the CPU.
+
+    Raises:
+        ModelError: There is no such model, or the folder is damaged, of an unknown version, or refused.
+    """
+    return load(find(model))
+
+
+def find(model: str | os.PathLike[str]) -> Path:
+    """The folder of a model; a shipped name wins over a folder of that name in the current directory.
+
+    Args:
+        model: Name or path.
+
+    Returns:
+        An existing folder.
+
+    Raises:
+        ModelError: Neither a shipped name nor a folder.
+    """
+    name = os.fspath(model)
+    shipped = SHIPPED / name
+    if Path(name).name == name and (shipped / _CONFIG).is_file():
+        return shipped
+    path = _standing(Path(name))
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ModelError(
+            f"{name}: is a file; a model is a folder with {_CONFIG} and {_WEIGHTS}", code="missing"
+        )
+    names = sorted(entry.parent.name for entry in SHIPPED.glob(f"*/{_CONFIG}"))
+    raise ModelError(
+        f"model {name!r} is neither a shipped model nor a folder; {nearest(name, names)}", code="missing"
+    )
+
+
+def load(folder: Path) -> Model:
+    """Load and check a model folder.
+
+    Args:
+        folder: Folder with the four files.
+
+    Returns:
+        The model, float32 on the CPU, in evaluation mode.
+
+    Raises:
+        ModelError: A file is missing or differs from its hash, the version is unknown, or settings and
+            weights do not fit; code ``missing``, ``damaged``, ``version`` or ``refused``.
+    """
+    folder = _standing(folder)
+    files = _read_files(folder)
+    config = _read_config(folder, files[_CONFIG])
+    try:
+        net = networks.build(config.network)
+        state = {name: tensor.float() for name, tensor in safetensors.torch.load(files[_WEIGHTS]).items()}
+        _check_state(folder, state)
+        net.load_state_dict(state, strict=True)
+        return assemble(config, net, hashlib.sha256(files[_WEIGHTS]).hexdigest())
+    except safetensors.SafetensorError as error:
+        raise ModelError(
+            f"{folder / _WEIGHTS}: is not a safetensors file ({error})", code="damaged"
+        ) from None
+    except RuntimeError as error:  # torch's word for names or shapes that do not fit
+        raise ModelError(
+            f"{folder}: weights do not fit the network in {_CONFIG}: {error}", code="refused"
+        ) from None
+    except AudiodiffError as error:
+        raise (
+            error if isinstance(error, ModelError) else ModelError(f"{folder}: {error}", code="refused")
+        ) from None
+
+
+def verify(folder: Path) -> Model:
+    """Load a model and run its network once on silence at the start of sampling.
+
+    Args:
+        folder: Model folder.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelError: As `load`, or the network gives NaN or the wrong shape.
+    """
+    model = load(folder)
+    domain = domain_of(model.net)
+    if domain is None:
+        cond = x_t = torch.zeros(1, model.stft.n_bins, 8, 2)
+    else:
+        cond, x_t = domain.zeros(8 * domain.grid // domain.hop)
+    with torch.inference_mode():
+        out = model.net(x_t, torch.tensor([model.config.start]), model.net.encode(cond))
+    if out.shape != x_t.shape or not bool(torch.isfinite(out).all()):
+        raise ModelError(f"{folder}: the network fails on silence; do not use this model", code="refused")
+    return model
+
+
+def save(
+    folder: Path,
+    config: ModelConfig,
+    state_dict: Mapping[str, Tensor],
+    card: str,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write a model folder beside its target, then rename it; a crash leaves the old model or the new one.
+
+    A folder cannot be renamed over a full one, so for a moment the old one is called ``.NAME.old``. If that
+    moment was the last one, `load` and `find` take it from there, and the next save removes it.
+
+    Args:
+        folder: Target; an older model folder there is replaced.
+        config: Settings.
+        state_dict: Parameters; floating ones are stored as `dtype`.
+        card: Text of ``card.md``.
+        dtype: ``torch.float16`` or ``torch.float32``.
+
+    Raises:
+        ModelError: The target exists and is not a model folder, or a parameter is not finite as `dtype`.
+    """
+    if folder.exists() and not (folder / _HASHES).is_file():
+        raise ModelError(f"{folder}: exists and is not a model folder; choose another name", code="refused")
+    state = {
+        name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in state_dict.items()
+    }
+    _check_state(folder, state)
+    files = {
+        _CONFIG: dump_json(config.model_copy(update={"format_version": FORMAT_VERSION})).encode(),
+        _WEIGHTS: safetensors.torch.save(state),
+        _CARD: card.encode(),
+    }
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    files[_HASHES] = (json.dumps(hashes, indent=2) + "\n").encode()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = folder.parent / f".audiodiff-{secrets.token_hex(4)}.part"
+    fresh.mkdir()
+    try:
+        for name, content in files.items():
+            _write(fresh / name, content)
+        _swap(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _swap(fresh: Path, folder: Path) -> None:
+    old = _aside(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)  # of a save that was killed after its second rename
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _aside(folder: Path) -> Path:
+    """Where the old model is while the new one gets its name."""
+    return folder.parent / f".{folder.name}.old"
+
+
+def _standing(folder: Path) -> Path:
+    """The folder, or the old model that a save, killed between its renames, had set aside."""
+    return _aside(folder) if not folder.exists() and _aside(folder).is_dir() else folder
+
+
+def _read_files(folder: Path) -> dict[str, bytes]:
+    """The three hashed files, each read once, so that what was checked is what is used."""
+    files = {}
+    for name in (_HASHES, _CONFIG, _WEIGHTS, _CARD):
+        try:
+            files[name] = (folder / name).read_bytes()
+        except OSError as error:
+            line = f"{folder}: {name} cannot be read ({error.strerror}); a model folder needs it"
+            raise ModelError(line, code="missing") from None
+    try:
+        hashes = json.loads(files.pop(_HASHES))
+    except ValueError:
+        raise ModelError(f"{folder / _HASHES}: is not JSON; get the model again", code="damaged") from None
+    for name, content in files.items():
+        if not isinstance(hashes, dict) or hashes.get(name) != hashlib.sha256(content).hexdigest():
+            raise ModelError(
+                f"{folder / name}: differs from its SHA-256 in {_HASHES}; get the model again", code="damaged"
+            )
+    return files
+
+
+def _read_config(folder: Path, content: bytes) -> ModelConfig:
+    try:
+        data = json.loads(content)
+    except ValueError as error:
+        raise ModelError(f"{folder / _CONFIG}: is not JSON ({error})", code="damaged") from None
+    version = data.get("format_version") if isinstance(data, dict) else None
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        line = (
+            f"{folder}: has format version {version!r}, this audiodiff reads 1 to {FORMAT_VERSION}; update it"
+        )
+        raise ModelError(line, code="version")
+    try:
+        return parse(ModelConfig, data, str(folder / _CONFIG))
+    except ConfigError as error:
+        raise ModelError(str(error), code="refused") from None
+
+
+def _check_state(folder: Path, state: Mapping[str, Tensor]) -> None:
+    for name, value in state.items():
+        if not bool(torch.isfinite(value).all()):
+            raise ModelError(
+                f"{folder}: parameter {name} holds NaN or infinity; do not use this model", code="refused"
+            )

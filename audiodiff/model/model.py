@@ -1,0 +1,196 @@
+"""A model put together: settings, network, process and front end that fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
+from audiodiff.diffusion.cdiffuse import CDiffuSE
+from audiodiff.diffusion.flow import Flow
+from audiodiff.diffusion.noise_prior import EnergyPrior, LevelPrior, Prior
+from audiodiff.diffusion.ouve import OUVE
+from audiodiff.diffusion.process import Process
+from audiodiff.diffusion.vp import VP
+from audiodiff.errors import ConfigError, ModelError
+from audiodiff.model.config import ModelConfig
+from audiodiff.networks.contract import Network, domain_of
+from audiodiff.settings import construct, nearest
+from audiodiff.signal.mel_convention import MelSpec
+from audiodiff.signal.stft import STFT, Compression
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: settings and the objects that they describe.
+
+    Attributes:
+        config: Settings of the folder.
+        net: The network, in float32 and evaluation mode.
+        process: Diffusion process.
+        front: Spectral front end at `sample_rate` and compression; None for a model of waveforms.
+        mel: Convention of the mel that conditions the network, or None.
+        prior: Prior of the noise, or None.
+        digest: SHA-256 of the weights file, hex; empty for a model that never was in a folder.
+    """
+
+    config: ModelConfig
+    net: Network
+    process: Process
+    front: tuple[STFT, Compression] | None = None
+    mel: MelSpec | None = None
+    prior: Prior | None = None
+    digest: str = ""
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate in Hz at which the model works."""
+        return self.config.sample_rate
+
+    @property
+    def level_db(self) -> float:
+        """Active level in dBFS that the model expects.
+
+        Raises:
+            ModelError: It expects none.
+        """
+        if self.config.level_db is None:
+            raise ModelError("this model takes no recording and states no level; use a model that denoises")
+        return self.config.level_db
+
+    @property
+    def stft(self) -> STFT:
+        """Spectral front end at `sample_rate`.
+
+        Raises:
+            ModelError: The model works on waveforms.
+        """
+        return self._spectral()[0]
+
+    @property
+    def compression(self) -> Compression:
+        """Compression of the spectrum.
+
+        Raises:
+            ModelError: The model works on waveforms.
+        """
+        return self._spectral()[1]
+
+    def _spectral(self) -> tuple[STFT, Compression]:
+        if self.front is None:
+            raise ModelError("this model works on waveforms, not on spectra; use a model of spectra here")
+        return self.front
+
+
+def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
+    """Put a network and its settings together.
+
+    Args:
+        config: Settings.
+        net: Network that fits them; it is set to evaluation mode.
+        digest: SHA-256 of its weights file, if it has one.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: The network's reaches, bins or mel are not those that the settings state, or the front
+            end or the process is refused.
+        MelError: The mel convention is refused.
+    """
+    stated, found = (config.reach_encode, config.reach_step), (net.reach_encode, net.reach_step)
+    if stated != found:
+        raise ConfigError(
+            f"settings state reaches {stated} but the network has {found}; correct the settings"
+        )
+    mel = None if config.mel is None else MelSpec.from_dict(config.mel)
+    _check_domain(config, net, mel)
+    return Model(
+        config=config,
+        net=net.train(False),
+        process=build_process(config.process),
+        front=_build_front(config),
+        mel=mel,
+        prior=None if config.prior is None else build_prior(config.prior),
+        digest=digest,
+    )
+
+
+def _build_front(config: ModelConfig) -> tuple[STFT, Compression] | None:
+    if config.stft is None or config.compression is None:
+        return None
+    stft = STFT(config.stft.n_fft, config.stft.hop)
+    n_bins = config.network.get("n_bins", stft.n_bins)
+    if n_bins != stft.n_bins:
+        raise ConfigError(f"network.n_bins is {n_bins} but n_fft gives {stft.n_bins}; correct the settings")
+    return stft, Compression(config.compression.exponent, config.compression.scale)
+
+
+def _check_domain(config: ModelConfig, net: Network, mel: MelSpec | None) -> None:
+    """Hold a network of waveforms or spectra to settings of the same kind, and to the mel they state."""
+    domain = domain_of(net)
+    if (domain is None) != (config.stft is not None):
+        works, need = ("spectra", "an") if domain is None else ("waveforms", "no")
+        raise ConfigError(f"the network works on {works} and needs {need} stft; correct the settings")
+    if domain is None or domain.cond != "mel":
+        return
+    if mel is None:
+        raise ConfigError("the network is conditioned on a mel, and the settings state none; add mel")
+    stated, found = (mel.n_mels, mel.hop, mel.sample_rate), (domain.n_mels, domain.hop, config.sample_rate)
+    if stated != found:
+        raise ConfigError(
+            f"mel states bands, hop and rate {stated} but the model has {found}; correct the settings"
+        )
+
+
+def build_process(settings: Mapping[str, object]) -> Process:
+    """The diffusion process of a ``process`` section.
+
+    Args:
+        settings: ``kind`` and the parameters of that process.
+
+    Returns:
+        The process.
+
+    Raises:
+        ConfigError: Unknown kind or parameter, or a value out of range.
+    """
+    rest = {key: value for key, value in settings.items() if key != "kind"}
+    match settings.get("kind"):
+        case "brownian":
+            return construct(BrownianBridge, rest, "process")
+        case "schroedinger":
+            return construct(SchroedingerBridge, rest, "process")
+        case "ouve":
+            return construct(OUVE, rest, "process")
+        case "flow":
+            return construct(Flow, rest, "process")
+        case "vp":
+            return construct(VP, rest, "process")
+        case "cdiffuse":
+            return construct(CDiffuSE, rest, "process")
+        case kind:
+            known = ("brownian", "schroedinger", "ouve", "flow", "vp", "cdiffuse")
+            raise ConfigError(f"process: unknown kind {kind!r}; {nearest(str(kind), known)}")
+
+
+def build_prior(settings: Mapping[str, object]) -> Prior:
+    """The prior of a ``prior`` section.
+
+    Args:
+        settings: ``kind``, energy if absent, and the parameters of that prior.
+
+    Returns:
+        The prior.
+
+    Raises:
+        ConfigError: Unknown kind or parameter, or a value out of range.
+    """
+    rest = {key: value for key, value in settings.items() if key != "kind"}
+    match settings.get("kind", "energy"):
+        case "energy":
+            return construct(EnergyPrior, rest, "prior")
+        case "level":
+            return construct(LevelPrior, rest, "prior")
+        case kind:
+            raise ConfigError(f"prior: unknown kind {kind!r}; {nearest(str(kind), ('energy', 'level'))}")

@@ -1,0 +1,271 @@
+"""One pass over a recording and what became of it: levels, noise floors, places to review; in flat memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from audiodiff.io.av_library import is_media
+from audiodiff.io.av_tracks import lead
+from audiodiff.io.reader import probe, read_blocks
+from audiodiff.report import findings
+from audiodiff.report.report_data import Place, ReportEntry
+from audiodiff.report.spectra import SILENCE_DB, Framer, Grid, Samples, decibels
+from audiodiff.signal.level import LevelMeter
+
+_POINTS = 200
+_FLOOR_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of one version of a recording, dBFS.
+
+    Attributes:
+        active_db: Gated level of what sounds (see `LevelMeter`), None if nothing does.
+        peak_db: Largest sample.
+        floor_db: What one frame in ten stays below.
+    """
+
+    active_db: float | None
+    peak_db: float
+    floor_db: float
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a pass over input and output found.
+
+    Attributes:
+        sample_rate: Hz.
+        channels: Number of channels.
+        seconds: Length that both have.
+        before: Levels of the input.
+        after: Levels of the output.
+        removed: Levels of input - output.
+        step_s: Distance of two points of the curves.
+        curves: Level over time of input and output, dBFS [2, points].
+        places: What to review, in order of time.
+        left_out: How many lesser places are not listed.
+        length_difference_s: Output minus input, seconds; 0 for every whole output.
+    """
+
+    sample_rate: int
+    channels: int
+    seconds: float
+    before: Levels
+    after: Levels
+    removed: Levels
+    step_s: float
+    curves: Grid
+    places: tuple[Place, ...]
+    left_out: int
+    length_difference_s: float
+
+
+def pairs(entry: ReportEntry) -> Iterator[tuple[Samples, Samples]]:
+    """The samples of input and output side by side, forward and block by block.
+
+    Args:
+        entry: A recording; its ``start_s`` is skipped in the input, its ``gain_db`` taken back in the output,
+            and what a codec put in front of that is skipped.
+
+    Yields:
+        Blocks [C, n] of both, equally long; the end is that of the shorter file.
+
+    Raises:
+        AudioFileError: One of them cannot be read.
+    """
+    gain = np.float32(10 ** (-entry.gain_db / 20))
+    with read_blocks(entry.heard or entry.source) as before, read_blocks(entry.target) as after:
+        skip = round(entry.start_s * before.info.sample_rate)
+        waiting = np.zeros((before.info.channels, 0), dtype=np.float32)
+        for block in _without(after, _early(entry)):
+            while waiting.shape[1] < block.shape[1]:
+                more = next(before, None)
+                if more is None:
+                    break
+                dropped = min(skip, more.shape[1])
+                skip -= dropped
+                waiting = np.concatenate([waiting, more[:, dropped:]], axis=1)
+            n = min(waiting.shape[1], block.shape[1])
+            if n == 0:
+                return
+            yield waiting[:, :n], block[:, :n] * gain
+            waiting = waiting[:, n:]
+
+
+def _early(entry: ReportEntry) -> int:
+    """Samples by which an output begins before its recording: the priming of a codec, as in `residual`."""
+    if entry.heard or not (is_media(entry.source) and is_media(entry.target)):
+        return 0
+    # The clock of a stretch begins anew and tells nothing, but a stretch is not longer than the whole.
+    longer = probe(entry.target).n_samples > probe(entry.source).n_samples
+    return lead(entry.source, entry.target) if longer else 0
+
+
+def _without(blocks: Iterable[Samples], n: int) -> Iterator[Samples]:
+    """All but the first n samples."""
+    for block in blocks:
+        if n < block.shape[1]:
+            yield block[:, n:]
+        n = max(0, n - block.shape[1])
+
+
+def survey(entry: ReportEntry) -> Survey:
+    """Measure a recording and its output.
+
+    Args:
+        entry: A recording whose output exists.
+
+    Returns:
+        The figures.
+
+    Raises:
+        AudioFileError: A file cannot be read.
+    """
+    info = probe(entry.target)
+    meters = [_Meter(info.sample_rate) for _ in range(3)]
+    curves, reviewer = _Curves(), _Reviewer(info.sample_rate)
+    framers = [Framer(info.sample_rate) for _ in range(3)]
+    n_samples = 0
+    for before, after in pairs(entry):
+        versions = (before, after, before - after)
+        n_samples += before.shape[1]
+        frames = [framer.push(x) for framer, x in zip(framers, versions, strict=True)]
+        for meter, x, bands in zip(meters, versions, frames, strict=True):
+            meter.push(x, bands)
+        curves.push(frames[0], frames[1])
+        reviewer.push(frames[0], frames[1])
+    frames = [framer.flush() for framer in framers]
+    for meter, bands in zip(meters, frames, strict=True):
+        meter.push(None, bands)
+    if curves.empty:  # else the zeros after the end would look like a fall
+        curves.push(frames[0], frames[1])
+    reviewer.push(frames[0], frames[1])
+    reviewer.flush()
+    seconds = n_samples / info.sample_rate
+    shortlist = reviewer.shortlist
+    if entry.disagreement is not None:
+        # those count from the start of the recording
+        moved = (
+            dataclasses.replace(p, start_s=p.start_s - entry.start_s, stop_s=p.stop_s - entry.start_s)
+            for p in entry.disagreement.places
+        )
+        shortlist.add(p for p in moved if 0 <= p.start_s < seconds)
+    return Survey(
+        sample_rate=info.sample_rate,
+        channels=info.channels,
+        seconds=seconds,
+        before=meters[0].levels(),
+        after=meters[1].levels(),
+        removed=meters[2].levels(),
+        step_s=curves.merged * framers[0].hop_s,
+        curves=curves.levels(),
+        places=shortlist.places(),
+        left_out=shortlist.left_out,
+        length_difference_s=(info.n_samples - _early(entry)) / info.sample_rate - seconds
+        if info.n_samples
+        else 0.0,
+    )
+
+
+class _Meter:
+    """Levels of one stream; the noise floor comes from a histogram of half decibels."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._active = LevelMeter(sample_rate)
+        self._peak = 0.0
+        self._counts = np.zeros(round(-2 * SILENCE_DB) + 40, dtype=np.int64)
+
+    def push(self, samples: Samples | None, bands: Grid) -> None:
+        if samples is not None:
+            self._active.push(samples.astype(np.float32, copy=False))
+            self._peak = max(self._peak, float(np.abs(samples).max()))
+        cells = (2 * (decibels(bands.sum(axis=1)) - SILENCE_DB)).astype(np.int64)
+        self._counts += np.bincount(cells.clip(max=len(self._counts) - 1), minlength=len(self._counts))
+
+    def levels(self) -> Levels:
+        reached = np.cumsum(self._counts) >= _FLOOR_SHARE * self._counts.sum()
+        peak_db = 20 * math.log10(self._peak) if self._peak > 0 else SILENCE_DB
+        # -3.01: the frames count from a sine of full scale, dBFS here from the power of a full square
+        floor = SILENCE_DB + 0.5 * int(np.argmax(reached)) - (3.01 if np.argmax(reached) else 0.0)
+        return Levels(self._active.active_db(), max(peak_db, SILENCE_DB), floor)
+
+
+class _Curves:
+    """Level over time in at most `2 * _POINTS` points: when there are more, neighbours are averaged."""
+
+    def __init__(self) -> None:
+        self.merged = 1
+        self._power = np.zeros((2, 0))
+        self._rest = np.zeros((2, 0))
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no frame yet."""
+        return not (self._power.shape[1] or self._rest.shape[1])
+
+    def push(self, before: Grid, after: Grid) -> None:
+        new = np.stack([before.sum(axis=1), after.sum(axis=1)]).astype(np.float64)
+        x = np.concatenate([self._rest, new], axis=1)
+        whole = x.shape[1] // self.merged * self.merged
+        points = x[:, :whole].reshape(2, -1, self.merged).mean(axis=2)
+        self._rest = x[:, whole:]
+        self._power = np.concatenate([self._power, points], axis=1)
+        while self._power.shape[1] > 2 * _POINTS:
+            even = self._power.shape[1] // 2 * 2
+            # a point without its neighbour goes back to the frames that wait
+            odd = np.repeat(self._power[:, even:], self.merged, axis=1)
+            self._rest = np.concatenate([odd, self._rest], axis=1)
+            self._power = self._power[:, :even].reshape(2, -1, 2).mean(axis=2)
+            self.merged *= 2
+
+    def levels(self) -> Grid:
+        """[2, points] in dB."""
+        parts = [self._power]
+        if self._rest.shape[1]:
+            parts.append(self._rest.mean(axis=1, keepdims=True))
+        return decibels(np.concatenate(parts, axis=1))
+
+
+class _Reviewer:
+    """Judges the frames of a minute at a time."""
+
+    def __init__(self, sample_rate: int) -> None:
+        framer = Framer(sample_rate)
+        self._hop_s, self._first_s = framer.hop_s, framer.first_s
+        self._full = round(findings.WINDOW_S / framer.hop_s)
+        self._waiting: tuple[list[Grid], list[Grid]] = ([], [])
+        self._n_waiting = self._n_done = 0
+        self._floor: Grid | None = None
+        self.shortlist = findings.Shortlist()
+
+    def push(self, before: Grid, after: Grid) -> None:
+        self._waiting[0].append(before)
+        self._waiting[1].append(after)
+        self._n_waiting += len(before)
+        if self._n_waiting >= self._full:
+            self._judge()
+
+    def flush(self) -> None:
+        if self._n_waiting:
+            self._judge()
+
+    def _judge(self) -> None:
+        before, after = (decibels(np.concatenate(parts)) for parts in self._waiting)
+        self._waiting = ([], [])
+        first_s = self._first_s + self._n_done * self._hop_s
+        self._n_done += self._n_waiting
+        # the last piece may be too short to know its own floor
+        if self._floor is None or self._n_waiting >= self._full // 2:
+            self._floor = findings.floor_db(before)
+        self._n_waiting = 0
+        more = findings.added(before, after)
+        other = findings.changed(before, after, self._floor)
+        self.shortlist.add(findings.runs(more, 0.0, first_s, self._hop_s, "added"))
+        self.shortlist.add(findings.runs(other, findings.CHANGED_DB, first_s, self._hop_s, "changed"))

@@ -1,0 +1,71 @@
+"""What a vocoder's speech is compared with: the input as one channel of sound at the output's rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from audiodiff.io.mel_file import read_mel
+from audiodiff.io.reader import AtomicWriter, read_blocks
+from audiodiff.report.spectra import Samples
+from audiodiff.signal.mel_inversion import invert_long
+from audiodiff.signal.resample import StreamResampler
+
+ITERATIONS = 4
+"""Of the plain inversion that stands for a mel: enough to be understood."""
+
+
+def write_recording(source: Path, target: Path, sample_rate: int) -> str:
+    """Write a recording as a copy synthesis hears it: its channels mixed to one, at the rate of the mel.
+
+    Args:
+        source: The recording.
+        target: A flac file to make.
+        sample_rate: Hz.
+
+    Returns:
+        What it is, one line.
+
+    Raises:
+        AudioFileError: The source cannot be read, or the target not be written.
+    """
+
+    def mixed() -> Iterator[Samples]:
+        with read_blocks(source) as reader:
+            resampler = StreamResampler(reader.info.sample_rate, sample_rate, 1)
+            for block in reader:
+                yield resampler.push(block.mean(axis=0, keepdims=True, dtype=np.float32))
+            yield resampler.flush()
+
+    _write(mixed(), target, sample_rate)
+    return f"Before is the recording, mixed to one channel at {sample_rate / 1000:g} kHz."
+
+
+def write_mel(source: Path, target: Path, preset: str | None) -> str:
+    """Write the plain inversion of a mel file.
+
+    Args:
+        source: The mel.
+        target: A flac file to make.
+        preset: Convention of a bare array, None to guess.
+
+    Returns:
+        What it is, one line.
+
+    Raises:
+        AudioFileError: The source cannot be read, or the target not be written.
+        MelError: It follows no convention, or one that cannot be inverted.
+    """
+    found = read_mel(source, preset)
+    waves = invert_long([torch.from_numpy(found.values)], found.spec, ITERATIONS)
+    _write((wave.numpy()[np.newaxis] for wave in waves), target, found.spec.sample_rate)
+    return f"Before is a plain inversion of the mel ({ITERATIONS} iterations); a mel itself has no sound."
+
+
+def _write(blocks: Iterable[Samples], target: Path, sample_rate: int) -> None:
+    with AtomicWriter(target, sample_rate, 1, "FLAC", "PCM_16", False) as writer:
+        for block in blocks:
+            writer.write(block)

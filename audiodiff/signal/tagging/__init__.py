@@ -1,1 +1,0 @@
-"""Tags, covers, chapters and other chunks that go over from a recording to its processed copy."""

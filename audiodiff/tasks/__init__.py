@@ -1,1 +1,0 @@
-"""Tasks on arrays and iterators of blocks: no files, no printing."""

@@ -1,0 +1,58 @@
+"""Promise: means, intervals and paired differences count the files that have a number, and no other."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from audiodiff.evaluation.pair import METRICS, FileScore, unscored
+from audiodiff.evaluation.reason import Reason
+from audiodiff.evaluation.report import Report, Summary, summarise
+
+LOST = Reason("unpaired", "there is no estimate of this name")
+
+
+def scored(name: str, value: float) -> FileScore:
+    return FileScore(name, dict.fromkeys(METRICS, value))
+
+
+def test_the_interval_is_the_textbook_one() -> None:
+    summary = summarise([1.0, 2.0, 3.0, 4.0])
+    assert summary.mean == 2.5
+    assert summary.ci95 == pytest.approx(1.96 * math.sqrt(5 / 3) / 2)
+    assert summarise([2.0]) == Summary(2.0, None, 1)
+    assert summarise([]) == Summary(None, None, 0)
+
+
+def test_a_reason_never_counts() -> None:
+    report = Report((scored("a", 2.0), unscored("b", LOST), scored("c", 4.0)))
+    assert report.summary()["pesq_wb"].mean == 3.0
+    assert report.summary()["pesq_wb"].count == 2
+    assert report.unscored() == [("b", "all", LOST)]
+
+
+def test_single_metrics_without_a_number_are_named() -> None:
+    short = Reason("short", "less than 384 ms of speech")
+    file = FileScore("a", {**dict.fromkeys(METRICS, 1.0), "estoi": short})
+    report = Report((file,))
+    assert report.unscored() == [("a", "estoi", short)]
+    assert report.summary()["estoi"].count == 0
+    assert report.summary()["si_sdr_db"].count == 1
+
+
+def test_the_worst_are_the_lowest_scores_and_the_largest_distances() -> None:
+    report = Report((scored("a", 2.0), scored("b", 1.0), scored("c", 3.0), unscored("d", LOST)))
+    assert report.worst("pesq_wb", 2) == [("b", 1.0), ("a", 2.0)]
+    assert report.worst("lsd_db", 1) == [("c", 3.0)]
+
+
+def test_differences_are_paired() -> None:
+    files = (scored("a", 2.0), scored("b", 1.0), scored("c", 1.5), scored("d", 9.0))
+    noisy = (scored("a", 1.0), scored("b", 1.2), scored("c", 1.55), unscored("d", LOST))
+    report = Report(files, noisy)
+    assert report.gain("pesq_wb").count == 3
+    assert report.gain("pesq_wb").mean == pytest.approx((1.0 - 0.2 - 0.05) / 3)
+    assert report.noisy_summary()["pesq_wb"].mean == pytest.approx((1.0 + 1.2 + 1.55) / 3)
+    assert report.worse_than_noisy() == ["b"]
+    assert report.noisy_unscored() == [("d", "all", LOST)]

@@ -1,0 +1,131 @@
+"""Promise: limits hold bin by bin, linked channels keep their image, an excerpt is as in the whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from audiodiff import ConfigError, Denoiser
+from audiodiff.inference.engine import Samples
+from audiodiff.inference.spectral_sampler import Mix
+from audiodiff.model.model import Model
+
+Recording = Callable[..., Samples]
+
+
+def bins(seed: int, channels: int = 2) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    z, r = torch.randn(2, channels, 9, 7, 2, generator=draw, dtype=torch.float64).unbind()
+    z[:, :, 0] = 0
+    return torch.view_as_complex(z), torch.view_as_complex(r)
+
+
+@given(
+    seed=st.integers(0, 99),
+    strength=st.floats(0.01, 1),
+    limit_db=st.floats(0, 60),
+    linked=st.booleans(),
+)
+def test_no_bin_falls_further_than_the_limit(
+    seed: int, strength: float, limit_db: float, linked: bool
+) -> None:
+    z, r = bins(seed)
+    floor = 10 ** (-limit_db / 20)
+    mix = Mix(strength, floor, linked)
+    out = z - strength * mix.limit(z, r)
+    assert bool((out.abs() >= floor * z.abs() * (1 - 1e-9)).all())
+    free = z - strength * Mix(strength, 0.0, linked).limit(z, r)
+    held = free.abs() < floor * z.abs()
+    torch.testing.assert_close(out[held], floor * z[held])
+    torch.testing.assert_close(out[~held], free[~held])
+
+
+@given(seed=st.integers(0, 99), strength=st.floats(0, 1), channels=st.integers(2, 6))
+def test_linked_channels_get_one_gain(seed: int, strength: float, channels: int) -> None:
+    z, r = bins(seed, channels)
+    out = z - strength * Mix(strength, 0.0, True).limit(z, r)
+    energy = (z - r).abs().square().sum(0) / z.abs().square().sum(0)
+    gain = 1 - strength + strength * energy.sqrt().clamp_max(1)
+    there = z.abs().sum(0) > 0
+    torch.testing.assert_close(out[:, there], (gain * z)[:, there])
+    assert bool((out[:, ~there] == 0).all())
+
+
+def test_one_channel_and_no_limit_change_nothing(toy_model: Model, recording: Recording) -> None:
+    mono, stereo = recording(1.0), recording(1.0, channels=2)
+    denoiser = Denoiser(toy_model)
+    linked = denoiser.tuned(channels="linked")
+    np.testing.assert_array_equal(linked.denoise(mono[0], 16000), denoiser.denoise(mono[0], 16000))
+    same = denoiser.tuned(max_reduction_db=math.inf, channels="each", strength=1.0, quality="balanced")
+    np.testing.assert_array_equal(same.denoise(stereo.T, 16000), denoiser.denoise(stereo.T, 16000))
+    assert not np.array_equal(linked.denoise(stereo.T, 16000), denoiser.denoise(stereo.T, 16000))
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_linked_keeps_the_image_of_a_panned_voice(
+    toy_model: Model, recording: Recording, channels: int
+) -> None:
+    pans = np.linspace(1.0, -0.5, channels, dtype=np.float32)
+    x = recording(9.0)[0][:, None] * pans
+    y = Denoiser(toy_model).tuned(channels="linked").denoise(x, 16000)
+    np.testing.assert_allclose(y, y[:, :1] * pans, atol=2e-6)
+    assert np.abs(y - x).max() > 0.01
+
+
+def test_dual_mono_stays_dual_mono(toy_model: Model, recording: Recording) -> None:
+    x = np.repeat(recording(1.0).T, 2, axis=1)
+    y = Denoiser(toy_model).tuned(channels="linked").denoise(x, 16000)
+    np.testing.assert_array_equal(y[:, 0], y[:, 1])
+
+
+def test_where_all_is_held_the_output_is_the_recording_turned_down(
+    toy_model: Model, recording: Recording
+) -> None:
+    x = recording(1.0)[0]
+    denoiser = Denoiser(toy_model)
+    y = denoiser.tuned(max_reduction_db=6.0).denoise(x, 16000)
+    free = denoiser.denoise(x, 16000)
+    assert np.sum(y**2) > np.sum(free**2)
+    z, _ = bins(3)
+    torch.testing.assert_close(z - Mix(1.0, 0.5).limit(z, z), 0.5 * z)
+
+
+@pytest.mark.parametrize(
+    ("rate", "start", "stop"), [(16000, 0, 32000), (44100, 450_001, 500_000), (48000, 1_000_000, math.inf)]
+)
+def test_an_excerpt_is_what_the_whole_gives_there(
+    toy_model: Model, recording: Recording, rate: int, start: int, stop: float
+) -> None:
+    x = recording(26.0, rate)
+    denoiser = Denoiser(toy_model)
+    blocks = [x[:, i : i + 10_000] for i in range(0, x.shape[1], 10_000)]
+    gain = denoiser.gain(blocks, rate)
+    whole = np.concatenate(list(denoiser.stream(blocks, rate, gain)), axis=1)
+    part = np.concatenate(list(denoiser.stream(blocks, rate, gain, (start, stop))), axis=1)
+    wanted = slice(start, None if math.isinf(stop) else int(stop))
+    np.testing.assert_allclose(part[:, wanted], whole[:, wanted], atol=1e-7)
+    assert part.shape == x.shape
+    assert not np.array_equal(part, whole)  # something was spared
+
+
+def test_tuned_leaves_the_first_one_and_knows_presets(toy_model: Model) -> None:
+    denoiser = Denoiser(toy_model, strength=0.5)
+    best = denoiser.tuned(quality="fast", strength=1.0)
+    assert (denoiser.steps, denoiser.strength) == (2, 0.5)
+    assert (best.steps, best.strength) == (1, 1.0)
+    assert best.model is denoiser.model
+    assert Denoiser(toy_model, steps=7).tuned(quality="fast").steps == 7
+    for limit_db in (-1.0, math.nan):
+        with pytest.raises(ConfigError, match="out of range"):
+            denoiser.tuned(max_reduction_db=limit_db)
+    with pytest.raises(ConfigError, match="out of range"):
+        denoiser.tuned(strength=2.0)
+    with pytest.raises(ConfigError, match="use fast, balanced, best"):
+        denoiser.tuned(quality="good")  # type: ignore[arg-type]

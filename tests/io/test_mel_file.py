@@ -1,0 +1,174 @@
+"""Promise: a mel file keeps values and convention exactly; nothing is guessed or turned without a word."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import safetensors.numpy
+import torch
+
+from audiodiff.errors import AudioFileError, MelError
+from audiodiff.io.mel_file import SUFFIXES, read_mel, write_mel
+from audiodiff.signal.mel import PRESETS, mel
+from benchmarks.mel_presets import clip
+
+Values = npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def values() -> Values:
+    spec = PRESETS["rfwave"]
+    array: Values = mel(torch.from_numpy(clip(spec.sample_rate)).float(), spec).numpy()
+    return array
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_values_and_convention_come_back(tmp_path: Path, values: Values, suffix: str) -> None:
+    path = tmp_path / f"talk{suffix}"
+    write_mel(path, values, PRESETS["rfwave"])
+    found = read_mel(path)
+    assert np.array_equal(found.values, values)
+    assert found.values.dtype == np.float32
+    assert (found.spec, found.stored, found.guesses, found.note) == (PRESETS["rfwave"], True, (), "")
+    assert read_mel(path, "rfwave").spec == found.spec
+    with pytest.raises(MelError, match="log: log10 against ln"):
+        read_mel(path, "vocos")
+
+
+def test_safetensors_carry_the_fingerprint(tmp_path: Path, values: Values) -> None:
+    path = tmp_path / "talk.safetensors"
+    write_mel(path, values, PRESETS["rfwave"])
+    with safetensors.safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    assert metadata["fingerprint"] == PRESETS["rfwave"].fingerprint
+    assert metadata["preset"] == "rfwave"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_equal_mels_give_equal_bytes(tmp_path: Path, values: Values, suffix: str) -> None:
+    paths = [tmp_path / f"{name}{suffix}" for name in "ab"]
+    for path in paths:
+        write_mel(path, values, PRESETS["rfwave"])
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in paths)
+
+
+def test_a_bare_array_is_guessed_aloud(tmp_path: Path, values: Values) -> None:
+    path = tmp_path / "bare.npy"
+    np.save(path, values.T.astype(np.float16)[None])
+    found = read_mel(path)
+    assert found.spec == PRESETS["rfwave"]
+    assert not found.stored
+    assert np.abs(found.values - values).max() < 4e-3
+    assert "taken as" in found.note
+    assert "guessed: rfwave [frames, bands], transposed" in found.note
+    assert "runner-up" in found.note
+    assert found.guesses[0].preset == "rfwave"
+
+
+def test_a_bare_array_with_a_name_is_turned_aloud(tmp_path: Path, values: Values) -> None:
+    path = tmp_path / "bare.npz"
+    np.savez(path, anything=values.T)
+    found = read_mel(path, "rfwave")
+    assert np.array_equal(found.values, values)
+    assert found.note == "was [frames, bands], transposed"
+    with pytest.raises(MelError, match="no axis of 80 bands"):
+        read_mel(path, "hifigan")
+
+
+def test_what_fits_nothing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bare.npy"
+    np.save(path, np.full((80, 9), 1000.0))
+    with pytest.raises(MelError, match="values from 1000 to 1000 fits no known mel convention"):
+        read_mel(path)
+
+
+def damaged(tmp_path: Path, name: str, content: bytes) -> Path:
+    path = tmp_path / name
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no", b"\x93NUMPY\x01\x00", b"\xff" * 200])
+def test_damaged_files_are_told(tmp_path: Path, name: str, content: bytes) -> None:
+    path = damaged(tmp_path, name, content)
+    with pytest.raises(AudioFileError, match=rf"{name}: cannot be read as a mel file"):
+        read_mel(path)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".npy"])
+def test_cut_files_are_told(tmp_path: Path, values: Values, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    write_mel(path, values, PRESETS["rfwave"])
+    for size in (10, 100, path.stat().st_size - 40):
+        cut = damaged(tmp_path, f"cut{suffix}", path.read_bytes()[:size])
+        with pytest.raises(AudioFileError, match="cannot be read as a mel file"):
+            read_mel(cut)
+
+
+def test_pickles_are_never_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(AudioFileError, match="cannot be read"):
+        read_mel(path)
+    with pytest.raises(AudioFileError, match="pickles, which are not opened"):
+        read_mel(damaged(tmp_path, "a.pt", b""))
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((2, 80, 5)), "expected one mel"),
+        (np.zeros(80), "expected one mel"),
+        (np.zeros((80, 0)), "expected one mel"),
+        (np.zeros((80, 5), dtype=complex), "complex128"),
+        (np.full((80, 5), np.nan), "not finite"),
+        (np.full((80, 5), 1e300), "not finite"),
+    ],
+)
+def test_arrays_that_are_no_mel_are_told(tmp_path: Path, array: npt.NDArray[np.float64], words: str) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, array)
+    with pytest.raises(AudioFileError, match=words):
+        read_mel(path)
+
+
+def test_files_with_several_arrays_or_a_broken_convention_are_told(tmp_path: Path, values: Values) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, one=values, two=values)
+    with pytest.raises(AudioFileError, match="expected one array or one called values, found one, two"):
+        read_mel(path)
+    for text in ("{", "[]", json.dumps({"hop": 256}), "x" * 20_000):
+        np.savez(path, values=values, mel_spec=np.array(text))
+        with pytest.raises(MelError, match="stored convention is damaged"):
+            read_mel(path)
+    np.savez(path, values=values.T, mel_spec=np.array(json.dumps(PRESETS["rfwave"].as_dict())))
+    with pytest.raises(AudioFileError, match="its convention has 100 bands"):
+        read_mel(path)
+
+
+def test_targets_are_refused_and_nothing_is_left(tmp_path: Path, values: Values) -> None:
+    spec = PRESETS["rfwave"]
+    path = tmp_path / "a.npz"
+    write_mel(path, values, spec)
+    before = path.read_bytes()
+    with pytest.raises(AudioFileError, match="exists already") as refusal:
+        write_mel(path, values * 0, spec)
+    assert refusal.value.code == "exists"
+    with pytest.raises(MelError, match="finite values"):
+        write_mel(path, values * np.nan, spec, overwrite=True)
+    with pytest.raises(MelError, match=r"\[100, frames\]"):
+        write_mel(path, values.T, spec, overwrite=True)
+    with pytest.raises(AudioFileError, match="use one of these suffixes"):
+        write_mel(tmp_path / "a.wav", values, spec)
+    with pytest.raises(AudioFileError, match="choose another place"):
+        write_mel(tmp_path / "none" / "a.npz", values, spec)
+    assert path.read_bytes() == before
+    write_mel(path, values * 0, spec, overwrite=True)
+    assert not read_mel(path).values.any()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.npz"]
