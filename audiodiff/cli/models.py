@@ -15,7 +15,7 @@ from audiodiff.errors import ConfigError, ModelError
 if TYPE_CHECKING:
     from audiodiff.model.config import ModelConfig
 
-SHIPPED = Path(audiodiff.__file__).parent / "models"
+SHIPPED = Path(audiodiff.__file__).parent / "model" / "pretrained"
 
 models = typer.Typer(
     help="List models, show what they state, verify them.", no_args_is_help=False, rich_markup_mode=None

@@ -26,6 +26,8 @@ pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 
 from tests.io import containers
 
+pytestmark = pytest.mark.slow
+
 Recording = Callable[..., Samples]
 MakeSpec = Callable[..., JobSpec]
 

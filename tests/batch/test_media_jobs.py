@@ -23,6 +23,8 @@ from audiodiff.io.tags import read_tags
 from audiodiff.model.model import Model
 from tests.io.containers import TEXTS, Recipe, lag, make, packets, png, starts
 
+pytestmark = pytest.mark.slow
+
 FULL = Recipe("matroska", "flac", tracks=2, video=True, subtitles=True, texts=True, chapters=True)
 
 

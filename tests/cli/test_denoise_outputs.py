@@ -20,6 +20,8 @@ from audiodiff.inference.engine import Samples
 from audiodiff.io import tag_vorbis
 from audiodiff.io.tags import read_tags
 
+pytestmark = pytest.mark.slow
+
 Recording = Callable[..., Samples]
 
 

@@ -17,6 +17,8 @@ from audiodiff.signal.mel import PRESETS, convert, mel
 from audiodiff.signal.resample import resample
 from benchmarks.mel_presets import clip
 
+pytestmark = pytest.mark.slow
+
 Out = pytest.CaptureFixture[str]
 
 

@@ -17,6 +17,8 @@ from audiodiff.data.rooms import (
     simulate_rooms,
 )
 
+pytestmark = pytest.mark.slow
+
 RATE = 16_000
 
 

@@ -11,6 +11,8 @@ from audiodiff.data.shards import HEADROOM, read_shards, travel_order, write_sha
 from audiodiff.data.store import Labels, Store, StoreWriter
 from audiodiff.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 
 def by_name(store: Store) -> dict[tuple[str, int], int]:
     return {(entry.speaker, entry.length): position for position, entry in enumerate(store.entries)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
@@ -33,6 +33,7 @@ UNIT = st.floats(0.0, 1.0, exclude_max=True)
 @given(name=st.sampled_from(NAMES), n_steps=st.integers(1, 30), t_start=st.floats(0.3, 1.0))
 def test_every_grid_falls_from_its_start_to_zero(toy: Toy, name: str, n_steps: int, t_start: float) -> None:
     process = toy.processes[name]
+    assume(process.log_snr(t_start) < 10)  # where the log-SNR grids end
     for grid in (
         time_grids.uniform(n_steps, t_start),
         time_grids.tau2(n_steps, t_start),

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from audiodiff.cli.evaluate import evaluate
 
+pytestmark = pytest.mark.slow
+
 RATE = 16000
 Wave = NDArray[np.float32]
 

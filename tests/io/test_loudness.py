@@ -15,6 +15,8 @@ from scipy.signal import lfilter
 from audiodiff.errors import ConfigError, ShapeError
 from audiodiff.io.loudness import Loudness, Meter, Target, require
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("av")
 
 Signal = npt.NDArray[np.float64]

@@ -22,6 +22,8 @@ from audiodiff.model.import_diffwave import convert
 from audiodiff.networks import WaveNet, WaveNetConfig
 from audiodiff.signal.mel_presets import PRESETS
 
+pytestmark = pytest.mark.slow
+
 TINY = WaveNetConfig(residual_channels=4, layers=3, step_width=12)
 
 

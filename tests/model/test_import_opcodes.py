@@ -19,6 +19,8 @@ from audiodiff.model import import_archive
 from audiodiff.model.import_archive import read_checkpoint
 from audiodiff.model.import_opcodes import interpret
 
+pytestmark = pytest.mark.slow
+
 PLAIN = st.recursive(
     st.none()
     | st.booleans()

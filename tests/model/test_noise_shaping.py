@@ -17,7 +17,7 @@ from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_presets import PRESETS
 from audiodiff.signal.resample import resample
 
-SPEECH = Path(__file__).parents[1] / "samples" / "interview_clean.flac"
+SPEECH = Path(__file__).parents[2] / "samples" / "interview_clean.flac"
 FLOOR = 1e-4
 
 

@@ -18,6 +18,8 @@ from audiodiff.errors import AudioFileError
 from audiodiff.report import ReportEntry, ReportRun, fragment, write
 from audiodiff.report.text import clock, printable, time_ticks
 
+pytestmark = pytest.mark.slow
+
 RATE = 16000
 RUN = ReportRun(
     "<b>model</b>", "ab" * 32, "CC0-1.0", 7, (("<i>Strength</i>", "<u>0.5</u>"),), datetime(2026, 1, 2, 3, 4)

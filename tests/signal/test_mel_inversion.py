@@ -29,6 +29,8 @@ from audiodiff.signal.mel_inversion import (
 )
 from audiodiff.signal.resample import resample
 
+pytestmark = pytest.mark.slow
+
 SPEECH = Path(__file__).parents[2] / "samples" / "interview_clean.flac"
 NEPER = {"ln": 1.0, "log10": math.log(10), "db": math.log(10) / 20}
 NAMES = ["bigvgan-24k", "tacotron2", "vocos", "diffwave", "styletts2", "espnet-24k", "nemo-hifigan"]

@@ -9,6 +9,8 @@ import torch
 
 from audiodiff.training.pesq_loss import PerceptualDistance
 
+pytestmark = pytest.mark.slow
+
 RATE = 16000
 
 
