@@ -26,9 +26,9 @@ from audiodiff.batch.job import process_file
 from audiodiff.data import synthetic_noise
 from audiodiff.evaluation.pesq import Pesq
 from audiodiff.evaluation.reason import Reason
+from audiodiff.inference.chunk_denoiser import CORE_S, ChunkDenoiser
 from audiodiff.inference.chunks import Chunk
 from audiodiff.inference.engine import Engine
-from audiodiff.inference.spectral_sampler import CORE_S, Cleaner
 from audiodiff.model.folder import load_model
 from audiodiff.model.model import Model
 from audiodiff.signal.resample import resample
@@ -199,14 +199,14 @@ def chunks_join(model: Model, denoiser: Denoiser) -> Row:
     if gain is None:
         raise SystemExit("the noisy sample is silent")
     preset = model.config.presets.balanced.model_copy(update={"steps": denoiser.steps})
-    cleaner = Cleaner(model, preset, seed=0, device=torch.device("cpu"))
+    worker = ChunkDenoiser(model, preset, seed=0, device=torch.device("cpu"))
 
     def work(audio: Wave, chunk: Chunk) -> Wave:
-        return cleaner.removed(audio, chunk, gain)
+        return worker.residual(audio, chunk, gain)
 
     results = []
     for core_s in (CORE_S, 2 * x.shape[1] / model.sample_rate):
-        engine = Engine(cleaner.plan(core_s), 1, work)
+        engine = Engine(worker.plan(core_s), 1, work)
         results.append(x - np.concatenate([engine.push(x), engine.flush()], axis=1))
     error = float(np.abs(results[0] - results[1]).max() / np.abs(results[1]).max())
     seconds = x.shape[1] / model.sample_rate

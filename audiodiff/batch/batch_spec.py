@@ -73,16 +73,16 @@ class Cleaning:
         """
         from audiodiff.inference.denoiser import Denoiser
 
-        denoiser = Denoiser(
+        return Denoiser(
             model,
+            quality=self.quality,
             steps=self.steps,
             strength=self.strength,
+            max_reduction_db=self.max_reduction_db,
+            channels=self.channels,
             seed=self.seed,
             device=self.device,
             threads=self.threads,
-        )
-        return denoiser.tuned(
-            quality=self.quality, max_reduction_db=self.max_reduction_db, channels=self.channels
         )
 
 

@@ -79,7 +79,14 @@ class Vocoding:
         """
         from audiodiff.inference.vocoder import Vocoder
 
-        return Vocoder(model, self.steps, self.quality, self.seed, self.device, self.threads)
+        return Vocoder(
+            model,
+            quality=self.quality,
+            steps=self.steps,
+            seed=self.seed,
+            device=self.device,
+            threads=self.threads,
+        )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from audiodiff.diffusion.process import Process
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model.config import ModelConfig
+from audiodiff.model.representation import CompressedSTFT, Representation, Waveform
 from audiodiff.networks.contract import Network, domain_of
 from audiodiff.settings import construct, nearest
 from audiodiff.signal.mel_convention import MelSpec
@@ -28,19 +29,21 @@ class Model:
         config: Settings of the folder.
         net: The network, in float32 and evaluation mode.
         process: Diffusion process.
-        front: Spectral front end at `sample_rate` and compression; None for a model of waveforms.
+        representation: What its state is.
         mel: Convention of the mel that conditions the network, or None.
         prior: Prior of the noise, or None.
         digest: SHA-256 of the weights file, hex; empty for a model that never was in a folder.
+        name: What it was loaded by.
     """
 
     config: ModelConfig
     net: Network
     process: Process
-    front: tuple[STFT, Compression] | None = None
+    representation: Representation
     mel: MelSpec | None = None
     prior: Prior | None = None
     digest: str = ""
+    name: str = "a loaded model"
 
     @property
     def sample_rate(self) -> int:
@@ -60,26 +63,8 @@ class Model:
 
     @property
     def stft(self) -> STFT:
-        """Spectral front end at `sample_rate`.
-
-        Raises:
-            ModelError: The model works on waveforms.
-        """
-        return self._spectral()[0]
-
-    @property
-    def compression(self) -> Compression:
-        """Compression of the spectrum.
-
-        Raises:
-            ModelError: The model works on waveforms.
-        """
-        return self._spectral()[1]
-
-    def _spectral(self) -> tuple[STFT, Compression]:
-        if self.front is None:
-            raise ModelError("this model works on waveforms, not on spectra; use a model of spectra here")
-        return self.front
+        """The spectrum in which recordings are cut into chunks, at `sample_rate`."""
+        return self.representation.stft
 
 
 def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
@@ -109,21 +94,23 @@ def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
         config=config,
         net=net.train(False),
         process=build_process(config.process),
-        front=_build_front(config),
+        representation=_representation(config, net),
         mel=mel,
         prior=None if config.prior is None else build_prior(config.prior),
         digest=digest,
     )
 
 
-def _build_front(config: ModelConfig) -> tuple[STFT, Compression] | None:
-    if config.stft is None or config.compression is None:
-        return None
+def _representation(config: ModelConfig, net: Network) -> Representation:
+    domain = domain_of(net)
+    if config.stft is None or config.compression is None or domain is not None:
+        assert domain is not None  # `_check_domain` holds settings and network to each other
+        return Waveform.at(config.sample_rate, domain)
     stft = STFT(config.stft.n_fft, config.stft.hop)
     n_bins = config.network.get("n_bins", stft.n_bins)
     if n_bins != stft.n_bins:
         raise ConfigError(f"network.n_bins is {n_bins} but n_fft gives {stft.n_bins}; correct the settings")
-    return stft, Compression(config.compression.exponent, config.compression.scale)
+    return CompressedSTFT(stft, Compression(config.compression.exponent, config.compression.scale))
 
 
 def _check_domain(config: ModelConfig, net: Network, mel: MelSpec | None) -> None:

@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias
 
 from audiodiff.batch.job import Options, default_target, process_file
 from audiodiff.errors import AudiodiffError, AudioFileError
-from audiodiff.inference.denoiser import Denoiser, Quality
+from audiodiff.inference.arguments import Quality
+from audiodiff.inference.denoiser import Denoiser
 from audiodiff.io.formats import AUDIO_SUFFIXES
 from audiodiff.io.reader import AudioInfo, probe
 from audiodiff.report import ReportEntry, fragment
@@ -200,7 +201,13 @@ class Desk:
     def _work(self, job: Job, recording: Recording, wish: Wish) -> None:
         if self._denoiser is None:
             self._denoiser = self._load()
-        denoiser = self._denoiser.tuned(quality=wish.quality, strength=wish.strength)
+        denoiser = Denoiser(
+            self._denoiser.model,
+            quality=wish.quality,
+            strength=wish.strength,
+            seed=self._denoiser.seed,
+            device=str(self._denoiser.device),
+        )
 
         def progress(done: float, announced: float) -> None:
             job.share = min(1.0, done / announced) if announced else 0.0

@@ -118,7 +118,7 @@ def processed(source: Path, target: Path, denoiser: Denoiser) -> Result:
 def test_tag_and_sidecar_tell_the_origin(tmp_path: Path, toy_folder: Path, suffix: str) -> None:
     source, target = tmp_path / "talk.wav", tmp_path / f"clean{suffix}"
     make(source, Recipe("wav", "pcm_s16le", texts=True))
-    denoiser = Denoiser(toy_folder, steps=2, seed=5, threads=1).tuned(max_reduction_db=20.0)
+    denoiser = Denoiser(toy_folder, steps=2, seed=5, threads=1, max_reduction_db=20.0)
     result = processed(source, target, denoiser)
     data = target.read_bytes()
     assert b"processed with audiodiff" in data

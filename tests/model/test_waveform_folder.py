@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from audiodiff import networks
+from audiodiff import Denoiser, networks
 from audiodiff.diffusion.noise_prior import EnergyPrior, LevelPrior
 from audiodiff.errors import AudiodiffError, ConfigError, ModelError
 from audiodiff.model.config import ModelConfig
 from audiodiff.model.folder import load, save, verify
 from audiodiff.model.model import assemble
+from audiodiff.model.representation import Waveform
 from audiodiff.networks.contract import Network
 from audiodiff.settings import parse
 from audiodiff.signal.mel_convention import MelSpec
@@ -56,9 +57,9 @@ def test_vocoder_round_trip(tmp_path: Path, net: Network) -> None:
     assert model.mel == MEL
     assert model.prior == EnergyPrior(0.1, 3.0, 0.2)
     assert config.presets.fast.betas == (0.1, 0.2, 0.3)
-    for name in ("stft", "compression"):
-        with pytest.raises(ModelError, match="works on waveforms"):
-            getattr(model, name)
+    assert isinstance(model.representation, Waveform)
+    with pytest.raises(ModelError, match="makes speech from mels"):
+        Denoiser(model)
     with pytest.raises(ModelError, match="states no level"):
         _ = model.level_db
 
