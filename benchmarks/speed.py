@@ -92,12 +92,12 @@ def clean_by_interface(
     source: str, target: str, model: str, precision: str, steps: str, threads: str
 ) -> None:
     """What the command does, with the precision chosen; steps and threads ``None`` for the defaults."""
-    from audiodiff.batch.job import process_file
+    from audiodiff.batch.denoise_task import denoise_file
     from audiodiff.inference.denoiser import Denoiser
 
     n_steps, n_threads = (None if text == "None" else int(text) for text in (steps, threads))
     denoiser = Denoiser(model, steps=n_steps, device="cpu", threads=n_threads, precision=precision)
-    process_file(Path(source), Path(target), denoiser)
+    denoise_file(Path(source), Path(target), denoiser)
 
 
 def time_network(model: str, threads: str, n: str) -> None:

@@ -22,12 +22,12 @@ from filelock import FileLock, Timeout
 from audiodiff.batch.sidecar import is_sidecar
 from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import Unfinished
+from audiodiff.io.byte_edit import sha256_of
 from audiodiff.io.formats import shown
 
 FOLDER = ".audiodiff"
 
 _VERSION = 1
-_PIECE = 1 << 20
 
 Standing: TypeAlias = Literal["new", "done", "ours", "foreign"]
 """What is at a target: nothing; everything, as a record vouches; some of what a record vouches for, left by a
@@ -63,7 +63,7 @@ class Content:
             status = os.fstat(file.fileno())
             if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
                 return known
-            return Content(status.st_size, status.st_mtime_ns, _sha256(file.fileno()))
+            return Content(status.st_size, status.st_mtime_ns, sha256_of(file.fileno()))
 
     def same(self, other: Content) -> bool:
         """Whether the content is the same, whenever it was written."""
@@ -145,7 +145,7 @@ class Record:
         Raises:
             OSError: The record cannot be written.
         """
-        content = Content(os.fstat(descriptor).st_size, 0, _sha256(descriptor))
+        content = Content(os.fstat(descriptor).st_size, 0, sha256_of(descriptor))
         self._fresh["outputs"][path.name] = asdict(content)
         self._store()
 
@@ -236,11 +236,3 @@ def _content(stored: object) -> Content | None:
         case {"size": int(size), "mtime_ns": int(mtime_ns), "sha256": str(sha256)}:
             return Content(size, mtime_ns, sha256)
     return None
-
-
-def _sha256(descriptor: int) -> str:
-    digest = hashlib.sha256()
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    while piece := os.read(descriptor, _PIECE):
-        digest.update(piece)
-    return digest.hexdigest()

@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from typing import TypeAlias
 
 from audiodiff.batch.batch_spec import Item, JobSpec, failed, run_one
-from audiodiff.batch.job import Result
+from audiodiff.batch.job_options import Result
 from audiodiff.io.formats import shown
 
 Watch: TypeAlias = Callable[[Item, float], None]

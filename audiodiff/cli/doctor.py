@@ -114,7 +114,7 @@ def _there(module: str) -> bool:
 
 
 def _model(name: str, threads: int | None) -> list[str]:
-    from audiodiff.batch.estimate import speed
+    from audiodiff.batch.denoise_task import DenoiseTask
     from audiodiff.inference.denoiser import Denoiser
     from audiodiff.model.folder import find, verify
 
@@ -123,7 +123,7 @@ def _model(name: str, threads: int | None) -> list[str]:
     if found.config.task != "denoise":
         return [*lines, "speed is measured for denoisers only"]
     denoiser = Denoiser(found, threads=threads)
-    factor = speed(denoiser)
+    factor = DenoiseTask(denoiser).seconds_per_second()
     took = (
         f"{denoiser.steps} steps on {denoiser.device}: {factor:.3f} s a second of one channel, measured now"
     )

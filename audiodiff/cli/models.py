@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import audiodiff
 from audiodiff.cli._common import each
 from audiodiff.errors import ConfigError, ModelError
+from audiodiff.model.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from audiodiff.model.config import ModelConfig
 
-SHIPPED = Path(audiodiff.__file__).parent / "model" / "pretrained"
 
 models = typer.Typer(
     help="List models, show what they state, verify them.", no_args_is_help=False, rich_markup_mode=None

@@ -25,20 +25,15 @@ from audiodiff.inference.device import pick_device, torch_threads
 from audiodiff.inference.mel_guard import Samples, Warn, refined
 from audiodiff.inference.waveform_sampler import WaveSampler
 from audiodiff.io.disk_buffer import Spool
-from audiodiff.model.folder import SHIPPED, load_model
+from audiodiff.model.folder import load_model
 from audiodiff.model.model import Model
+from audiodiff.model.shipped import INVERSION, default_vocoder
 from audiodiff.signal.mel import convert, difference
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_inversion import ITERATIONS, invert_long, transform_of
 from audiodiff.signal.mel_presets import PRESETS, named
 from audiodiff.signal.mel_stream import mel_blocks
 from audiodiff.signal.resample import StreamResampler
-
-INVERSION = "inversion"
-"""Name of the vocoder without a model."""
-
-VOICE = "voice"
-"""Name of the shipped vocoder, if this package has it."""
 
 COPY_MEL = "bigvgan-24k"
 """Convention of copy synthesis where the model has none of its own: 24 kHz, 100 bands up to 12 kHz."""
@@ -48,17 +43,12 @@ Convention: TypeAlias = MelSpec | str
 """A convention or its name in ``signal.mel_presets.PRESETS``."""
 
 
-def default_model() -> str:
-    """``voice`` if this package ships it, else ``inversion``."""
-    return VOICE if (SHIPPED / VOICE / "config.json").is_file() else INVERSION
-
-
 class Vocoder:
     """Makes speech from mel spectrograms.
 
     Args:
         model: ``inversion``, name of a shipped model, path of a model folder, or a loaded model; None takes
-            `default_model`.
+            the shipped one.
         quality: Preset.
         steps: Steps of the model, or iterations of the inversion, in place of the preset's; a model with
             schedules of its own has those of its presets only.
@@ -86,7 +76,7 @@ class Vocoder:
         threads: int | None = None,
     ) -> None:
         check_shared(quality, steps, seed, threads)
-        wanted = default_model() if model is None else model
+        wanted = default_vocoder() if model is None else model
         self.name = wanted.name if isinstance(wanted, Model) else os.fspath(wanted)
         self.model: Model | None = None
         self._seed, self._threads = seed, threads

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -26,8 +26,6 @@ from audiodiff.io.av_remux import Copied, add_cover, add_tags, lost_tags
 from audiodiff.io.formats import shown
 from audiodiff.io.output_checks import refuse_block, refuse_existing, target_exists, writing_failed
 
-Ready = Callable[[int], None]
-
 _TOLERANCE_S = Fraction(1, 10)
 """Longer than a packet of any codec."""
 
@@ -42,7 +40,6 @@ class MediaWriter:
         path: The target; its folder must exist.
         plan: What goes into it.
         overwrite: Whether an existing target may be replaced.
-        ready: Called with the descriptor of the whole, verified file, just before it gets its name.
 
     Attributes:
         clipped: Sample values beyond full scale that were clipped (integer codecs only).
@@ -50,13 +47,13 @@ class MediaWriter:
             line each.
     """
 
-    def __init__(self, path: Path, plan: Plan, overwrite: bool = False, ready: Ready | None = None) -> None:
+    def __init__(self, path: Path, plan: Plan, overwrite: bool = False) -> None:
         self.clipped = 0
         self.left_out: tuple[str, ...] = ()
         self._path = path
         self._plan = plan
         self._overwrite = overwrite
-        self._ready = ready
+        self._finished = self._committed = False
         self._stack = contextlib.ExitStack()
         self._tracks: list[Encoder] = []
         self._unfinished: Unfinished  # these from entering on
@@ -158,15 +155,35 @@ class MediaWriter:
             self._discard()
             return
         try:
-            self._commit()
-        except _write_errors() as fault:
-            self._discard()
-            raise writing_failed(self._path, av_library.plain(fault)) from fault
+            self.commit()
         except BaseException:
             self._discard()
             raise
 
-    def _commit(self) -> None:
+    def finish(self) -> int:
+        """Complete and verify the file, and return its descriptor; see `writer.AtomicWriter.finish`."""
+        if not self._finished:
+            try:
+                self._complete()
+            except _write_errors() as fault:
+                raise writing_failed(self._path, av_library.plain(fault)) from fault
+            self._finished = True
+        return self._unfinished.fd
+
+    def commit(self) -> None:
+        """Give the file its name, finished if it was not; see `writer.AtomicWriter.commit`."""
+        if self._committed:
+            return
+        self.finish()
+        try:
+            self._unfinished.give_name(self._path, self._overwrite)
+        except FileExistsError:
+            raise target_exists(self._path) from None
+        except OSError as fault:
+            raise writing_failed(self._path, str(fault)) from fault
+        self._committed = True
+
+    def _complete(self) -> None:
         if not all(track.n_samples for track in self._tracks):
             raise AudioFileError(f"{shown(self._path)}: not written, there are no samples", code="empty")
         for track in self._tracks:
@@ -176,13 +193,6 @@ class MediaWriter:
         self._out.close()
         self._stack.close()
         self._verify()
-        refuse_existing(self._path, self._overwrite)
-        if self._ready is not None:
-            self._ready(self._unfinished.fd)
-        try:
-            self._unfinished.give_name(self._path, self._overwrite)
-        except FileExistsError:
-            raise target_exists(self._path) from None
 
     def _verify(self) -> None:
         """Count what a reader will find: tracks, rates, channels, and the time that their packets span."""

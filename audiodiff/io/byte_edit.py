@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -95,3 +96,12 @@ def splice(fd: int, start: int, stop: int, data: bytes) -> None:
             write_at(fd, position + shift, read_at(fd, position, min(_PIECE, size - position)))
         os.ftruncate(fd, size + shift)
     write_at(fd, start, data)
+
+
+def sha256_of(fd: int) -> str:
+    """SHA-256, hex, of all that an open descriptor has."""
+    digest = hashlib.sha256()
+    os.lseek(fd, 0, os.SEEK_SET)
+    while piece := os.read(fd, 1 << 20):
+        digest.update(piece)
+    return digest.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -21,8 +21,6 @@ from audiodiff.io.tag_copy import Baggage, pack
 
 B = TypeVar("B", bound=npt.NDArray[np.floating[Any]])
 
-Ready = Callable[[int], None]
-
 
 def check_format(info: AudioInfo, suffix: str, whole: bool = True) -> None:
     """Refuse a format before any work.
@@ -30,7 +28,7 @@ def check_format(info: AudioInfo, suffix: str, whole: bool = True) -> None:
     Args:
         info: The recording's header.
         suffix: Suffix of the output with its dot.
-        whole: As for `Output`.
+        whole: As for `RecordingCopy`.
 
     Raises:
         AudioFileError: Code ``unsupported``: the format does not exist or cannot hold rate or channels;
@@ -43,7 +41,7 @@ def check_format(info: AudioInfo, suffix: str, whole: bool = True) -> None:
         output_format(info, suffix)
 
 
-class Output:
+class RecordingCopy:
     """Context manager that writes the processed copy of a recording, in any format, whole or not at all.
 
     What goes over beside the samples is decided, and read, when it is made; so is everything that can be
@@ -53,7 +51,6 @@ class Output:
         info: The recording's header.
         target: File to write; its suffix decides the format.
         overwrite: Whether it may be replaced.
-        ready: Called with the descriptor of the whole file, tags included, just before it gets its name.
         line: What processed it, for the tags; None to tell nothing.
         whole: Whether all samples will be at their places; otherwise the copy is the first track without
             picture, chapters, cue points and time codes.
@@ -72,27 +69,26 @@ class Output:
         info: AudioInfo,
         target: Path,
         overwrite: bool = False,
-        ready: Ready | None = None,
         line: str | None = None,
         whole: bool = True,
     ) -> None:
         self.infos: tuple[AudioInfo, ...] = (info,)
         self.notes: tuple[str, ...] = ()
         self._target = target
-        self._ready = ready
+        self._finished = False
         self._baggage: Baggage | None = None
         self._writer: AtomicWriter | MediaWriter
         found = tracks(info.path) if is_media(info.path) else ()
         if target.suffix.lower() in MEDIA_SUFFIXES:
             plan: Plan = media_plan(info, target.suffix, line, whole)
             self.infos = tuple(track.info for track in found[: len(plan.rates)]) or (info,)
-            self._writer = MediaWriter(target, plan, overwrite, ready)
+            self._writer = MediaWriter(target, plan, overwrite)
         else:
             container, subtype = output_format(info, target.suffix)
             self._baggage = pack(info, container, line, whole)
             self.notes = self._baggage.notes
             shape = (info.sample_rate, info.channels)
-            self._writer = AtomicWriter(target, *shape, container, subtype, overwrite, self._finish)
+            self._writer = AtomicWriter(target, *shape, container, subtype, overwrite)
         if len(found) > len(self.infos):
             told = f"only the first of {len(found)} audio tracks was taken; {target.suffix} files hold one"
             self.notes += (f"{shown(info.path)}: {told}",)
@@ -107,7 +103,7 @@ class Output:
         """Sample values beyond full scale that were clipped."""
         return self._writer.clipped
 
-    def __enter__(self) -> Output:
+    def __enter__(self) -> RecordingCopy:
         """Create the unfinished file.
 
         Raises:
@@ -153,13 +149,27 @@ class Output:
         Raises:
             AudioFileError: As the writers; code ``tags`` if the tags cannot be written.
         """
+        if kind is None:
+            with self._closing_on_error():
+                self.finish()
         self._writer.__exit__(kind, error, trace)
 
-    def _finish(self, fd: int) -> None:
-        if self._baggage is not None:
+    def finish(self) -> int:
+        """Complete the file, tags included, and return its descriptor; see `AtomicWriter.finish`.
+
+        Raises:
+            AudioFileError: As the writers; code ``tags`` if the tags cannot be written.
+        """
+        fd = self._writer.finish()
+        if not self._finished and self._baggage is not None:
             self._baggage.into(self._target, fd)
-        if self._ready is not None:
-            self._ready(fd)
+        self._finished = True
+        return fd
+
+    def commit(self) -> None:
+        """Give the file its name; see `AtomicWriter.commit`."""
+        self.finish()
+        self._writer.commit()
 
 
 def in_turn(streams: Sequence[Iterator[B]], rates: Sequence[int]) -> Iterator[tuple[int, B]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,9 +38,9 @@ _WRITE_ERRORS = (soundfile.SoundFileError, OSError, AssertionError)
 class AtomicWriter:
     """Context manager that writes an audio file which gets its name when all is well.
 
-    Samples go to an `Unfinished` file in the target's folder. A clean exit closes it, opens it again and
-    compares length, rate and channels, flushes it to the disk and gives it its name; any exception, Ctrl-C
-    too, removes it, so the old file or none stays.
+    Samples go to an `Unfinished` file in the target's folder. `finish` closes it, opens it again and compares
+    length, rate and channels; `commit` flushes it to the disk and gives it its name. A clean exit does both
+    unless they were called; any exception, Ctrl-C too, removes the file, so the old one or none stays.
 
     Integer formats get the nearest code, without dither, so that samples read from a file of the same depth
     are written bit for bit; what lies beyond full scale is clipped and counted.
@@ -52,7 +52,6 @@ class AtomicWriter:
         container: libsndfile's name, see `output_format`.
         subtype: libsndfile's name of the sample format.
         overwrite: Whether an existing target may be replaced.
-        ready: Called with the descriptor of the whole, verified file, just before it gets its name.
 
     Attributes:
         n_samples: Samples of one channel written so far.
@@ -67,7 +66,6 @@ class AtomicWriter:
         container: str,
         subtype: str,
         overwrite: bool = False,
-        ready: Callable[[int], None] | None = None,
     ) -> None:
         self.n_samples = 0
         self.clipped = 0
@@ -75,7 +73,7 @@ class AtomicWriter:
         self._shape = (sample_rate, channels)
         self._format = (container, subtype)
         self._overwrite = overwrite
-        self._ready = ready
+        self._finished = self._committed = False
         self._file: Any = None
         self._unfinished: Unfinished  # from entering on
 
@@ -177,15 +175,46 @@ class AtomicWriter:
             self._discard()
             return
         try:
-            self._commit()
-        except _WRITE_ERRORS as fault:
-            self._discard()
-            raise writing_failed(self._path, str(fault)) from fault
+            self.commit()
         except BaseException:
             self._discard()
             raise
 
-    def _commit(self) -> None:
+    def finish(self) -> int:
+        """Complete and verify the file; no more samples then.
+
+        Returns:
+            Its descriptor, open for reading and writing: what stands beside the samples may still be added.
+
+        Raises:
+            AudioFileError: Codes ``empty`` (nothing was written), ``no_space``, ``unwritable``.
+        """
+        if not self._finished:
+            try:
+                self._verify()
+            except _WRITE_ERRORS as fault:
+                raise writing_failed(self._path, str(fault)) from fault
+            self._finished = True
+        return self._unfinished.fd
+
+    def commit(self) -> None:
+        """Give the file its name, finished if it was not.
+
+        Raises:
+            AudioFileError: As `finish`, and ``exists``.
+        """
+        if self._committed:
+            return
+        self.finish()
+        try:
+            self._unfinished.give_name(self._path, self._overwrite)
+        except FileExistsError:
+            raise target_exists(self._path) from None
+        except OSError as fault:
+            raise writing_failed(self._path, str(fault)) from fault
+        self._committed = True
+
+    def _verify(self) -> None:
         if self.n_samples == 0:
             raise AudioFileError(f"{shown(self._path)}: not written, there are no samples", code="empty")
         self._file.close()
@@ -201,13 +230,6 @@ class AtomicWriter:
                 f"and not {(self.n_samples, *self._shape)}; choose another format or disk",
                 code="unwritable",
             )
-        refuse_existing(self._path, self._overwrite)
-        if self._ready is not None:
-            self._ready(self._unfinished.fd)
-        try:
-            self._unfinished.give_name(self._path, self._overwrite)
-        except FileExistsError:
-            raise target_exists(self._path) from None
 
     def _clear_time_stamp(self) -> None:
         """Make equal samples give equal bytes: the PEAK chunk of float files tells when it was written."""

@@ -28,6 +28,7 @@ from audiodiff import networks
 from audiodiff.errors import AudiodiffError, ConfigError, ModelError
 from audiodiff.model.config import FORMAT_VERSION, ModelConfig
 from audiodiff.model.model import Model, assemble, build_process
+from audiodiff.model.shipped import SHIPPED
 from audiodiff.settings import dump_json, nearest, parse
 
 __all__ = [
@@ -41,9 +42,6 @@ __all__ = [
     "save",
     "verify",
 ]
-
-SHIPPED = Path(__file__).parent / "pretrained"
-"""Folder of the models that come with the package."""
 
 _CONFIG, _WEIGHTS, _CARD, _HASHES = "config.json", "weights.safetensors", "card.md", "hashes.json"
 

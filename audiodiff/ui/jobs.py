@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from audiodiff.batch.job import Options, default_target, process_file
+from audiodiff.batch.denoise_task import denoise_file
+from audiodiff.batch.job_options import Options
+from audiodiff.batch.naming import default_target
 from audiodiff.errors import AudiodiffError, AudioFileError
 from audiodiff.inference.arguments import Quality
 from audiodiff.inference.denoiser import Denoiser
@@ -217,7 +219,7 @@ class Desk:
         job.step = "cleaning"
         if wish.preview_s is None:
             target = self._target(recording)
-            result = process_file(
+            result = denoise_file(
                 recording.path, target, denoiser, Options(overwrite=wish.overwrite), progress
             )
             job.result, job.saved = target, not recording.own
@@ -228,7 +230,7 @@ class Desk:
             target.mkdir()
             target = target / f"preview{recording.path.suffix}"
             options = Options(start_s=start_s, end_s=start_s + PREVIEW_S)
-            result = process_file(recording.path, target, denoiser, options, progress)
+            result = denoise_file(recording.path, target, denoiser, options, progress)
         job.step = "drawing"
         entry = ReportEntry(recording.path, target, result.status, result.warnings, start_s=start_s)
         title = "Result" if wish.preview_s is None else "Preview"
