@@ -25,7 +25,7 @@ RECIPE: dict[str, Any] = {
         "licence": "CC0-1.0",
     },
     "process": {"kind": "brownian", "rho": 0.5},
-    "network": {"kind": "toy"},
+    "network": {"kind": "spectral", "low_bins": 16, "high_pool": 4},  # for the recipe; `Toy` is trained
     "data": {"store": "unused", "batch": 2, "segment_s": 0.2},
     "objective": {"complex": 1.0, "magnitude": 1.0, "mrstft": 0.1, "mrstft_windows": [64]},
     "optim": {"steps": 6, "lr": 0.02, "warmup": 2, "ema": 0.9},
