@@ -146,11 +146,11 @@ def _describe(cls: type[Any], error: ValidationError, at: str) -> str:
     unknown = ("extra_forbidden", "unexpected_keyword_argument")  # of settings, of a dataclass
     # An unknown key is most often the misspelt form of a missing one: report it first.
     fault = next((f for f in faults if f["type"] in unknown), faults[0])
-    owner, keys = _walk(cls, fault["loc"][1:])
+    keys = fault["loc"][1:]
     path = ".".join([*filter(None, [at]), *map(str, keys)])
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     if fault["type"] in unknown:
-        return f"unknown key {path!r}; {nearest(str(keys[-1]), keys_of(owner))}{more}"
+        return f"unknown key {path!r}; {nearest(str(keys[-1]), keys_of(_owner(cls, keys)))}{more}"
     match fault["type"]:
         case "missing":
             return f"key {path!r} is missing; add it{more}"
@@ -160,32 +160,17 @@ def _describe(cls: type[Any], error: ValidationError, at: str) -> str:
             return f"{path or 'settings'}: {fault['msg']}, found {fault['input']!r}{more}"
 
 
-def _walk(cls: type[Any], loc: tuple[int | str, ...]) -> tuple[type[Any], list[int | str]]:
-    """The class that holds a fault, and the keys that lead there: pydantic names members of unions too."""
-    owner: type[Any] = cls
-    members = [cls]
-    keys: list[int | str] = []
-    for part in loc:
-        chosen = [member for member in members if len(members) > 1 and part in _kinds(member)]
-        if chosen:
-            members = chosen
-            continue
-        keys.append(part)
-        if isinstance(part, int):
-            continue  # an item of a list, whose class stays the same
-        owner = members[0] if members else object
-        field = owner.model_fields.get(part) if issubclass(owner, Settings) else None
-        members = _settings_in(field.annotation) if field is not None else []
-    return owner, keys
+def _owner(cls: type[Any], keys: tuple[int | str, ...]) -> type[Any]:
+    """The class that the last of these keys belongs to."""
+    for key in keys[:-1]:
+        field = cls.model_fields.get(str(key)) if issubclass(cls, Settings) else None
+        if field is not None:
+            cls = _settings_in(field.annotation) or object  # an item of a list is of the list's class
+    return cls
 
 
-def _kinds(cls: type[Settings]) -> tuple[Any, ...]:
-    """The kinds that a member of a union stands for."""
-    return get_args(cls.model_fields["kind"].annotation) if "kind" in cls.model_fields else ()
-
-
-def _settings_in(annotation: Any) -> list[type[Settings]]:
-    """The settings classes inside an annotation such as ``tuple[Section, ...]`` or ``One | Other``."""
+def _settings_in(annotation: Any) -> type[Settings] | None:
+    """The settings class inside an annotation such as ``tuple[Section, ...]`` or ``Section | None``."""
     if isinstance(annotation, type) and not get_args(annotation):
-        return [annotation] if issubclass(annotation, Settings) else []
-    return [found for arg in get_args(annotation) for found in _settings_in(arg)]
+        return annotation if issubclass(annotation, Settings) else None
+    return next((found for arg in get_args(annotation) if (found := _settings_in(arg)) is not None), None)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from audiodiff.data.batches import Batch
 from audiodiff.settings import parse
-from audiodiff.training.config import TrainConfig
+from audiodiff.training.recipe import Recipe
 
 RATE = 8000
 N_SAMPLES = 1600
@@ -52,10 +52,10 @@ class Toy(nn.Module):
         return h[0] + (1 - t)[:, None, None, None] * mixed
 
 
-def recipe(**sections: dict[str, Any]) -> TrainConfig:
+def recipe(**sections: dict[str, Any]) -> Recipe:
     """The recipe with some keys of some sections changed."""
     merged = {name: values | sections.get(name, {}) for name, values in RECIPE.items()}
-    return parse(TrainConfig, merged, "toy")
+    return parse(Recipe, merged, "toy")
 
 
 def toy_batches(start_step: int, seed: int = 0) -> Iterator[Batch]:
