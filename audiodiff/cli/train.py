@@ -36,8 +36,8 @@ def train(
     """
     import torch
 
-    from audiodiff.training.config import load_recipe
     from audiodiff.training.loop import BrokenRun
+    from audiodiff.training.recipe import load_recipe
     from audiodiff.training.run import run
 
     config = load_recipe(recipe, overrides or ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
 from audiodiff.diffusion.cdiffuse import CDiffuSE
@@ -16,9 +17,21 @@ from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model.config import ModelConfig
 from audiodiff.model.representation import CompressedSTFT, Representation, Waveform
 from audiodiff.networks.contract import Network, domain_of
-from audiodiff.settings import construct, nearest
+from audiodiff.settings import nearest, parse
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.stft import STFT, Compression
+
+T = TypeVar("T")
+
+_PROCESSES: dict[str, type[Process]] = {
+    "brownian": BrownianBridge,
+    "schroedinger": SchroedingerBridge,
+    "ouve": OUVE,
+    "flow": Flow,
+    "vp": VP,
+    "cdiffuse": CDiffuSE,
+}
+_PRIORS: dict[str, type[Prior]] = {"energy": EnergyPrior, "level": LevelPrior}
 
 
 @dataclass(frozen=True)
@@ -130,54 +143,26 @@ def _check_domain(config: ModelConfig, net: Network, mel: MelSpec | None) -> Non
         )
 
 
-def build_process(settings: Mapping[str, object]) -> Process:
-    """The diffusion process of a ``process`` section.
-
-    Args:
-        settings: ``kind`` and the parameters of that process.
-
-    Returns:
-        The process.
+def build_process(settings: Mapping[str, Any]) -> Process:
+    """The diffusion process of a ``process`` section: its ``kind``, and the parameters of that process.
 
     Raises:
         ConfigError: Unknown kind or parameter, or a value out of range.
     """
-    rest = {key: value for key, value in settings.items() if key != "kind"}
-    match settings.get("kind"):
-        case "brownian":
-            return construct(BrownianBridge, rest, "process")
-        case "schroedinger":
-            return construct(SchroedingerBridge, rest, "process")
-        case "ouve":
-            return construct(OUVE, rest, "process")
-        case "flow":
-            return construct(Flow, rest, "process")
-        case "vp":
-            return construct(VP, rest, "process")
-        case "cdiffuse":
-            return construct(CDiffuSE, rest, "process")
-        case kind:
-            known = ("brownian", "schroedinger", "ouve", "flow", "vp", "cdiffuse")
-            raise ConfigError(f"process: unknown kind {kind!r}; {nearest(str(kind), known)}")
+    return _build(_PROCESSES, settings, "process")
 
 
-def build_prior(settings: Mapping[str, object]) -> Prior:
-    """The prior of a ``prior`` section.
-
-    Args:
-        settings: ``kind``, energy if absent, and the parameters of that prior.
-
-    Returns:
-        The prior.
+def build_prior(settings: Mapping[str, Any]) -> Prior:
+    """The prior of a ``prior`` section: its ``kind``, energy if absent, and the parameters of that prior.
 
     Raises:
         ConfigError: Unknown kind or parameter, or a value out of range.
     """
-    rest = {key: value for key, value in settings.items() if key != "kind"}
-    match settings.get("kind", "energy"):
-        case "energy":
-            return construct(EnergyPrior, rest, "prior")
-        case "level":
-            return construct(LevelPrior, rest, "prior")
-        case kind:
-            raise ConfigError(f"prior: unknown kind {kind!r}; {nearest(str(kind), ('energy', 'level'))}")
+    return _build(_PRIORS, {"kind": "energy", **settings}, "prior")
+
+
+def _build(classes: Mapping[str, type[T]], settings: Mapping[str, Any], at: str) -> T:
+    kind = settings.get("kind")
+    if not isinstance(kind, str) or kind not in classes:
+        raise ConfigError(f"{at}: unknown kind {kind!r}; {nearest(str(kind), classes)}")
+    return parse(classes[kind], {key: value for key, value in settings.items() if key != "kind"}, at=at)
