@@ -53,22 +53,6 @@ class STFT:
         """N = 1 + ceil(n_samples / hop), the frames of a recording of n_samples samples."""
         return 1 - (-n_samples // self.hop)
 
-    def covering_frames(self, start: int, stop: int, n_samples: int) -> tuple[int, int]:
-        """Frames of the recording that reach into its samples start..stop.
-
-        Args:
-            start: First sample.
-            stop: Sample after the last, above start.
-            n_samples: Length of the recording.
-
-        Returns:
-            First frame and the frame after the last.
-        """
-        half = self.n_fft // 2
-        first = max(0, (start - half) // self.hop + 1)
-        last = min(self.n_frames(n_samples) - 1, -(-(stop - 1 + half) // self.hop) - 1)
-        return first, last + 1
-
     def forward(self, x: Tensor) -> Tensor:
         """Transform a whole recording.
 
@@ -124,7 +108,7 @@ class STFT:
     def overlap_add(self, z: Tensor, first_frame: int, start: int, n_samples: int) -> Tensor:
         """Invert a slice of frames to a slice of the recording.
 
-        Equals the same samples of `inverse` if z holds every frame of `covering_frames`.
+        Equals the same samples of `inverse` if z holds every frame that reaches into them.
 
         Args:
             z: Complex spectrum [..., F, N] of N consecutive frames.

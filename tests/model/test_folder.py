@@ -18,8 +18,8 @@ from audiodiff.model import folder as room
 from audiodiff.model.config import ModelConfig
 from audiodiff.model.folder import find, load, load_model, save, verify
 from audiodiff.model.model import Model, assemble, build_process
-from audiodiff.networks.checks import check
 from audiodiff.networks.contract import Network
+from tests.networks.contract_checks import check
 
 FILES = ["card.md", "config.json", "hashes.json", "weights.safetensors"]
 

@@ -7,7 +7,7 @@ import torch
 
 from audiodiff.errors import ConfigError
 from audiodiff.networks import Spectral, SpectralConfig, build, complete
-from audiodiff.networks.checks import check
+from tests.networks.contract_checks import check
 
 SMALL = SpectralConfig(
     n_bins=65,
