@@ -11,18 +11,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io.disk_buffer import Spool
 from audiodiff.io.formats import AudioInfo, shown
 from audiodiff.io.loudness import Loudness, Meter, Target
 from audiodiff.io.recording_copy import in_turn
-
-Block: TypeAlias = npt.NDArray[np.floating[Any]]
+from audiodiff.signal.types import Samples
 
 _NOTABLE_LU = 0.05
 """Less below the target is not worth a warning."""
@@ -58,12 +55,12 @@ class Level:
 
 
 def levelled(
-    streams: Sequence[Iterator[Block]],
+    streams: Sequence[Iterator[Samples]],
     infos: Sequence[AudioInfo],
     target: Target,
     stack: ExitStack,
     heard: Callable[[float], None] | None = None,
-) -> tuple[list[Iterator[Block]], tuple[Level, ...]]:
+) -> tuple[list[Iterator[Samples]], tuple[Level, ...]]:
     """Take streams to their end, and give them again at their new loudness.
 
     Args:
@@ -120,7 +117,7 @@ class _Samples:
         # A spool holds rows of float32; doubles take the room of two and are never seen as such.
         self._spool = Spool(info.channels * self._dtype.itemsize // 4)
 
-    def write(self, block: Block) -> None:
+    def write(self, block: Samples) -> None:
         rows = np.ascontiguousarray(block.T, dtype=self._dtype)
         try:
             self._spool.write(rows.view(np.float32))
@@ -129,7 +126,7 @@ class _Samples:
             line = f"{folder}: takes no more temporary files ({error.strerror}); make room or set TMPDIR"
             raise AudioFileError(line, code="no_space") from error
 
-    def read(self, gain_db: float) -> Iterator[Block]:
+    def read(self, gain_db: float) -> Iterator[Samples]:
         factor = 10 ** (gain_db / 20)
         for rows in self._spool.blocks():
             block = rows.view(self._dtype).T

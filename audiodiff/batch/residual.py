@@ -12,19 +12,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from audiodiff.io.formats import MEDIA_SUFFIXES
 from audiodiff.io.reader import AtomicWriter, probe, read_blocks
+from audiodiff.signal.types import Samples
 
 _LOSSY = frozenset({".mp3", ".ogg", ".oga", ".opus"}) | MEDIA_SUFFIXES
 _UNEVEN = frozenset({"ULAW", "ALAW"})
 """Sample formats whose steps differ, so that differences fall between them."""
-
-Block = npt.NDArray[np.floating[Any]]
 
 
 def residual_path(target: Path) -> Path:
@@ -41,7 +38,7 @@ def residual_path(target: Path) -> Path:
 
 
 def write_residual(
-    recording: Iterator[Block],
+    recording: Iterator[Samples],
     target: Path,
     residual: Path,
     overwrite: bool,
@@ -77,7 +74,7 @@ def write_residual(
     return writer.clipped
 
 
-def _without(blocks: Iterator[Block], n: int) -> Iterator[Block]:
+def _without(blocks: Iterator[Samples], n: int) -> Iterator[Samples]:
     """All but the first n samples."""
     for block in blocks:
         if n < block.shape[1]:
@@ -85,7 +82,7 @@ def _without(blocks: Iterator[Block], n: int) -> Iterator[Block]:
         n = max(0, n - block.shape[1])
 
 
-def _pairs(left: Iterator[Block], right: Iterator[Block]) -> Iterator[tuple[Block, Block]]:
+def _pairs(left: Iterator[Samples], right: Iterator[Samples]) -> Iterator[tuple[Samples, Samples]]:
     """Two streams of equal length, cut at the same places."""
     a, b = next(left, None), next(right, None)
     while a is not None and b is not None:

@@ -23,15 +23,15 @@ import torch
 from numpy.typing import NDArray
 
 from audiodiff.data.batches import Batch
-from audiodiff.data.levels import gain_of
 from audiodiff.data.store import FULL_SCALE
 from audiodiff.errors import DataError
+from audiodiff.signal.level import gain_of
+from audiodiff.signal.types import Audio
 
 FORMAT_VERSION = 1
 INDEX_NAME = "pairs.json"
 TRACKS = 3
 
-Audio: TypeAlias = NDArray[np.float32]
 PairSplit: TypeAlias = Literal["train", "dev"]
 
 

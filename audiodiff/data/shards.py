@@ -24,14 +24,12 @@ from typing import Any, cast
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from audiodiff.data.packing import Progress
 from audiodiff.data.store import Entry, Labels, Store, StoreWriter
 from audiodiff.errors import DataError
 from audiodiff.io.formats import RATES
-
-Audio = NDArray[np.float32]
+from audiodiff.signal.types import Audio
 
 FORMAT_VERSION = 1
 SHARD_BYTES = 56 * 2**20

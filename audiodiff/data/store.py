@@ -27,12 +27,11 @@ from numpy.typing import NDArray
 
 from audiodiff.data.manifest import Kind, Split
 from audiodiff.errors import DataError
+from audiodiff.signal.types import Audio
 
 FORMAT_VERSION = 1
 AUDIO_NAME, INDEX_NAME = "audio.i16", "index.json"
 FULL_SCALE = 32767
-
-Audio = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,13 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library
 from audiodiff.io.av_ends import missing
 from audiodiff.io.av_tracks import Track, only, tells_end, track_of
 from audiodiff.io.formats import Damaged, Dtype, Truncated, shown
-
-Block = npt.NDArray[np.floating]
+from audiodiff.signal.types import Samples
 
 _JITTER_S = 0.02
 """Matroska rounds times to milliseconds, and some writers are worse; smaller gaps are none."""
@@ -33,7 +31,7 @@ _CUT_SHORT_S = 0.1
 _FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31}
 
 
-class MediaReader(Iterator[Block]):
+class MediaReader(Iterator[Samples]):
     """Iterator over the blocks of an audio stream; closes itself at the end or as a context.
 
     Args:
@@ -63,7 +61,7 @@ class MediaReader(Iterator[Block]):
         self._n_read = 0
         self._open = True
 
-    def __next__(self) -> Block:
+    def __next__(self) -> Samples:
         """The next samples, [C, n], n = block except for the last.
 
         Raises:
@@ -89,7 +87,7 @@ class MediaReader(Iterator[Block]):
             raise StopIteration
         return x
 
-    def _fill(self) -> Block:
+    def _fill(self) -> Samples:
         parts, n = [self._rest], self._rest.shape[1]
         while n < self._block:
             piece = next(self._pieces, None)
@@ -147,7 +145,7 @@ class _Samples:
         self._dtype = dtype
         self._n = 0
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[Samples]:
         """Yield arrays [C, n]."""
         end = self._track.info.n_samples if self.exact_end else 0
         for frame in self._frames():
@@ -181,7 +179,7 @@ class _Samples:
             except damages:
                 self.n_bad += 1
 
-    def _array(self, frame: Any) -> Block:
+    def _array(self, frame: Any) -> Samples:
         info = self._track.info
         if (frame.sample_rate, frame.layout.nb_channels) != (info.sample_rate, info.channels):
             raise AudioFileError(
@@ -207,7 +205,7 @@ class _Samples:
         gap = place - self._n
         return gap if gap > _JITTER_S * rate else 0
 
-    def _silence(self, n: int) -> Iterator[Block]:
+    def _silence(self, n: int) -> Iterator[Samples]:
         info = self._track.info
         if n > _MAX_SILENCE_S * info.sample_rate:
             seconds = self._n / info.sample_rate

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
 from audiodiff.errors import AudioFileError
@@ -28,6 +27,7 @@ from audiodiff.io.formats import (
     shown,
 )
 from audiodiff.io.writer import AtomicWriter
+from audiodiff.signal.types import Samples
 
 __all__ = [
     "AtomicWriter",
@@ -40,7 +40,6 @@ __all__ = [
     "read_blocks",
 ]
 
-Block = npt.NDArray[np.floating]
 
 # A decoder that fails in the middle loses at most so many samples before the damage.
 _PIECE = 2048
@@ -49,7 +48,7 @@ _UNKNOWN_LENGTH = 1 << 62
 _SLACK_BYTES = 16
 
 
-class SoundReader(Iterator[Block]):
+class SoundReader(Iterator[Samples]):
     """Iterator over the blocks of a file that libsndfile reads, made by `read_blocks`.
 
     It closes itself at the end, or as a context.
@@ -74,7 +73,7 @@ class SoundReader(Iterator[Block]):
         self._n_read = 0
         self._open = True
 
-    def __next__(self) -> Block:
+    def __next__(self) -> Samples:
         """The next samples, [C, n], n = block except for the last.
 
         Raises:
@@ -92,7 +91,7 @@ class SoundReader(Iterator[Block]):
             raise StopIteration
         return np.ascontiguousarray(x.T)
 
-    def _fill(self) -> tuple[Block, str]:
+    def _fill(self) -> tuple[Samples, str]:
         """Read up to a block, [n, C], and how the decoder failed if it did."""
         x = np.empty((self._block, self.info.channels), dtype=self._dtype)
         n = 0
@@ -106,7 +105,7 @@ class SoundReader(Iterator[Block]):
             n += got
         return x[:n], ""
 
-    def _check_finite(self, x: Block) -> None:
+    def _check_finite(self, x: Samples) -> None:
         finite = np.isfinite(x).all(axis=1)
         if finite.all():
             return
@@ -197,7 +196,7 @@ def read_blocks(path: Path, block: int = 1 << 16, dtype: Dtype = "float32", trac
     return SoundReader(path, block, dtype)
 
 
-def read(path: Path, dtype: Dtype = "float32") -> tuple[Block, int]:
+def read(path: Path, dtype: Dtype = "float32") -> tuple[Samples, int]:
     """Read a whole audio file.
 
     Args:

@@ -9,6 +9,7 @@ import math
 from dataclasses import fields
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,6 +17,8 @@ from torch.nn import functional
 from audiodiff.errors import MelError, ShapeError
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_presets import PRESETS
+from audiodiff.signal.mel_scale import hz_to_mel, mel_to_hz
+from audiodiff.signal.stft import transform_frames
 
 __all__ = [
     "PRESETS",
@@ -44,10 +47,7 @@ def analysis_window(spec: MelSpec) -> Tensor:
 
 @lru_cache(maxsize=32)
 def filterbank(spec: MelSpec) -> Tensor:
-    """Triangular mel filters, computed in float64.
-
-    The corners lie evenly on the mel scale: for ``htk`` 2595 log10(1 + f / 700) (O'Shaughnessy 1987), for
-    ``slaney`` 3 f / 200 below 1 kHz and then 27 steps for every factor 6.4 (Slaney, Auditory Toolbox, 1998).
+    """Triangular mel filters, computed in float64; their corners lie evenly on the mel scale.
 
     Args:
         spec: The convention.
@@ -60,32 +60,15 @@ def filterbank(spec: MelSpec) -> Tensor:
 
 def _filters(spec: MelSpec) -> Tensor:
     """The filters in float64 [M, F]."""
-    ends = _hz_to_mel(torch.tensor([spec.f_min, spec.f_max], dtype=torch.float64), spec.scale)
-    steps = torch.linspace(0, 1, spec.n_mels + 2, dtype=torch.float64)
-    corners = _mel_to_hz(ends[0] + (ends[1] - ends[0]) * steps, spec.scale)
+    low, high = (float(hz_to_mel(hz, spec.scale)) for hz in (spec.f_min, spec.f_max))
+    mels = np.linspace(low, high, spec.n_mels + 2)
+    corners = torch.from_numpy(mel_to_hz(mels, spec.scale))
     hz = torch.arange(spec.n_bins, dtype=torch.float64) * (spec.bank_rate / spec.n_fft)
     left, peak, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     rising = (hz - left) / (peak - left)
     falling = (right - hz) / (right - peak)
     filters = torch.minimum(rising, falling).clamp_min(0)
     return filters * (2 / (right - left)) if spec.norm == "slaney" else filters
-
-
-_BEND_HZ, _BEND_MEL, _LOG_STEP = 1000.0, 15.0, math.log(6.4) / 27
-
-
-def _hz_to_mel(hz: Tensor, scale: str) -> Tensor:
-    if scale == "htk":
-        return 2595 * torch.log10(1 + hz / 700)
-    above = _BEND_MEL + torch.log(hz.clamp_min(_BEND_HZ) / _BEND_HZ) / _LOG_STEP
-    return torch.where(hz < _BEND_HZ, hz * (_BEND_MEL / _BEND_HZ), above)
-
-
-def _mel_to_hz(mels: Tensor, scale: str) -> Tensor:
-    if scale == "htk":
-        return 700 * (10 ** (mels / 2595) - 1)
-    above = _BEND_HZ * torch.exp((mels - _BEND_MEL) * _LOG_STEP)
-    return torch.where(mels < _BEND_MEL, mels * (_BEND_HZ / _BEND_MEL), above)
 
 
 def stft(wave: Tensor, spec: MelSpec) -> Tensor:
@@ -167,9 +150,7 @@ def _mirrored(index: Tensor, n: int) -> Tensor:
 def _transform(padded: Tensor, spec: MelSpec, first: int, stop: int) -> Tensor:
     """Frames first..stop of the padded samples, complex [..., F, stop - first]."""
     part = padded[..., first * spec.hop : (stop - 1) * spec.hop + spec.n_fft]
-    cut = part.unfold(-1, spec.n_fft, spec.hop) * analysis_window(spec).to(padded)
-    z: Tensor = torch.fft.rfft(cut)
-    return z.transpose(-1, -2)
+    return transform_frames(part, analysis_window(spec), spec.n_fft, spec.hop)
 
 
 def bands(values: Tensor, spec: MelSpec) -> Tensor:

@@ -30,6 +30,7 @@ from audiodiff.inference.vocoder import Vocoder
 from audiodiff.interrupts import Stop, stop_requests
 from audiodiff.model.folder import load, save
 from audiodiff.settings import dump_json
+from audiodiff.signal.types import Audio
 from audiodiff.training import checkpoint
 from audiodiff.training.card import card
 from audiodiff.training.checkpoint import State
@@ -42,7 +43,7 @@ from audiodiff.training.ranks import Ranks, joined
 from audiodiff.training.schedule import make_optimisers
 from audiodiff.training.setup import prepare
 from audiodiff.training.step import AnySetup
-from audiodiff.training.validation import Audio, DevItem, missing_scores, score, validate
+from audiodiff.training.validation import DevItem, missing_scores, score, validate
 from audiodiff.training.wave_config import WaveConfig
 
 _FIXED = ("sample_rate", "n_fft", "hop", "exponent", "scale", "target", "mel", "prior")

@@ -11,11 +11,10 @@ from audiodiff.errors import ShapeError
 from audiodiff.evaluation.reason import Reason, comparable
 from audiodiff.evaluation.waveform import (
     MAX_SI_SDR_DB,
-    PIECE_FRAMES,
-    frame_power,
     log_spectral_distance,
     si_sdr,
 )
+from audiodiff.signal.frames import PIECE_FRAMES, frame_power
 
 RATE = 16000
 T = np.arange(RATE) / RATE
