@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from audiodiff.batch.sidecar import is_sidecar
 from audiodiff.errors import AudioFileError
-from audiodiff.io.atomic import Unfinished
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import shown
 
 FOLDER = ".audiodiff"
@@ -182,13 +182,13 @@ class Record:
 
     def _store(self) -> None:
         self._path.parent.mkdir(exist_ok=True)
-        file = Unfinished(self._path.parent)
+        file = AtomicFile(self._path.parent)
         try:
             text = json.dumps(self._fresh, indent=1) + "\n"
             os.write(file.fd, text.encode())
-            file.give_name(self._path, replace=True)
+            file.commit(self._path, replace=True)
         finally:
-            file.discard()
+            file.abort()
         self._stored = self._fresh
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from audiodiff import __version__
 from audiodiff.errors import DataError
-from audiodiff.io.atomic import Unfinished
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import shown
 
 SUFFIX = ".audiodiff.json"
@@ -160,16 +160,16 @@ def write_sidecar(target: Path, sidecar: Sidecar, ready: Callable[[Path, int], N
         OSError: The folder cannot be written to, or the disk is full.
     """
     path = sidecar_path(target)
-    file = Unfinished(path.parent)
+    file = AtomicFile(path.parent)
     try:
         rest = memoryview((sidecar.model_dump_json(indent=1) + "\n").encode())
         while rest:
             rest = rest[os.write(file.fd, rest) :]
         if ready is not None:
             ready(path, file.fd)
-        file.give_name(path, replace=True)
+        file.commit(path, replace=True)
     finally:
-        file.discard()
+        file.abort()
     return path
 
 

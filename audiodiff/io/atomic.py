@@ -10,7 +10,7 @@ from pathlib import Path
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
-class Unfinished:
+class AtomicFile:
     """A new file in a folder, open for reading and writing, that gets its name at the end.
 
     Where the system can (Linux, on its usual file systems) the file has no name at all until then, so that
@@ -37,7 +37,7 @@ class Unfinished:
         if self._named:
             self.fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
 
-    def give_name(self, path: Path, replace: bool) -> None:
+    def commit(self, path: Path, replace: bool) -> None:
         """Flush the file to the disk, close it and call it by its name in its folder.
 
         An unnamed file never replaces a file that came into being meanwhile; where the file has a temporary
@@ -62,7 +62,7 @@ class Unfinished:
             self._named = False
         _sync_folder(self._folder)
 
-    def discard(self) -> None:
+    def abort(self) -> None:
         """Close the file and remove it if it has not got its name; never raises."""
         with contextlib.suppress(OSError):
             self._close()

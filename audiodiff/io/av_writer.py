@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library
-from audiodiff.io.atomic import Unfinished
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.av_codecs import MUXERS
 from audiodiff.io.av_encoder import Encoder
 from audiodiff.io.av_plan import Plan
@@ -59,7 +59,7 @@ class MediaWriter:
         self._ready = ready
         self._stack = contextlib.ExitStack()
         self._tracks: list[Encoder] = []
-        self._unfinished: Unfinished  # these from entering on
+        self._atomic: AtomicFile  # these from entering on
         self._copied: Copied | None = None
         self._out: Any = None
 
@@ -78,7 +78,7 @@ class MediaWriter:
         av_library.module()
         refuse_existing(self._path, self._overwrite)
         try:
-            self._unfinished = Unfinished(self._path.parent)
+            self._atomic = AtomicFile(self._path.parent)
         except OSError as error:
             raise AudioFileError(
                 f"{shown(self._path)}: its folder cannot be written to ({error.strerror}); choose another",
@@ -99,7 +99,7 @@ class MediaWriter:
 
     def _begin(self) -> None:
         plan, suffix = self._plan, self._path.suffix.lower()
-        file = self._stack.enter_context(os.fdopen(os.dup(self._unfinished.fd), "r+b"))
+        file = self._stack.enter_context(os.fdopen(os.dup(self._atomic.fd), "r+b"))
         self._out = _open(file, suffix, max(plan.rates))
         wanted = iter(zip(plan.rates, plan.channels, plan.encodings, plan.starts, strict=True))
 
@@ -178,16 +178,16 @@ class MediaWriter:
         self._verify()
         refuse_existing(self._path, self._overwrite)
         if self._ready is not None:
-            self._ready(self._unfinished.fd)
+            self._ready(self._atomic.fd)
         try:
-            self._unfinished.give_name(self._path, self._overwrite)
+            self._atomic.commit(self._path, self._overwrite)
         except FileExistsError:
             raise target_exists(self._path) from None
 
     def _verify(self) -> None:
         """Count what a reader will find: tracks, rates, channels, and the time that their packets span."""
         with (
-            os.fdopen(os.dup(self._unfinished.fd), "rb") as file,
+            os.fdopen(os.dup(self._atomic.fd), "rb") as file,
             _rewound(file) as container,
         ):
             found = [
@@ -216,7 +216,7 @@ class MediaWriter:
             if self._out is not None:
                 self._out.close()
         self._stack.close()
-        self._unfinished.discard()
+        self._atomic.abort()
 
 
 def _open(file: IO[bytes], suffix: str, rate: int) -> Any:

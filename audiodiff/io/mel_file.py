@@ -21,7 +21,7 @@ import safetensors
 import safetensors.numpy
 
 from audiodiff.errors import AudioFileError, MelError
-from audiodiff.io.atomic import Unfinished
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import shown
 from audiodiff.signal.mel import difference
 from audiodiff.signal.mel_convention import MelSpec
@@ -159,12 +159,12 @@ def write_mel(path: Path, values: Values, spec: MelSpec, overwrite: bool = False
         )
     check_target(path, overwrite)
     data = _encoded(path.suffix.lower(), np.ascontiguousarray(values, dtype=np.float32), spec)
-    unfinished = None
+    atomic = None
     try:
-        unfinished = Unfinished(path.parent)
-        with os.fdopen(os.dup(unfinished.fd), "wb") as file:
+        atomic = AtomicFile(path.parent)
+        with os.fdopen(os.dup(atomic.fd), "wb") as file:
             file.write(data)
-        unfinished.give_name(path, overwrite)
+        atomic.commit(path, overwrite)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:
@@ -172,8 +172,8 @@ def write_mel(path: Path, values: Values, spec: MelSpec, overwrite: bool = False
             f"{shown(path)}: not written ({error.strerror}); choose another place", code="unwritable"
         ) from error
     finally:
-        if unfinished is not None:
-            unfinished.discard()
+        if atomic is not None:
+            atomic.abort()
 
 
 def check_target(path: Path, overwrite: bool) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import soundfile
 
 from audiodiff.errors import AudioFileError
-from audiodiff.io.atomic import Unfinished
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import max_samples, shown
 from audiodiff.io.ogg import fix_serial
 from audiodiff.io.output_checks import refuse_block, refuse_existing, target_exists, writing_failed
@@ -38,7 +38,7 @@ _WRITE_ERRORS = (soundfile.SoundFileError, OSError, AssertionError)
 class AtomicWriter:
     """Context manager that writes an audio file which gets its name when all is well.
 
-    Samples go to an `Unfinished` file in the target's folder. A clean exit closes it, opens it again and
+    Samples go to an `AtomicFile` file in the target's folder. A clean exit closes it, opens it again and
     compares length, rate and channels, flushes it to the disk and gives it its name; any exception, Ctrl-C
     too, removes it, so the old file or none stays.
 
@@ -77,7 +77,7 @@ class AtomicWriter:
         self._overwrite = overwrite
         self._ready = ready
         self._file: Any = None
-        self._unfinished: Unfinished  # from entering on
+        self._atomic: AtomicFile  # from entering on
 
     def __enter__(self) -> AtomicWriter:
         """Create the unfinished file.
@@ -87,7 +87,7 @@ class AtomicWriter:
         """
         refuse_existing(self._path, self._overwrite)
         try:
-            self._unfinished = Unfinished(self._path.parent)
+            self._atomic = AtomicFile(self._path.parent)
         except OSError as error:
             raise AudioFileError(
                 f"{shown(self._path)}: its folder cannot be written to ({error.strerror}); choose another",
@@ -97,7 +97,7 @@ class AtomicWriter:
             rate, channels = self._shape
             container, subtype = self._format
             self._file = soundfile.SoundFile(
-                self._unfinished.fd, "w", rate, channels, subtype, format=container, closefd=False
+                self._atomic.fd, "w", rate, channels, subtype, format=container, closefd=False
             )
         except (soundfile.SoundFileError, ValueError) as error:
             self._discard()
@@ -191,9 +191,9 @@ class AtomicWriter:
         self._file.close()
         self._clear_time_stamp()
         if self._format[0] == "OGG":
-            fix_serial(self._unfinished.fd)
-        os.lseek(self._unfinished.fd, 0, os.SEEK_SET)
-        with soundfile.SoundFile(self._unfinished.fd, closefd=False) as file:
+            fix_serial(self._atomic.fd)
+        os.lseek(self._atomic.fd, 0, os.SEEK_SET)
+        with soundfile.SoundFile(self._atomic.fd, closefd=False) as file:
             found = (file.frames, file.samplerate, file.channels)
         if found != (self.n_samples, *self._shape):
             raise AudioFileError(
@@ -203,9 +203,9 @@ class AtomicWriter:
             )
         refuse_existing(self._path, self._overwrite)
         if self._ready is not None:
-            self._ready(self._unfinished.fd)
+            self._ready(self._atomic.fd)
         try:
-            self._unfinished.give_name(self._path, self._overwrite)
+            self._atomic.commit(self._path, self._overwrite)
         except FileExistsError:
             raise target_exists(self._path) from None
 
@@ -213,15 +213,15 @@ class AtomicWriter:
         """Make equal samples give equal bytes: the PEAK chunk of float files tells when it was written."""
         if self._format[1] not in {"FLOAT", "DOUBLE"} or self._format[0] == "CAF":
             return
-        os.lseek(self._unfinished.fd, 0, os.SEEK_SET)
-        chunk = os.read(self._unfinished.fd, 4096).find(b"PEAK")
+        os.lseek(self._atomic.fd, 0, os.SEEK_SET)
+        chunk = os.read(self._atomic.fd, 4096).find(b"PEAK")
         if chunk > 0:
-            os.lseek(self._unfinished.fd, chunk + 12, os.SEEK_SET)
-            os.write(self._unfinished.fd, bytes(4))
+            os.lseek(self._atomic.fd, chunk + 12, os.SEEK_SET)
+            os.write(self._atomic.fd, bytes(4))
 
     def _discard(self) -> None:
         """Close what is open, remove the unfinished file; must not hide the error it is called for."""
         with contextlib.suppress(*_WRITE_ERRORS):
             if self._file is not None:
                 self._file.close()
-        self._unfinished.discard()
+        self._atomic.abort()

@@ -14,7 +14,7 @@ import jinja2
 
 from audiodiff import __version__
 from audiodiff.errors import AudioFileError
-from audiodiff.io.atomic import Unfinished
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import shown
 from audiodiff.report import excerpts, view
 from audiodiff.report.measure import Survey, survey
@@ -170,19 +170,19 @@ def _counts(cards: Sequence[Card], sounding: Sequence[Survey]) -> dict[str, obje
 
 def _save(path: Path, pieces: Iterator[str], overwrite: bool) -> None:
     try:
-        page = Unfinished(path.parent)
+        page = AtomicFile(path.parent)
     except OSError as error:
         line = f"{shown(path)}: cannot be written ({error.strerror}); choose another place"
         raise AudioFileError(line, code="unwritable") from error
     try:
         with os.fdopen(os.dup(page.fd), "w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.writelines(pieces)
-        page.give_name(path, overwrite)
+        page.commit(path, overwrite)
     except OSError as error:
         line = f"{shown(path)}: cannot be written ({error.strerror}); check the space on the disk"
         raise AudioFileError(line, code="unwritable") from error
     finally:
-        page.discard()
+        page.abort()
 
 
 def _hash(text: str) -> str:
