@@ -21,7 +21,7 @@ from audiodiff.batch.preflight import check_sidecar
 from audiodiff.batch.vocode_job import Vocoding, announced, output_kind, process_vocoding
 from audiodiff.batch.vocode_job import digest_of as digest_of_vocoder
 from audiodiff.errors import AudiodiffError, AudioFileError, ModelError
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 from audiodiff.io.reader import probe
 from audiodiff.io.recording_copy import check_format
 
@@ -171,14 +171,14 @@ def run_one(spec: JobSpec, item: Item, progress: Progress | None = None) -> Resu
     except AudiodiffError as error:
         return failed(item, error.code, str(error))
     except OSError as error:
-        line = (
-            f"{shown(item.source)}: {error.strerror or error}; check rights and space of {shown(item.target)}"
-        )
+        line = f"{display_path(item.source)}: {error.strerror or error}; check rights and space of {display_path(item.target)}"
         return failed(item, "system", line)
     except Exception as error:  # noqa: BLE001  a fault of ours in one file must not stop the others
         traceback.print_exc()
         return failed(
-            item, "internal", f"{shown(item.source)}: {type(error).__name__}: {error}; please report it"
+            item,
+            "internal",
+            f"{display_path(item.source)}: {type(error).__name__}: {error}; please report it",
         )
 
 
@@ -200,7 +200,7 @@ def foresee(spec: JobSpec, item: Item) -> Result | None:
         if standing == "done" or (standing == "foreign" and options.skip_existing):
             return _skipped(item, record)
         if standing == "foreign" and not options.overwrite:
-            line = f"{shown(item.target)}: exists already; use --overwrite or another name"
+            line = f"{display_path(item.target)}: exists already; use --overwrite or another name"
             return failed(item, "exists", line)
         if standing != "ours":
             check_sidecar(item.target, options)
@@ -308,6 +308,6 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AudioFileError(
-            f"{shown(folder)}: this folder cannot be made ({error.strerror}); choose another with -o",
+            f"{display_path(folder)}: this folder cannot be made ({error.strerror}); choose another with -o",
             code="unwritable",
         ) from None

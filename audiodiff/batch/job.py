@@ -33,7 +33,7 @@ from audiodiff.batch.residual import residual_path, write_residual
 from audiodiff.errors import AudioFileError
 from audiodiff.io.av_library import is_media
 from audiodiff.io.av_tracks import lead
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 from audiodiff.io.reader import AudioInfo, BlockReader, Truncated, read_blocks
 from audiodiff.io.recording_copy import Output, in_turn
 from audiodiff.signal.level import ABSOLUTE_GATE_DB
@@ -160,7 +160,7 @@ def _untouched(source: Path, denoiser: Denoiser, gains: list[float | None]) -> l
     """The line about a recording that has nothing to clean."""
     if denoiser.strength == 0 or any(gain is not None for gain in gains):
         return []
-    return [f"{shown(source)}: holds nothing above {ABSOLUTE_GATE_DB:g} dBFS; its samples were copied"]
+    return [f"{display_path(source)}: holds nothing above {ABSOLUTE_GATE_DB:g} dBFS; its samples were copied"]
 
 
 def _opened(source: Path, infos: tuple[AudioInfo, ...], stack: ExitStack) -> list[BlockReader]:
@@ -218,7 +218,7 @@ def _warnings(truncated: Truncated | None, clipped: dict[Path, int]) -> list[str
     lines = [str(truncated)] if truncated else []
     for path, count in clipped.items():
         if count:
-            lines.append(f"{shown(path)}: {count} samples beyond full scale were clipped")
+            lines.append(f"{display_path(path)}: {count} samples beyond full scale were clipped")
     return lines
 
 

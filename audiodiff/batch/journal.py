@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from audiodiff.batch.sidecar import is_sidecar
 from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import AtomicFile
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 
 FOLDER = ".audiodiff"
 
@@ -221,7 +221,7 @@ def locked(target: Path) -> Iterator[None]:
         with FileLock(path, timeout=0):
             yield
     except Timeout:
-        line = f"{shown(target)}: another run is working on it; run again when that has ended"
+        line = f"{display_path(target)}: another run is working on it; run again when that has ended"
         raise AudioFileError(line, code="busy") from None
 
 

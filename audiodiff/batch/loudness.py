@@ -16,7 +16,7 @@ import numpy as np
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io.disk_buffer import Spool
-from audiodiff.io.formats import AudioInfo, shown
+from audiodiff.io.formats import AudioInfo, display_path
 from audiodiff.io.loudness import Loudness, Meter, Target
 from audiodiff.io.recording_copy import in_turn
 from audiodiff.signal.types import Samples
@@ -105,7 +105,7 @@ def notes(source: Path, levels: Sequence[Level]) -> list[str]:
     for number, level in enumerate(levels, 1):
         track = f"track {number} " if len(levels) > 1 else ""
         if level.note:
-            lines.append(f"{shown(source)}: {track}{level.note}")
+            lines.append(f"{display_path(source)}: {track}{level.note}")
     return lines
 
 
@@ -122,7 +122,7 @@ class _Samples:
         try:
             self._spool.write(rows.view(np.float32))
         except OSError as error:
-            folder = shown(Path(tempfile.gettempdir()))
+            folder = display_path(Path(tempfile.gettempdir()))
             line = f"{folder}: takes no more temporary files ({error.strerror}); make room or set TMPDIR"
             raise AudioFileError(line, code="no_space") from error
 

@@ -20,7 +20,7 @@ from audiodiff.batch.sidecar import (
     provenance_line,
     write_sidecar,
 )
-from audiodiff.io.formats import AudioInfo, shown
+from audiodiff.io.formats import AudioInfo, display_path
 
 if TYPE_CHECKING:
     from audiodiff.inference.denoiser import Denoiser
@@ -82,7 +82,7 @@ class Origin:
         sidecar = Sidecar(
             task="denoise",
             model=ModelFact(
-                name=shown(Path(Path(denoiser.name).name)),
+                name=display_path(Path(Path(denoiser.name).name)),
                 sha256=denoiser.model.digest or None,
                 licence=denoiser.model.config.licence,
             ),
@@ -119,7 +119,7 @@ def _finite(value: float) -> float | None:
 
 def _fact(path: Path, sha256: str, n_samples: int, facts: tuple[int, int]) -> AudioFact:
     rate, channels = facts
-    name = shown(Path(path.name))
+    name = display_path(Path(path.name))
     return AudioFact(name=name, sha256=sha256, seconds=n_samples / rate, sample_rate=rate, channels=channels)
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from audiodiff import __version__
 from audiodiff.errors import DataError
 from audiodiff.io.atomic import AtomicFile
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 
 SUFFIX = ".audiodiff.json"
 
@@ -121,7 +121,9 @@ def provenance_line(task: Literal["denoise", "vocode"], model: str) -> str:
     """
     maker = "mel inversion" if model == "inversion" else "a model"  # that name is no folder's, see `Vocoder`
     made = f"; speech re-synthesised by {maker}" if task == "vocode" else ""
-    return f"processed with audiodiff {__version__} ({task}, model {shown(Path(Path(model).name))}{made})"
+    return (
+        f"processed with audiodiff {__version__} ({task}, model {display_path(Path(Path(model).name))}{made})"
+    )
 
 
 def sidecar_path(target: Path) -> Path:
@@ -197,5 +199,5 @@ def read_sidecar(target: Path) -> Sidecar | None:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the text"
         raise DataError(
-            f"{shown(path)}: is no sidecar of this version ({place}: {first['msg']}); remove it"
+            f"{display_path(path)}: is no sidecar of this version ({place}: {first['msg']}); remove it"
         ) from None

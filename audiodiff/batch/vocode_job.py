@@ -23,7 +23,7 @@ from audiodiff.batch.journal import key_of
 from audiodiff.batch.preflight import check_sidecar
 from audiodiff.batch.sidecar import AudioFact, ModelFact, Sidecar, provenance_line, write_sidecar
 from audiodiff.errors import AudioFileError
-from audiodiff.io.formats import AUDIO_SUFFIXES, shown
+from audiodiff.io.formats import AUDIO_SUFFIXES, display_path
 from audiodiff.io.output_checks import refuse_existing
 from audiodiff.io.reader import AtomicWriter, AudioInfo, output_format, probe, read_blocks
 from audiodiff.io.tag_copy import Baggage, pack
@@ -153,7 +153,7 @@ def is_mel(source: Path) -> bool:
     suffix = source.suffix.lower()
     if suffix in _PICKLES:
         raise AudioFileError(
-            f"{shown(source)}: {suffix} files are pickles, which are not opened; save a mel as .npy, and "
+            f"{display_path(source)}: {suffix} files are pickles, which are not opened; save a mel as .npy, and "
             "make a model folder of a DiffWave checkpoint with `audiodiff convert`"
         )
     return suffix in MEL_SUFFIXES
@@ -194,11 +194,11 @@ def check_target(source: Path, target: Path, overwrite: bool) -> None:
         AudioFileError: Codes ``same_file``, ``exists``, ``unwritable``, ``format``.
     """
     if target.exists() and source.exists() and target.samefile(source):
-        line = f"{shown(target)}: is the input itself, which is never overwritten; name another file with -o"
+        line = f"{display_path(target)}: is the input itself, which is never overwritten; name another file with -o"
         raise AudioFileError(line, code="same_file")
     refuse_existing(target, overwrite)
     if not target.parent.is_dir():
-        line = f"{shown(target.parent)}: is not an existing folder; make it first"
+        line = f"{display_path(target.parent)}: is not an existing folder; make it first"
         raise AudioFileError(line, code="unwritable")
     output_kind(target)
 
@@ -236,7 +236,9 @@ def process_vocoding(
     check_sidecar(target, options)
     found = look_closely(source, vocoder, settings)
     if found.seconds > options.max_hours * 3600:
-        line = f"{shown(source)}: longer than {options.max_hours:g} hours; split it or raise --max-hours"
+        line = (
+            f"{display_path(source)}: longer than {options.max_hours:g} hours; split it or raise --max-hours"
+        )
         raise AudioFileError(line, code="too_long")
     container, subtype = output_kind(target, found.out_rate)
     baggage = _baggage(found, container, vocoder)
@@ -245,7 +247,9 @@ def process_vocoding(
     def finish(fd: int) -> None:
         baggage.into(target, fd)
         if writer.clipped:
-            warnings.append(f"{shown(target)}: {writer.clipped} samples beyond full scale were clipped")
+            warnings.append(
+                f"{display_path(target)}: {writer.clipped} samples beyond full scale were clipped"
+            )
         if options.sidecar:
             _tell(found, target, fd, work, writer.n_samples, warnings, ready)
         if ready is not None:
@@ -289,7 +293,7 @@ def look_closely(source: Path, vocoder: Vocoder, settings: Vocoding) -> Found:
         return Found(source, info.sample_rate, info.seconds, info.channels, spec.sample_rate, ())
     mel = read(source, settings.mel)
     lines = [mel.note, vocoder.accept(torch.from_numpy(mel.values), mel.spec)]
-    notes = tuple(f"{shown(source)}: {line}" for line in lines if line)
+    notes = tuple(f"{display_path(source)}: {line}" for line in lines if line)
     rate = mel.spec.sample_rate
     return Found(source, rate, mel.spec.span(mel.values.shape[1]) / rate, 1, rate, notes, mel)
 
@@ -300,7 +304,7 @@ def _speech(
     import torch
 
     def warn(line: str) -> None:
-        warnings.append(f"{shown(found.source)}: {line}")
+        warnings.append(f"{display_path(found.source)}: {line}")
 
     if found.mel is not None:
         yield from vocoder.stream([torch.from_numpy(found.mel.values)], found.mel.spec, warn)
@@ -363,14 +367,14 @@ def _tell(
         options={**options, "steps": vocoder.steps},
         seed=settings.seed,
         input=AudioFact(
-            name=shown(Path(found.source.name)),
+            name=display_path(Path(found.source.name)),
             sha256=_sha256(found.source),
             seconds=found.seconds,
             sample_rate=found.sample_rate,
             channels=found.channels,
         ),
         output=AudioFact(
-            name=shown(Path(target.name)),
+            name=display_path(Path(target.name)),
             sha256=_sha256(descriptor),
             seconds=n_samples / found.out_rate,
             sample_rate=found.out_rate,

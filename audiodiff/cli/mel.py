@@ -106,7 +106,7 @@ def convert(
     # torch comes in from here on
     import torch
 
-    from audiodiff.io.formats import shown
+    from audiodiff.io.formats import display_path
     from audiodiff.io.mel_file import check_target, read_mel, write_mel
     from audiodiff.signal.mel import convert as rewrite
 
@@ -118,7 +118,7 @@ def convert(
         values, _, note = rewrite(torch.from_numpy(found.values), found.spec, wanted)
     except MelError as error:
         raise MelError(
-            f"{shown(source)}: from {_name(found.spec)} to {to}: {error}", code=error.code
+            f"{display_path(source)}: from {_name(found.spec)} to {to}: {error}", code=error.code
         ) from error
     write_mel(target, values.numpy(), wanted, overwrite)
     say(f"{source.name}: {_name(found.spec)} to {to}, {note}")

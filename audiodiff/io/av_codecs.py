@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audiodiff.errors import AudioFileError
-from audiodiff.io.formats import AudioInfo, shown
+from audiodiff.io.formats import AudioInfo, display_path
 
 MUXERS = {
     ".m4a": "mp4",
@@ -187,4 +187,4 @@ def _bit_rate(codec: str, channels: int, source: int) -> int:
 
 
 def _unsupported(info: AudioInfo, what: str) -> AudioFileError:
-    return AudioFileError(f"{shown(info.path)}: {what}", code="unsupported")
+    return AudioFileError(f"{display_path(info.path)}: {what}", code="unsupported")

@@ -10,7 +10,7 @@ from typing import Any
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io.byte_edit import open_binary, read_at
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 
 HINT = "pip install 'audiodiff[media]'"
 
@@ -98,7 +98,7 @@ def opened(path: Path, also_tags: bool = False) -> Iterator[Any]:
     try:
         av = module()
     except AudioFileError as error:
-        raise AudioFileError(f"{shown(path)}: {error}", code=error.code) from None
+        raise AudioFileError(f"{display_path(path)}: {error}", code=error.code) from None
     fd = open_binary(path)
     with os.fdopen(fd, "rb") as file:
         limits = {
@@ -110,9 +110,9 @@ def opened(path: Path, also_tags: bool = False) -> Iterator[Any]:
             container = av.open(file, "r", container_options=limits, metadata_errors="replace")
         except damages() as error:
             if os.fstat(file.fileno()).st_size == 0:
-                line = f"{shown(path)}: the file is empty (0 bytes); record or copy it again"
+                line = f"{display_path(path)}: the file is empty (0 bytes); record or copy it again"
                 raise AudioFileError(line, code="empty") from None
-            line = f"{shown(path)}: cannot be read as audio or video ({plain(error)}); get a whole copy of it"
+            line = f"{display_path(path)}: cannot be read as audio or video ({plain(error)}); get a whole copy of it"
             raise AudioFileError(line) from error
         with container:
             yield container

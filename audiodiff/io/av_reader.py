@@ -21,7 +21,7 @@ from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library
 from audiodiff.io.av_ends import missing
 from audiodiff.io.av_tracks import Track, only, tells_end, track_of
-from audiodiff.io.formats import Damaged, Dtype, Truncated, shown
+from audiodiff.io.formats import Damaged, Dtype, Truncated, display_path
 from audiodiff.signal.types import Samples
 
 _JITTER_S = 0.02
@@ -75,7 +75,7 @@ class MediaReader(Iterator[Samples]):
         if not finite.all():
             seconds = (self._n_read + int(finite.argmin())) / self.info.sample_rate
             raise AudioFileError(
-                f"{shown(self.info.path)}: a sample at {seconds:.3f} s is not a finite number; "
+                f"{display_path(self.info.path)}: a sample at {seconds:.3f} s is not a finite number; "
                 "repair the file in an audio editor",
                 code="nonfinite",
             )
@@ -105,7 +105,7 @@ class MediaReader(Iterator[Samples]):
         if self._n_read == 0:
             why = f"decoder: {samples.damage}" if samples.damage else "it announces audio and holds none"
             raise AudioFileError(
-                f"{shown(path)}: no sample could be read ({why}); get a whole copy of the file",
+                f"{display_path(path)}: no sample could be read ({why}); get a whole copy of the file",
                 code="unreadable" if samples.damage else "empty",
             )
         if samples.damage:
@@ -183,7 +183,7 @@ class _Samples:
         info = self._track.info
         if (frame.sample_rate, frame.layout.nb_channels) != (info.sample_rate, info.channels):
             raise AudioFileError(
-                f"{shown(info.path)}: the audio changes to {frame.sample_rate} Hz and "
+                f"{display_path(info.path)}: the audio changes to {frame.sample_rate} Hz and "
                 f"{frame.layout.nb_channels} channels in the middle; split the file there",
                 code="unsupported",
             )
@@ -210,7 +210,7 @@ class _Samples:
         if n > _MAX_SILENCE_S * info.sample_rate:
             seconds = self._n / info.sample_rate
             raise AudioFileError(
-                f"{shown(info.path)}: a gap of {n / info.sample_rate:.0f} s in the audio at {seconds:.3f} s; "
+                f"{display_path(info.path)}: a gap of {n / info.sample_rate:.0f} s in the audio at {seconds:.3f} s; "
                 "split the file there",
                 code="unsupported",
             )

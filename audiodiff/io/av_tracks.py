@@ -10,7 +10,7 @@ from typing import Any
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library
-from audiodiff.io.formats import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioInfo, shown
+from audiodiff.io.formats import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioInfo, display_path
 
 _DEPTHS = {"u8": "PCM_U8", "s16": "PCM_16", "flt": "FLOAT", "dbl": "DOUBLE"}
 _LOSSLESS = frozenset({"flac", "alac", "wavpack", "tta", "truehd", "mlp"})
@@ -95,25 +95,25 @@ def lead(source: Path, target: Path) -> int:
 def _looked_at(path: Path, container: Any, number: int) -> Track:
     streams = container.streams.audio
     if not streams:
-        raise AudioFileError(f"{shown(path)}: holds no audio; name a file with sound", code="empty")
+        raise AudioFileError(f"{display_path(path)}: holds no audio; name a file with sound", code="empty")
     if number >= len(streams):
-        raise AudioFileError(f"{shown(path)}: has {len(streams)} audio tracks; choose one of these")
+        raise AudioFileError(f"{display_path(path)}: has {len(streams)} audio tracks; choose one of these")
     stream = streams[number]
     context = stream.codec_context
     if context is None:
         raise AudioFileError(
-            f"{shown(path)}: audio track {number + 1} has a codec that is not known; convert it first",
+            f"{display_path(path)}: audio track {number + 1} has a codec that is not known; convert it first",
             code="unsupported",
         )
     rate, channels, layout, sample_format = _first_frame(path, container, stream)
     if not MIN_RATE <= rate <= MAX_RATE:
         raise AudioFileError(
-            f"{shown(path)}: {rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz; resample the file",
+            f"{display_path(path)}: {rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz; resample the file",
             code="unsupported",
         )
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioFileError(
-            f"{shown(path)}: {channels} channels, at most {MAX_CHANNELS} are processed; split the file",
+            f"{display_path(path)}: {channels} channels, at most {MAX_CHANNELS} are processed; split the file",
             code="unsupported",
         )
     codec = _plain_codec(context.name)
@@ -139,7 +139,9 @@ def _first_frame(path: Path, container: Any, stream: Any) -> tuple[int, int, str
         why = av_library.plain(error)
     else:
         why = "nothing can be decoded"
-    raise AudioFileError(f"{shown(path)}: no sample could be read ({why}); get a whole copy of the file")
+    raise AudioFileError(
+        f"{display_path(path)}: no sample could be read ({why}); get a whole copy of the file"
+    )
 
 
 def only(container: Any, stream: Any) -> None:

@@ -23,7 +23,7 @@ from audiodiff.io.av_codecs import MUXERS
 from audiodiff.io.av_encoder import Encoder
 from audiodiff.io.av_plan import Plan
 from audiodiff.io.av_remux import Copied, add_cover, add_tags, lost_tags
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 from audiodiff.io.output_checks import refuse_block, refuse_existing, target_exists, writing_failed
 
 Ready = Callable[[int], None]
@@ -81,7 +81,7 @@ class MediaWriter:
             self._atomic = AtomicFile(self._path.parent)
         except OSError as error:
             raise AudioFileError(
-                f"{shown(self._path)}: its folder cannot be written to ({error.strerror}); choose another",
+                f"{display_path(self._path)}: its folder cannot be written to ({error.strerror}); choose another",
                 code="unwritable",
             ) from error
         try:
@@ -90,7 +90,7 @@ class MediaWriter:
             self._discard()
             if isinstance(error, _write_errors()):
                 raise AudioFileError(
-                    f"{shown(self._path)}: cannot be written ({av_library.plain(error)}); "
+                    f"{display_path(self._path)}: cannot be written ({av_library.plain(error)}); "
                     "choose another format",
                     code="unsupported",
                 ) from error
@@ -168,7 +168,9 @@ class MediaWriter:
 
     def _commit(self) -> None:
         if not all(track.n_samples for track in self._tracks):
-            raise AudioFileError(f"{shown(self._path)}: not written, there are no samples", code="empty")
+            raise AudioFileError(
+                f"{display_path(self._path)}: not written, there are no samples", code="empty"
+            )
         for track in self._tracks:
             self._out.mux(track.finish())
         if self._copied is not None:
@@ -205,7 +207,7 @@ class MediaWriter:
         if found != wanted or any(short):
             spans = [[round(float(end), 3) for end in each] for each in (ends.values(), until)]
             raise AudioFileError(
-                f"{shown(self._path)}: not written, verifying found audio (Hz, channels) {found} up to "
+                f"{display_path(self._path)}: not written, verifying found audio (Hz, channels) {found} up to "
                 f"{spans[0]} s and not {wanted} up to {spans[1]} s; choose another format or disk",
                 code="unwritable",
             )

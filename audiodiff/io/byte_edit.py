@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from audiodiff.errors import AudioFileError
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 
 _PIECE = 1 << 20
 
@@ -27,7 +27,7 @@ def open_binary(path: Path) -> int:
         return os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise AudioFileError(
-            f"{shown(path)}: cannot be opened ({error.strerror}); check name and rights"
+            f"{display_path(path)}: cannot be opened ({error.strerror}); check name and rights"
         ) from error
 
 

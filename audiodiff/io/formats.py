@@ -118,7 +118,7 @@ class AudioInfo:
         return "float64" if self.subtype in {"PCM_32", "DOUBLE", "ALAC_32"} else "float32"
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path as a message can print it, also when its name is not UTF-8."""
     return os.fspath(path).encode("utf-8", "backslashreplace").decode()
 
@@ -140,7 +140,7 @@ class Truncated:
     code: str = "truncated"
 
     def __str__(self) -> str:
-        return f"{shown(self.path)}: cut short ({self.reason}); the {self.n_samples} samples there were used"
+        return f"{display_path(self.path)}: cut short ({self.reason}); the {self.n_samples} samples there were used"
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Damaged(Truncated):
     code: str = "damaged"
 
     def __str__(self) -> str:
-        return f"{shown(self.path)}: {self.reason}; silence is in their place"
+        return f"{display_path(self.path)}: {self.reason}; silence is in their place"
 
 
 def output_format(info: AudioInfo, suffix: str) -> tuple[str, str]:
@@ -249,4 +249,4 @@ def _check(info: AudioInfo, container: str, subtype: str) -> None:
 
 
 def _unsupported(info: AudioInfo, what: str) -> AudioFileError:
-    return AudioFileError(f"{shown(info.path)}: {what}", code="unsupported")
+    return AudioFileError(f"{display_path(info.path)}: {what}", code="unsupported")

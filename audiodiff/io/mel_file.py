@@ -22,7 +22,7 @@ import safetensors.numpy
 
 from audiodiff.errors import AudioFileError, MelError
 from audiodiff.io.atomic import AtomicFile
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 from audiodiff.signal.mel import difference
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_guess import Guess, guess
@@ -98,11 +98,11 @@ def read_mel(path: Path, preset: str | None = None) -> MelFile:
         if given is not None and given.fingerprint != spec.fingerprint:
             lines = ", ".join(difference(spec, given))
             raise MelError(
-                f"{shown(path)}: the file's convention is not {preset}: {lines}; leave out the name"
+                f"{display_path(path)}: the file's convention is not {preset}: {lines}; leave out the name"
             )
         if array.shape[0] != spec.n_mels:
             raise AudioFileError(
-                f"{shown(path)}: {array.shape[0]} rows where its convention has {spec.n_mels} bands; "
+                f"{display_path(path)}: {array.shape[0]} rows where its convention has {spec.n_mels} bands; "
                 "the file is damaged, compute it anew"
             )
         return MelFile(array, spec, True, (), "; ".join(notes))
@@ -112,7 +112,7 @@ def read_mel(path: Path, preset: str | None = None) -> MelFile:
     guesses = tuple(guess(array))
     if not guesses:
         raise MelError(
-            f"{shown(path)}: a bare array {list(array.shape)} with values from {array.min():.4g} to "
+            f"{display_path(path)}: a bare array {list(array.shape)} with values from {array.min():.4g} to "
             f"{array.max():.4g} fits no known mel convention; name one, or see that it is a log-mel"
         )
     best = guesses[0]
@@ -154,7 +154,7 @@ def write_mel(path: Path, values: Values, spec: MelSpec, overwrite: bool = False
     """
     if values.ndim != 2 or values.shape[0] != spec.n_mels or not np.isfinite(values).all():
         raise MelError(
-            f"{shown(path)}: not written, expected finite values [{spec.n_mels}, frames], "
+            f"{display_path(path)}: not written, expected finite values [{spec.n_mels}, frames], "
             f"got shape {list(values.shape)}"
         )
     check_target(path, overwrite)
@@ -169,7 +169,7 @@ def write_mel(path: Path, values: Values, spec: MelSpec, overwrite: bool = False
         raise _exists(path) from None
     except OSError as error:
         raise AudioFileError(
-            f"{shown(path)}: not written ({error.strerror}); choose another place", code="unwritable"
+            f"{display_path(path)}: not written ({error.strerror}); choose another place", code="unwritable"
         ) from error
     finally:
         if atomic is not None:
@@ -188,17 +188,19 @@ def check_target(path: Path, overwrite: bool) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise AudioFileError(
-            f"{shown(path)}: mels are written to {', '.join(SUFFIXES)} files; use one of these suffixes",
+            f"{display_path(path)}: mels are written to {', '.join(SUFFIXES)} files; use one of these suffixes",
             code="format",
         )
     if path.is_dir():
-        raise AudioFileError(f"{shown(path)}: is a folder; name a file", code="exists")
+        raise AudioFileError(f"{display_path(path)}: is a folder; name a file", code="exists")
     if not overwrite and os.path.lexists(path):
         raise _exists(path)
 
 
 def _exists(path: Path) -> AudioFileError:
-    return AudioFileError(f"{shown(path)}: exists already; use --overwrite or another name", code="exists")
+    return AudioFileError(
+        f"{display_path(path)}: exists already; use --overwrite or another name", code="exists"
+    )
 
 
 def _encoded(suffix: str, values: Values, spec: MelSpec) -> bytes:
@@ -230,10 +232,10 @@ def _load(path: Path) -> tuple[npt.NDArray[Any], str | None]:
     suffix = path.suffix.lower()
     if suffix in _PICKLES:
         raise AudioFileError(
-            f"{shown(path)}: {suffix} files are pickles, which are not opened; save the array as .npy"
+            f"{display_path(path)}: {suffix} files are pickles, which are not opened; save the array as .npy"
         )
     if suffix not in SUFFIXES:
-        raise AudioFileError(f"{shown(path)}: not a mel file; expected {', '.join(SUFFIXES)}")
+        raise AudioFileError(f"{display_path(path)}: not a mel file; expected {', '.join(SUFFIXES)}")
     try:
         if suffix == ".npy":
             return _load_npy(path), None
@@ -242,14 +244,16 @@ def _load(path: Path) -> tuple[npt.NDArray[Any], str | None]:
         if error.strerror is None:
             raise _unreadable(path, str(error)) from error
         raise AudioFileError(
-            f"{shown(path)}: cannot be opened ({error.strerror}); check name and rights"
+            f"{display_path(path)}: cannot be opened ({error.strerror}); check name and rights"
         ) from error
     except _DAMAGED as error:
         raise _unreadable(path, str(error)) from error
     name = _VALUES if _VALUES in arrays else next(iter(arrays), "")
     if not arrays or (name != _VALUES and len(arrays) > 1):
         found = ", ".join(arrays) or "none"
-        raise AudioFileError(f"{shown(path)}: expected one array or one called {_VALUES}, found {found}")
+        raise AudioFileError(
+            f"{display_path(path)}: expected one array or one called {_VALUES}, found {found}"
+        )
     return arrays[name], text
 
 
@@ -284,7 +288,7 @@ def _load_safetensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str | No
 
 
 def _unreadable(path: Path, reason: str) -> AudioFileError:
-    return AudioFileError(f"{shown(path)}: cannot be read as a mel file ({reason}); write it again")
+    return AudioFileError(f"{display_path(path)}: cannot be read as a mel file ({reason}); write it again")
 
 
 def _stored_spec(text: str, path: Path) -> MelSpec:
@@ -295,7 +299,7 @@ def _stored_spec(text: str, path: Path) -> MelSpec:
         return MelSpec.from_dict(values)
     except (ValueError, MelError) as error:
         raise MelError(
-            f"{shown(path)}: its stored convention is damaged ({error}); write it again"
+            f"{display_path(path)}: its stored convention is damaged ({error}); write it again"
         ) from error
 
 
@@ -307,13 +311,15 @@ def _two_axes(array: npt.NDArray[Any], path: Path) -> tuple[Values, list[str]]:
         array = array.reshape(array.shape[-2:])
     if array.ndim != 2 or not array.size or array.dtype.kind not in "fiu":
         raise AudioFileError(
-            f"{shown(path)}: expected one mel [bands, frames] of numbers, found {array.dtype} "
+            f"{display_path(path)}: expected one mel [bands, frames] of numbers, found {array.dtype} "
             f"{list(array.shape)}; store one recording a file"
         )
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(values).all():
-        raise AudioFileError(f"{shown(path)}: holds values that are not finite numbers; compute it anew")
+        raise AudioFileError(
+            f"{display_path(path)}: holds values that are not finite numbers; compute it anew"
+        )
     return values, notes
 
 
@@ -327,6 +333,6 @@ def _turned(array: Values, spec: MelSpec, path: Path) -> tuple[Values, list[str]
     if columns == spec.n_mels:
         return np.ascontiguousarray(array.T), ["was [frames, bands], transposed"]
     raise MelError(
-        f"{shown(path)}: an array {list(array.shape)} has no axis of {spec.n_mels} bands; "
+        f"{display_path(path)}: an array {list(array.shape)} has no axis of {spec.n_mels} bands; "
         "name the convention that it follows"
     )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audiodiff.errors import AudioFileError, ShapeError
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
@@ -25,7 +25,7 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         AudioFileError: Code ``exists``.
     """
     if path.is_dir():
-        raise AudioFileError(f"{shown(path)}: is a folder; name a file", code="exists")
+        raise AudioFileError(f"{display_path(path)}: is a folder; name a file", code="exists")
     if not overwrite and os.path.lexists(path):
         raise target_exists(path)
 
@@ -39,7 +39,9 @@ def target_exists(path: Path) -> AudioFileError:
     Returns:
         Code ``exists``.
     """
-    return AudioFileError(f"{shown(path)}: exists already; use --overwrite or another name", code="exists")
+    return AudioFileError(
+        f"{display_path(path)}: exists already; use --overwrite or another name", code="exists"
+    )
 
 
 def writing_failed(path: Path, reason: str) -> AudioFileError:
@@ -54,7 +56,9 @@ def writing_failed(path: Path, reason: str) -> AudioFileError:
     """
     full = shutil.disk_usage(path.parent).free < 1 << 20
     what = "the disk is full; make room" if full else f"writing failed ({reason}); choose another place"
-    return AudioFileError(f"{shown(path)}: not written, {what}", code="no_space" if full else "unwritable")
+    return AudioFileError(
+        f"{display_path(path)}: not written, {what}", code="no_space" if full else "unwritable"
+    )
 
 
 def refuse_block(
@@ -78,7 +82,7 @@ def refuse_block(
     if not finite.all():
         seconds = (position[0] + int(finite.argmin())) / position[1]
         raise AudioFileError(
-            f"{shown(path)}: not written, the sample at {seconds:.3f} s is not a finite number; "
+            f"{display_path(path)}: not written, the sample at {seconds:.3f} s is not a finite number; "
             "this is a fault of the processing, please report it",
             code="nonfinite",
         )

@@ -23,8 +23,8 @@ from audiodiff.io.formats import (
     AudioInfo,
     Dtype,
     Truncated,
+    display_path,
     output_format,
-    shown,
 )
 from audiodiff.io.writer import AtomicWriter
 from audiodiff.signal.types import Samples
@@ -111,7 +111,7 @@ class SoundReader(Iterator[Samples]):
             return
         seconds = (self._n_read + int(finite.argmin())) / self.info.sample_rate
         raise AudioFileError(
-            f"{shown(self.info.path)}: a sample at {seconds:.3f} s is not a finite number; "
+            f"{display_path(self.info.path)}: a sample at {seconds:.3f} s is not a finite number; "
             "repair the file in an audio editor",
             code="nonfinite",
         )
@@ -121,7 +121,7 @@ class SoundReader(Iterator[Samples]):
         if self._n_read == 0:
             why = f"decoder: {damage}" if damage else "it announces samples and holds none"
             raise AudioFileError(
-                f"{shown(path)}: no sample could be read ({why}); get a whole copy of the file",
+                f"{display_path(path)}: no sample could be read ({why}); get a whole copy of the file",
                 code="unreadable" if damage else "empty",
             )
         if damage:
@@ -227,7 +227,7 @@ def _open(path: Path) -> int:
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise AudioFileError(
-            f"{shown(path)}: cannot be opened ({error.strerror}); check name and rights"
+            f"{display_path(path)}: cannot be opened ({error.strerror}); check name and rights"
         ) from error
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode) and status.st_size:
@@ -235,9 +235,9 @@ def _open(path: Path) -> int:
     os.close(fd)
     if stat.S_ISREG(status.st_mode):
         raise AudioFileError(
-            f"{shown(path)}: the file is empty (0 bytes); record or copy it again", code="empty"
+            f"{display_path(path)}: the file is empty (0 bytes); record or copy it again", code="empty"
         )
-    raise AudioFileError(f"{shown(path)}: not a regular file; name an audio file")
+    raise AudioFileError(f"{display_path(path)}: not a regular file; name an audio file")
 
 
 def _sound(fd: int, path: Path) -> _ForwardFile:
@@ -246,7 +246,7 @@ def _sound(fd: int, path: Path) -> _ForwardFile:
         return _ForwardFile(fd, "r", closefd=False)
     except soundfile.LibsndfileError as error:
         raise AudioFileError(
-            f"{shown(path)}: cannot be read as audio ({_plain(error)}); "
+            f"{display_path(path)}: cannot be read as audio ({_plain(error)}); "
             "expected wav, flac, ogg, opus, mp3, aiff, caf, w64 or rf64: convert it first"
         ) from error
 
@@ -261,17 +261,17 @@ def _info(file: _ForwardFile, path: Path) -> AudioInfo:
     info = AudioInfo(path, file.samplerate, file.channels, frames, file.format, file.subtype)
     if not MIN_RATE <= info.sample_rate <= MAX_RATE:
         raise AudioFileError(
-            f"{shown(path)}: {info.sample_rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz; resample the file",
+            f"{display_path(path)}: {info.sample_rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz; resample the file",
             code="unsupported",
         )
     if info.channels > MAX_CHANNELS:
         raise AudioFileError(
-            f"{shown(path)}: {info.channels} channels, at most {MAX_CHANNELS} are processed; split the file",
+            f"{display_path(path)}: {info.channels} channels, at most {MAX_CHANNELS} are processed; split the file",
             code="unsupported",
         )
     if file.frames == 0:
         raise AudioFileError(
-            f"{shown(path)}: the file holds no samples; record or copy it again", code="empty"
+            f"{display_path(path)}: the file holds no samples; record or copy it again", code="empty"
         )
     return info
 

@@ -15,7 +15,7 @@ from audiodiff.io.av_library import is_media, module
 from audiodiff.io.av_plan import Plan, media_plan
 from audiodiff.io.av_tracks import tracks
 from audiodiff.io.av_writer import MediaWriter
-from audiodiff.io.formats import MEDIA_SUFFIXES, AudioInfo, output_format, shown
+from audiodiff.io.formats import MEDIA_SUFFIXES, AudioInfo, display_path, output_format
 from audiodiff.io.reader import AtomicWriter
 from audiodiff.io.tag_copy import Baggage, pack
 
@@ -95,7 +95,7 @@ class Output:
             self._writer = AtomicWriter(target, *shape, container, subtype, overwrite, self._finish)
         if len(found) > len(self.infos):
             told = f"only the first of {len(found)} audio tracks was taken; {target.suffix} files hold one"
-            self.notes += (f"{shown(info.path)}: {told}",)
+            self.notes += (f"{display_path(info.path)}: {told}",)
 
     @property
     def n_samples(self) -> int:
@@ -115,7 +115,7 @@ class Output:
         """
         self._writer.__enter__()
         if isinstance(self._writer, MediaWriter):
-            self.notes += tuple(f"{shown(self._target)}: {line}" for line in self._writer.left_out)
+            self.notes += tuple(f"{display_path(self._target)}: {line}" for line in self._writer.left_out)
         elif self._baggage is not None:
             with self._closing_on_error():
                 self._writer.describe(self._baggage.strings)

@@ -16,7 +16,7 @@ from pathlib import Path
 from audiodiff.errors import AudioFileError
 from audiodiff.io import tag_flac, tag_id3, tag_vorbis, wav_chunks
 from audiodiff.io.byte_edit import open_binary
-from audiodiff.io.formats import AudioInfo, shown
+from audiodiff.io.formats import AudioInfo, display_path
 from audiodiff.io.tags import Tags, read_tags
 
 _FAMILIES = {
@@ -80,7 +80,9 @@ class Baggage:
         try:
             self.put(fd)
         except ValueError as error:
-            raise AudioFileError(f"{shown(target)}: not written, {error}; use .w64", code="tags") from error
+            raise AudioFileError(
+                f"{display_path(target)}: not written, {error}; use .w64", code="tags"
+            ) from error
 
 
 def pack(info: AudioInfo, container: str, line: str | None = None, whole: bool = True) -> Baggage:
@@ -136,7 +138,9 @@ def _same(path: Path, family: str, line: str | None, whole: bool) -> Baggage:
                     functools.partial(tag_vorbis.insert, comments=tag_vorbis.copied(fd, line, whole))
                 )
         carried = wav_chunks.collect(fd, whole)
-        notes = tuple(f"{shown(path)}: {what} is left out, it is too large" for what in carried.left_out)
+        notes = tuple(
+            f"{display_path(path)}: {what} is left out, it is too large" for what in carried.left_out
+        )
         if line:
             carried = wav_chunks.with_line(carried, line, family == "riff")
         return Baggage(functools.partial(wav_chunks.insert, carried=carried), notes=notes)
@@ -177,10 +181,10 @@ def _lost(path: Path, tags: Tags, family: str, container: str) -> tuple[str, ...
     ]
     notes = []
     if lost:
-        notes.append(f"{shown(path)}: {container} files hold no {' and no '.join(lost)}; left out")
+        notes.append(f"{display_path(path)}: {container} files hold no {' and no '.join(lost)}; left out")
     if family in {"riff", "aiff"} and (homeless := set(tags.text) - wav_chunks.fields(family == "riff")):
         names = ", ".join(sorted(homeless))
-        notes.append(f"{shown(path)}: {container} files have no place for the tags {names}; left out")
+        notes.append(f"{display_path(path)}: {container} files have no place for the tags {names}; left out")
     return tuple(notes)
 
 

@@ -15,7 +15,7 @@ import soundfile
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import AtomicFile
-from audiodiff.io.formats import max_samples, shown
+from audiodiff.io.formats import display_path, max_samples
 from audiodiff.io.ogg import fix_serial
 from audiodiff.io.output_checks import refuse_block, refuse_existing, target_exists, writing_failed
 
@@ -90,7 +90,7 @@ class AtomicWriter:
             self._atomic = AtomicFile(self._path.parent)
         except OSError as error:
             raise AudioFileError(
-                f"{shown(self._path)}: its folder cannot be written to ({error.strerror}); choose another",
+                f"{display_path(self._path)}: its folder cannot be written to ({error.strerror}); choose another",
                 code="unwritable",
             ) from error
         try:
@@ -102,7 +102,7 @@ class AtomicWriter:
         except (soundfile.SoundFileError, ValueError) as error:
             self._discard()
             raise AudioFileError(
-                f"{shown(self._path)}: {channels} channels at {rate} Hz cannot be written as "
+                f"{display_path(self._path)}: {channels} channels at {rate} Hz cannot be written as "
                 f"{container} {subtype} ({error}); choose another format",
                 code="unsupported",
             ) from error
@@ -126,7 +126,7 @@ class AtomicWriter:
                 setattr(self._file, name, value)
         except soundfile.SoundFileError as error:
             raise AudioFileError(
-                f"{shown(self._path)}: {self._format[0]} files hold no tags ({error}); use .flac",
+                f"{display_path(self._path)}: {self._format[0]} files hold no tags ({error}); use .flac",
                 code="unsupported",
             ) from error
 
@@ -155,7 +155,7 @@ class AtomicWriter:
         most = max_samples(*self._format, self._shape[1])
         if self.n_samples + n > most:
             line = f"not written, {self._format[0]} files end at 4 GiB; use .w64, .caf or .flac"
-            raise AudioFileError(f"{shown(self._path)}: {line}", code="too_long")
+            raise AudioFileError(f"{display_path(self._path)}: {line}", code="too_long")
 
     def _codes(self, x: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
         """Integer codes in the high bits of int32, as libsndfile takes them."""
@@ -187,7 +187,9 @@ class AtomicWriter:
 
     def _commit(self) -> None:
         if self.n_samples == 0:
-            raise AudioFileError(f"{shown(self._path)}: not written, there are no samples", code="empty")
+            raise AudioFileError(
+                f"{display_path(self._path)}: not written, there are no samples", code="empty"
+            )
         self._file.close()
         self._clear_time_stamp()
         if self._format[0] == "OGG":
@@ -197,7 +199,7 @@ class AtomicWriter:
             found = (file.frames, file.samplerate, file.channels)
         if found != (self.n_samples, *self._shape):
             raise AudioFileError(
-                f"{shown(self._path)}: not written, verifying found (samples, Hz, channels) {found} "
+                f"{display_path(self._path)}: not written, verifying found (samples, Hz, channels) {found} "
                 f"and not {(self.n_samples, *self._shape)}; choose another format or disk",
                 code="unwritable",
             )

@@ -15,7 +15,7 @@ import jinja2
 from audiodiff import __version__
 from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import AtomicFile
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 from audiodiff.report import excerpts, view
 from audiodiff.report.measure import Survey, survey
 from audiodiff.report.picture import data_uri, ramp
@@ -50,7 +50,7 @@ def write(path: Path, entries: Sequence[ReportEntry], run: ReportRun, overwrite:
         AudioFileError: The page exists or cannot be written (codes ``exists``, ``unwritable``).
     """
     if os.path.lexists(path) and not overwrite:
-        line = f"{shown(path)}: exists already; use --overwrite or another name"
+        line = f"{display_path(path)}: exists already; use --overwrite or another name"
         raise AudioFileError(line, code="exists")
     surveys = [_surveyed(entry) for entry in entries]
     sounding = [found for found, _ in surveys if found is not None]
@@ -172,14 +172,14 @@ def _save(path: Path, pieces: Iterator[str], overwrite: bool) -> None:
     try:
         page = AtomicFile(path.parent)
     except OSError as error:
-        line = f"{shown(path)}: cannot be written ({error.strerror}); choose another place"
+        line = f"{display_path(path)}: cannot be written ({error.strerror}); choose another place"
         raise AudioFileError(line, code="unwritable") from error
     try:
         with os.fdopen(os.dup(page.fd), "w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.writelines(pieces)
         page.commit(path, overwrite)
     except OSError as error:
-        line = f"{shown(path)}: cannot be written ({error.strerror}); check the space on the disk"
+        line = f"{display_path(path)}: cannot be written ({error.strerror}); check the space on the disk"
         raise AudioFileError(line, code="unwritable") from error
     finally:
         page.abort()

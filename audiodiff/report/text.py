@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 from audiodiff.report.report_data import Kind, Place
 from audiodiff.report.spectra import SILENCE_DB
 from audiodiff.signal.mel_scale import hz_to_mel
@@ -20,7 +20,7 @@ _TICKS_HZ = (500, 1000, 2000, 4000, 8000, 16000, 32000, 64000)
 
 def name(path: Path) -> str:
     """A file's name on one line, whatever it holds: line breaks, marks that turn text round, no UTF-8."""
-    return printable(shown(Path(path.name)))
+    return printable(display_path(Path(path.name)))
 
 
 def printable(text: str) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 from audiodiff.report import excerpts, picture, text
 from audiodiff.report.excerpts import Excerpt, Window
 from audiodiff.report.measure import Survey
@@ -121,8 +121,8 @@ def outline(
     base = Card(
         id=f"r{number}",
         name=text.name(entry.source),
-        folder=text.printable(shown(entry.source.parent)),
-        target=text.printable(shown(entry.target)),
+        folder=text.printable(display_path(entry.source.parent)),
+        target=text.printable(display_path(entry.target)),
         status=entry.status,
         error=text.printable(fault),
         warnings=warnings,
