@@ -15,7 +15,7 @@ from types import TracebackType
 import numpy as np
 
 from audiodiff.errors import AudioFileError
-from audiodiff.io.disk_buffer import Spool
+from audiodiff.io.disk_buffer import DiskBuffer
 from audiodiff.io.formats import AudioInfo, display_path
 from audiodiff.io.loudness import Loudness, Meter, Target
 from audiodiff.io.recording_copy import in_turn
@@ -115,12 +115,12 @@ class _Samples:
     def __init__(self, info: AudioInfo) -> None:
         self._dtype = np.dtype(info.exact_dtype)
         # A spool holds rows of float32; doubles take the room of two and are never seen as such.
-        self._spool = Spool(info.channels * self._dtype.itemsize // 4)
+        self._buffer = DiskBuffer(info.channels * self._dtype.itemsize // 4)
 
     def write(self, block: Samples) -> None:
         rows = np.ascontiguousarray(block.T, dtype=self._dtype)
         try:
-            self._spool.write(rows.view(np.float32))
+            self._buffer.write(rows.view(np.float32))
         except OSError as error:
             folder = display_path(Path(tempfile.gettempdir()))
             line = f"{folder}: takes no more temporary files ({error.strerror}); make room or set TMPDIR"
@@ -128,7 +128,7 @@ class _Samples:
 
     def read(self, gain_db: float) -> Iterator[Samples]:
         factor = 10 ** (gain_db / 20)
-        for rows in self._spool.blocks():
+        for rows in self._buffer.blocks():
             block = rows.view(self._dtype).T
             yield block * factor if gain_db else block
 
@@ -138,4 +138,4 @@ class _Samples:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._spool.close()
+        self._buffer.close()

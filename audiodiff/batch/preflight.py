@@ -10,7 +10,7 @@ from audiodiff.batch.residual import residual_path
 from audiodiff.batch.sidecar import is_sidecar, read_sidecar, sidecar_path
 from audiodiff.errors import AudioFileError, DataError
 from audiodiff.io.formats import display_path
-from audiodiff.io.output_checks import refuse_existing
+from audiodiff.io.output_checks import check_existing
 from audiodiff.io.reader import AudioInfo, probe
 from audiodiff.io.recording_copy import check_format
 
@@ -71,7 +71,7 @@ def check(source: Path, target: Path, options: Options) -> AudioInfo:
     """
     info = probe(source)
     for path in outputs(target, options):
-        _refuse_input(source, path)
+        _check_not_input(source, path)
         if not is_sidecar(path):
             _check_target(path, options.overwrite)
     check_sidecar(target, options)
@@ -163,14 +163,14 @@ def beyond(source: Path, start_s: float, seconds: float) -> AudioFileError:
     return AudioFileError(line, code="range")
 
 
-def _refuse_input(source: Path, target: Path) -> None:
+def _check_not_input(source: Path, target: Path) -> None:
     if target.exists() and target.samefile(source):
         line = f"{display_path(target)}: is the input itself, which is never overwritten; name another file with -o"
         raise AudioFileError(line, code="same_file")
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
-    refuse_existing(target, overwrite)
+    check_existing(target, overwrite)
     folder = target.parent
     if not folder.is_dir():
         raise AudioFileError(

@@ -24,7 +24,7 @@ from audiodiff.batch.preflight import check_sidecar
 from audiodiff.batch.sidecar import AudioFact, ModelFact, Sidecar, provenance_line, write_sidecar
 from audiodiff.errors import AudioFileError
 from audiodiff.io.formats import AUDIO_SUFFIXES, display_path
-from audiodiff.io.output_checks import refuse_existing
+from audiodiff.io.output_checks import check_existing
 from audiodiff.io.reader import AtomicWriter, AudioInfo, output_format, probe, read_blocks
 from audiodiff.io.tag_copy import Baggage, pack
 from audiodiff.signal.mel_presets import named
@@ -196,7 +196,7 @@ def check_target(source: Path, target: Path, overwrite: bool) -> None:
     if target.exists() and source.exists() and target.samefile(source):
         line = f"{display_path(target)}: is the input itself, which is never overwritten; name another file with -o"
         raise AudioFileError(line, code="same_file")
-    refuse_existing(target, overwrite)
+    check_existing(target, overwrite)
     if not target.parent.is_dir():
         line = f"{display_path(target.parent)}: is not an existing folder; make it first"
         raise AudioFileError(line, code="unwritable")

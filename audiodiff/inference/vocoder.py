@@ -23,7 +23,7 @@ from audiodiff.inference.denoiser import Denoiser, Quality, check_options
 from audiodiff.inference.device import pick_device, torch_threads
 from audiodiff.inference.mel_guard import Samples, Warn, refined
 from audiodiff.inference.waveform_sampler import WaveSampler
-from audiodiff.io.disk_buffer import Spool
+from audiodiff.io.disk_buffer import DiskBuffer
 from audiodiff.model.config import SamplerPreset
 from audiodiff.model.folder import SHIPPED, load_model
 from audiodiff.model.model import Model
@@ -266,7 +266,7 @@ class Vocoder:
         elif self._refiner is None:
             yield from self._inverted(frames, spec)
         else:
-            with Spool(spec.n_mels) as kept:
+            with DiskBuffer(spec.n_mels) as kept:
                 start = self._inverted(_written(frames, kept), spec)
                 yield from refined(start, kept, spec, self._refiner, warn)
 
@@ -325,7 +325,7 @@ def _checked(blocks: Iterable[Tensor], spec: MelSpec) -> Iterator[Tensor]:
         raise ShapeError(f"a mel of {n_frames} frames spans no sample; give more of it")
 
 
-def _written(frames: Iterator[Tensor], kept: Spool) -> Iterator[Tensor]:
+def _written(frames: Iterator[Tensor], kept: DiskBuffer) -> Iterator[Tensor]:
     for block in frames:
         kept.write(block.T.contiguous().numpy())
         yield block

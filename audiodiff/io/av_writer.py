@@ -24,7 +24,7 @@ from audiodiff.io.av_encoder import Encoder
 from audiodiff.io.av_plan import Plan
 from audiodiff.io.av_remux import Copied, add_cover, add_tags, lost_tags
 from audiodiff.io.formats import display_path
-from audiodiff.io.output_checks import refuse_block, refuse_existing, target_exists, writing_failed
+from audiodiff.io.output_checks import check_block, check_existing, target_exists, writing_failed
 
 Ready = Callable[[int], None]
 
@@ -76,7 +76,7 @@ class MediaWriter:
                 the source.
         """
         av_library.module()
-        refuse_existing(self._path, self._overwrite)
+        check_existing(self._path, self._overwrite)
         try:
             self._atomic = AtomicFile(self._path.parent)
         except OSError as error:
@@ -131,7 +131,7 @@ class MediaWriter:
             AudioFileError: Codes ``nonfinite``, ``no_space``, ``unwritable``, and those of the source.
         """
         encoder = self._tracks[track]
-        refuse_block(self._path, block, encoder.channels, (encoder.n_samples, encoder.rate))
+        check_block(self._path, block, encoder.channels, (encoder.n_samples, encoder.rate))
         if not block.shape[1]:
             return
         try:
@@ -178,7 +178,7 @@ class MediaWriter:
         self._out.close()
         self._stack.close()
         self._verify()
-        refuse_existing(self._path, self._overwrite)
+        check_existing(self._path, self._overwrite)
         if self._ready is not None:
             self._ready(self._atomic.fd)
         try:

@@ -70,7 +70,7 @@ def write_at(fd: int, start: int, data: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def splice(fd: int, start: int, stop: int, data: bytes) -> None:
+def replace_bytes(fd: int, start: int, stop: int, data: bytes) -> None:
     """Replace the bytes [start, stop) of a file; what follows moves, in flat memory.
 
     Args:

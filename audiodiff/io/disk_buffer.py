@@ -17,7 +17,7 @@ _AT_ONCE = 1 << 16
 """Numbers that are read together."""
 
 
-class Spool:
+class DiskBuffer:
     """A growing table of float32 rows, written once and then read as often as needed.
 
     Args:
@@ -51,7 +51,7 @@ class Spool:
         """Forget everything."""
         self._file.close()
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> DiskBuffer:
         return self
 
     def __exit__(self, *_: object) -> None:

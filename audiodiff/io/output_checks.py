@@ -14,7 +14,7 @@ from audiodiff.errors import AudioFileError, ShapeError
 from audiodiff.io.formats import display_path
 
 
-def refuse_existing(path: Path, overwrite: bool) -> None:
+def check_existing(path: Path, overwrite: bool) -> None:
     """Refuse a target that is there.
 
     Args:
@@ -61,7 +61,7 @@ def writing_failed(path: Path, reason: str) -> AudioFileError:
     )
 
 
-def refuse_block(
+def check_block(
     path: Path, block: npt.NDArray[np.floating[Any]], channels: int, position: tuple[int, int]
 ) -> None:
     """Refuse samples that no file should hold.

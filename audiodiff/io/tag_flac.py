@@ -9,7 +9,7 @@ import base64
 import struct
 
 from audiodiff.io import tag_id3
-from audiodiff.io.byte_edit import read_at, splice
+from audiodiff.io.byte_edit import read_at, replace_bytes
 from audiodiff.io.tags import Picture, Tags
 
 _MAX_BLOCKS = 1024
@@ -129,7 +129,7 @@ def insert(fd: int, blocks: list[Block]) -> None:
         bytes([kind | (0x80 if i == len(everything) - 1 else 0)]) + len(content).to_bytes(3, "big") + content
         for i, (kind, content) in enumerate(everything)
     )
-    splice(fd, 0, end, b"fLaC" + data)
+    replace_bytes(fd, 0, end, b"fLaC" + data)
 
 
 def _read(fd: int) -> tuple[list[Block], int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from audiodiff.io.byte_edit import read_at, splice
+from audiodiff.io.byte_edit import read_at, replace_bytes
 from audiodiff.io.tags import Tags
 
 MAX_BYTES = 64 << 20
@@ -110,7 +110,7 @@ def insert(fd: int, tag: bytes) -> None:
     Raises:
         OSError: The system refuses, or the disk is full.
     """
-    splice(fd, 0, size_of(fd), tag)
+    replace_bytes(fd, 0, size_of(fd), tag)
 
 
 def _chapter_frames(tags: Tags) -> list[bytes]:

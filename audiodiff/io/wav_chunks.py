@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from audiodiff.io.byte_edit import read_at, splice, write_at
+from audiodiff.io.byte_edit import read_at, replace_bytes, write_at
 
 MAX_BYTES = 64 << 20
 """What is copied of one file at most."""
@@ -249,7 +249,7 @@ def insert(fd: int, carried: Carried) -> None:
     place = next(chunk.start - 8 for chunk in walk(fd) if chunk.name == samples)
     write_at(fd, size, bytes(size % 2) + after)
     if before:
-        splice(fd, place, place, before)
+        replace_bytes(fd, place, place, before)
     if kind == b"RF64":
         write_at(fd, 20, struct.pack("<Q", total - 8))
     else:

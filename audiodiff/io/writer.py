@@ -17,7 +17,7 @@ from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import display_path, max_samples
 from audiodiff.io.ogg import fix_serial
-from audiodiff.io.output_checks import refuse_block, refuse_existing, target_exists, writing_failed
+from audiodiff.io.output_checks import check_block, check_existing, target_exists, writing_failed
 
 _BITS = {
     "PCM_S8": 8,
@@ -85,7 +85,7 @@ class AtomicWriter:
         Raises:
             AudioFileError: Codes ``exists``, ``unwritable``, ``unsupported``.
         """
-        refuse_existing(self._path, self._overwrite)
+        check_existing(self._path, self._overwrite)
         try:
             self._atomic = AtomicFile(self._path.parent)
         except OSError as error:
@@ -141,8 +141,8 @@ class AtomicWriter:
             AudioFileError: Codes ``nonfinite`` (then nothing of the block is written), ``no_space``,
                 ``unwritable``, ``too_long`` (the container would grow beyond the 4 GiB that it can tell).
         """
-        refuse_block(self._path, block, self._shape[1], (self.n_samples, self._shape[0]))
-        self._refuse_beyond(block.shape[1])
+        check_block(self._path, block, self._shape[1], (self.n_samples, self._shape[0]))
+        self._check_length(block.shape[1])
         x = np.ascontiguousarray(block.T)
         try:
             self._file.write(self._codes(x) if self._format[1] in _BITS else x)
@@ -150,7 +150,7 @@ class AtomicWriter:
             raise writing_failed(self._path, str(error)) from error
         self.n_samples += block.shape[1]
 
-    def _refuse_beyond(self, n: int) -> None:
+    def _check_length(self, n: int) -> None:
         """Stop where the sizes in the file would overflow, which libsndfile does not notice."""
         most = max_samples(*self._format, self._shape[1])
         if self.n_samples + n > most:
@@ -203,7 +203,7 @@ class AtomicWriter:
                 f"and not {(self.n_samples, *self._shape)}; choose another format or disk",
                 code="unwritable",
             )
-        refuse_existing(self._path, self._overwrite)
+        check_existing(self._path, self._overwrite)
         if self._ready is not None:
             self._ready(self._atomic.fd)
         try:

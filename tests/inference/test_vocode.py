@@ -18,7 +18,7 @@ import audiodiff
 from audiodiff.errors import ConfigError, MelError, ModelError, ShapeError
 from audiodiff.inference import mel_guard, waveform_sampler
 from audiodiff.inference.vocoder import COPY_MEL, Vocoder, default_model
-from audiodiff.io.disk_buffer import Spool
+from audiodiff.io.disk_buffer import DiskBuffer
 from audiodiff.model.model import Model, assemble
 from audiodiff.networks.contract import Features
 from audiodiff.signal import mel_inversion
@@ -220,7 +220,7 @@ def test_distance_of_a_mel_is_relative(recording: Recording) -> None:
     values = a_mel(recording)
     n_frames = values.shape[1]
     wave = recording(0.7, HIFIGAN.sample_rate)[0, : HIFIGAN.span(n_frames)]
-    with Spool() as same, Spool() as louder, Spool(HIFIGAN.n_mels) as frames:
+    with DiskBuffer() as same, DiskBuffer() as louder, DiskBuffer(HIFIGAN.n_mels) as frames:
         same.write(wave)
         louder.write(1.25 * wave)
         frames.write(values.T.numpy())
