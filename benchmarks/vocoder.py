@@ -30,7 +30,7 @@ from audiodiff.evaluation.reason import Reason, Score
 from audiodiff.evaluation.spectral import log_mel_l1, multi_resolution_stft
 from audiodiff.evaluation.voicing import compare, track
 from audiodiff.signal.mel import MelSpec
-from audiodiff.signal.mel_presets import named
+from audiodiff.signal.mel_presets import get_convention
 
 NONE = "none"
 
@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> None:
     sets = []
     if args.folder is not None:
         damages = [name for name in args.mels if name != NONE]
-        sets.append(recordings(args.folder, named(args.mel), args.clips, damages))
+        sets.append(recordings(args.folder, get_convention(args.mel), args.clips, damages))
     if args.predictions is not None:
         mels, references = args.predictions
         sets.append(predictions(mels, references, args.clips))

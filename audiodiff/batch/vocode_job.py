@@ -27,7 +27,7 @@ from audiodiff.io.formats import AUDIO_SUFFIXES, display_path
 from audiodiff.io.output_checks import check_existing
 from audiodiff.io.reader import AtomicWriter, AudioInfo, output_format, probe, read_blocks
 from audiodiff.io.tag_copy import Baggage, pack
-from audiodiff.signal.mel_presets import named
+from audiodiff.signal.mel_presets import get_convention
 
 if TYPE_CHECKING:
     from audiodiff.inference.mel_guard import Samples
@@ -178,7 +178,7 @@ def check_source(source: Path, settings: Vocoding) -> None:
         MelError: Unknown convention.
     """
     if settings.mel is not None:
-        named(settings.mel)
+        get_convention(settings.mel)
     announced(source, settings)
 
 
@@ -284,12 +284,12 @@ def look_closely(source: Path, vocoder: Vocoder, settings: Vocoding) -> Found:
     """
     import torch
 
-    from audiodiff.signal.mel import from_bands
+    from audiodiff.signal.mel import from_linear_mel
 
     if not is_mel(source):
         info = probe(source)
-        spec = vocoder.convention if settings.mel is None else named(settings.mel)
-        vocoder.accept(from_bands(torch.ones(spec.n_mels, 8), spec), spec)
+        spec = vocoder.convention if settings.mel is None else get_convention(settings.mel)
+        vocoder.accept(from_linear_mel(torch.ones(spec.n_mels, 8), spec), spec)
         return Found(source, info.sample_rate, info.seconds, info.channels, spec.sample_rate, ())
     mel = read(source, settings.mel)
     lines = [mel.note, vocoder.accept(torch.from_numpy(mel.values), mel.spec)]

@@ -221,13 +221,13 @@ def _tell(
 ) -> None:
     """Say what happens to recordings, and how long a slow model will take."""
     from audiodiff.batch.vocode_job import is_mel
-    from audiodiff.signal.mel_presets import named, names
+    from audiodiff.signal.mel_presets import get_convention, names_of
 
     if printer.quiet:
         return
     if not all(map(is_mel, sources)):
-        spec = vocoder.convention if settings.mel is None else named(settings.mel)
-        mel = settings.mel or (names(spec) or ["the model's own mel"])[0]
+        spec = vocoder.convention if settings.mel is None else get_convention(settings.mel)
+        mel = settings.mel or (names_of(spec) or ["the model's own mel"])[0]
         say(f"audiodiff: recordings become one channel at {spec.sample_rate} Hz, through {mel}")
     if vocoder.is_slow:
         speed = vocoder.speed()

@@ -38,7 +38,7 @@ from audiodiff.data.store import Store
 from audiodiff.errors import DataError
 from audiodiff.signal.griffin_lim import fast_griffin_lim
 from audiodiff.signal.level import active_db, gain_of
-from audiodiff.signal.mel import bands, from_bands, mel
+from audiodiff.signal.mel import from_linear_mel, mel, to_linear_mel
 from audiodiff.signal.mel_inversion import invert
 from audiodiff.signal.mel_presets import PRESETS
 from audiodiff.signal.resample import fit_length, resample
@@ -142,9 +142,9 @@ def degraded_mel(truth: Audio, sample_rate: int, how: How) -> torch.Tensor:
     values = mel(torch.from_numpy(whole), spec)
     if how.degradation == Degradation():
         return values
-    log_bands = bands(values, spec).clamp_min(BAND_FLOOR).log().numpy()
+    log_bands = to_linear_mel(values, spec).clamp_min(BAND_FLOOR).log().numpy()
     degraded = torch.from_numpy(degrade(log_bands, how.degradation, how.seed))
-    return from_bands(degraded.exp(), spec)
+    return from_linear_mel(degraded.exp(), spec)
 
 
 def make_start(truth: Audio, sample_rate: int, how: How) -> Audio:

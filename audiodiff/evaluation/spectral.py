@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from audiodiff.evaluation.reason import Reason, Score, Signal, comparable
-from audiodiff.signal.mel import MelSpec, bands, mel
+from audiodiff.signal.mel import MelSpec, mel, to_linear_mel
 
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 """Transform, hop and window in samples (Yamamoto et al. 2020, "Parallel WaveGAN")."""
@@ -61,6 +61,6 @@ def log_mel_l1(ref: NDArray[np.floating], est: NDArray[np.floating], spec: MelSp
     if isinstance(pair, Reason):
         return pair
     first, second = (
-        bands(mel(torch.from_numpy(x).float(), spec), spec).clamp_min(spec.floor).log() for x in pair
+        to_linear_mel(mel(torch.from_numpy(x).float(), spec), spec).clamp_min(spec.floor).log() for x in pair
     )
     return float((first - second).abs().mean())

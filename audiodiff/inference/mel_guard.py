@@ -17,7 +17,7 @@ import torch
 from audiodiff.errors import ModelError
 from audiodiff.inference.denoiser import Denoiser
 from audiodiff.io.disk_buffer import DiskBuffer
-from audiodiff.signal.mel import bands
+from audiodiff.signal.mel import to_linear_mel
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_stream import mel_blocks
 
@@ -114,7 +114,8 @@ def mel_distance(wave: DiskBuffer, frames: DiskBuffer, spec: MelSpec) -> float:
         wanted = torch.from_numpy(frames.read(first, values.shape[-1]).T.copy())
         first += values.shape[-1]
         there, given = (
-            bands(x.double(), spec) ** (1 / spec.power) for x in (values[:, : wanted.shape[-1]], wanted)
+            to_linear_mel(x.double(), spec) ** (1 / spec.power)
+            for x in (values[:, : wanted.shape[-1]], wanted)
         )
         apart += float((there - given).abs().sum())
         total += float(given.sum())

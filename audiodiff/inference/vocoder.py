@@ -30,7 +30,7 @@ from audiodiff.model.model import Model
 from audiodiff.signal.mel import convert, difference
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_inversion import ITERATIONS, invert_long, transform_of
-from audiodiff.signal.mel_presets import PRESETS, named
+from audiodiff.signal.mel_presets import PRESETS, get_convention
 from audiodiff.signal.mel_stream import mel_blocks
 from audiodiff.signal.resample import StreamResampler
 
@@ -307,7 +307,7 @@ class _Recording:
 
 
 def _spec(convention: Convention) -> MelSpec:
-    return named(convention) if isinstance(convention, str) else convention
+    return get_convention(convention) if isinstance(convention, str) else convention
 
 
 def _checked(blocks: Iterable[Tensor], spec: MelSpec) -> Iterator[Tensor]:

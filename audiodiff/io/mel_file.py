@@ -26,7 +26,7 @@ from audiodiff.io.formats import display_path
 from audiodiff.signal.mel import difference
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_guess import Guess, guess
-from audiodiff.signal.mel_presets import PRESETS, named, names
+from audiodiff.signal.mel_presets import PRESETS, get_convention, names_of
 
 SUFFIXES = (".npz", ".safetensors", ".npy")
 """Suffixes of mel files."""
@@ -90,7 +90,7 @@ def read_mel(path: Path, preset: str | None = None) -> MelFile:
         AudioFileError: The file cannot be read, or holds no finite mel.
         MelError: The file names another convention than preset, does not fit it, or fits none.
     """
-    given = None if preset is None else named(preset)
+    given = None if preset is None else get_convention(preset)
     array, text = _load(path)
     array, notes = _two_axes(array, path)
     if text is not None:
@@ -206,7 +206,7 @@ def _exists(path: Path) -> AudioFileError:
 def _encoded(suffix: str, values: Values, spec: MelSpec) -> bytes:
     text = json.dumps(spec.as_dict())
     if suffix == ".safetensors":
-        known = names(spec)
+        known = names_of(spec)
         extra = {"preset": known[0]} if known else {}
         metadata = {_SPEC: text, "fingerprint": spec.fingerprint, **extra}
         return _sorted_header(safetensors.numpy.save({_VALUES: values}, metadata=metadata))

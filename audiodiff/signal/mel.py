@@ -24,13 +24,13 @@ __all__ = [
     "PRESETS",
     "MelSpec",
     "analysis_window",
-    "bands",
     "convert",
     "difference",
     "filterbank",
-    "from_bands",
+    "from_linear_mel",
     "mel",
     "stft",
+    "to_linear_mel",
 ]
 
 _FRAMES_AT_ONCE = 4096
@@ -109,7 +109,7 @@ def mel(wave: Tensor, spec: MelSpec) -> Tensor:
     filters = _filters(spec).to(wave)
     # In pieces, or an hour of audio would take gigabytes: every sample lies in several windows.
     pieces = [
-        from_bands(
+        from_linear_mel(
             filters @ _spectrum(_transform(padded, spec, i, min(i + _FRAMES_AT_ONCE, n_frames)), spec), spec
         )
         for i in range(0, n_frames, _FRAMES_AT_ONCE)
@@ -153,10 +153,10 @@ def _transform(padded: Tensor, spec: MelSpec, first: int, stop: int) -> Tensor:
     return transform_frames(part, analysis_window(spec), spec.n_fft, spec.hop)
 
 
-def bands(values: Tensor, spec: MelSpec) -> Tensor:
+def to_linear_mel(values: Tensor, spec: MelSpec) -> Tensor:
     """Linear band values filterbank(spec) @ |X|^power, X the plain transform of `stft`.
 
-    Undoes `from_bands`. What lay at the floor or beyond a cut comes back as that limit; epsilon and
+    Undoes `from_linear_mel`. What lay at the floor or beyond a cut comes back as that limit; epsilon and
     power_floor, which act before the filter bank, stay in the values.
 
     Args:
@@ -176,11 +176,11 @@ def bands(values: Tensor, spec: MelSpec) -> Tensor:
     return linear * _unit(spec)
 
 
-def from_bands(bands: Tensor, spec: MelSpec) -> Tensor:
-    """The convention's own numbers for linear band values; undoes `bands`.
+def from_linear_mel(linear_mel: Tensor, spec: MelSpec) -> Tensor:
+    """The convention's own numbers for linear band values; undoes `to_linear_mel`.
 
     Args:
-        bands: [..., M, N], not negative, in the unit of `bands`.
+        linear_mel: [..., M, N], not negative, in the unit of `to_linear_mel`.
         spec: The convention.
 
     Returns:
@@ -189,8 +189,8 @@ def from_bands(bands: Tensor, spec: MelSpec) -> Tensor:
     Raises:
         ShapeError: If there are not M bands on the second last axis.
     """
-    _check_bands(bands, spec)
-    linear = bands / _unit(spec)
+    _check_bands(linear_mel, spec)
+    linear = linear_mel / _unit(spec)
     linear = linear.clamp_min(spec.floor) if spec.floor_rule == "max" else linear + spec.floor
     values = (torch.log(linear) / _LOG_UNIT[spec.log] - spec.mean) / spec.std
     return values if spec.low is None and spec.high is None else values.clamp(spec.low, spec.high)
@@ -292,11 +292,11 @@ def convert(values: Tensor, source: MelSpec, target: MelSpec) -> tuple[Tensor, b
         return values, True, "exact: the same convention"
     wide = values.double()
     # Not below what the other convention makes of silence: its safeguards lift every band.
-    linear = torch.maximum(bands(wide, source), _silence(target))
+    linear = torch.maximum(to_linear_mel(wide, source), _silence(target))
     losses = _approximations(wide, source, target)
     notes = _exact_steps(source, target, apart) + losses
     kind = "approximate" if losses else "exact"
-    return from_bands(linear, target).to(values.dtype), not losses, f"{kind}: {'; '.join(notes)}"
+    return from_linear_mel(linear, target).to(values.dtype), not losses, f"{kind}: {'; '.join(notes)}"
 
 
 def _silent_bands(spec: MelSpec) -> Tensor:
@@ -307,7 +307,7 @@ def _silent_bands(spec: MelSpec) -> Tensor:
 
 def _silence(spec: MelSpec) -> Tensor:
     """The smallest plain band values that the convention can tell, float64 [M, 1]."""
-    return bands(from_bands(_silent_bands(spec), spec), spec)
+    return to_linear_mel(from_linear_mel(_silent_bands(spec), spec), spec)
 
 
 def _exact_steps(source: MelSpec, target: MelSpec, apart: list[str]) -> list[str]:
@@ -334,7 +334,7 @@ def _approximations(wide: Tensor, source: MelSpec, target: MelSpec) -> list[str]
         notes.append("the windows differ, bands by 0.1 % on average, more where a frame is quiet")
     if source.padding != target.padding:
         notes.append("what lies outside the recording differs, so do the first and last frames")
-    linear, lowest = bands(wide, source), _silence(source)
+    linear, lowest = to_linear_mel(wide, source), _silence(source)
     lost = (linear <= lowest * (1 + 1e-5)) & (lowest > _silence(target) * (1 + 1e-5))
     if bool(lost.any()):
         notes.append(

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from audiodiff.errors import ConfigError, MelError, ShapeError
 from audiodiff.signal.griffin_lim import accelerated
-from audiodiff.signal.mel import MelSpec, analysis_window, bands, filterbank, from_bands
+from audiodiff.signal.mel import MelSpec, analysis_window, filterbank, from_linear_mel, to_linear_mel
 from audiodiff.signal.phase_gradient import available, gradient_phase, random_phase
 from audiodiff.signal.stft import FramedSTFT
 
@@ -146,7 +146,7 @@ class _Inverter:
         Returns:
             float32 [..., T].
         """
-        match = _Match.of(_heard(bands(_checked(values, self.spec), self.spec), self.spec), self.spec)
+        match = _Match.of(_heard(to_linear_mel(_checked(values, self.spec), self.spec), self.spec), self.spec)
         magnitude = _to_magnitude(match.improved(match.first(), MAGNITUDE_ITERATIONS), self.spec)
         phase = self._start(magnitude.transpose(-1, -2), first, known)
         n_samples = self.stft.n_samples(values.shape[-1])
@@ -228,7 +228,7 @@ def projection(values: Tensor, spec: MelSpec) -> Callable[[Tensor], Tensor]:
         MelError: If a value is not finite, or the convention cannot be inverted.
     """
     stft, before = transform_of(spec), lead(spec)
-    match = _Match.of(_heard(bands(_checked(values, spec), spec), spec), spec)
+    match = _Match.of(_heard(to_linear_mel(_checked(values, spec), spec), spec), spec)
     n_samples = stft.n_samples(values.shape[-1])
 
     def project(wave: Tensor) -> Tensor:
@@ -350,7 +350,7 @@ def _checked(values: Tensor, spec: MelSpec) -> Tensor:
 def _heard(target: Tensor, spec: MelSpec) -> Tensor:
     """Bands [..., M, N] with 0 where silence would give the same number."""
     silence = _to_spectrum(torch.zeros(spec.n_bins, 1), spec)
-    limit = bands(from_bands(filterbank(spec) @ silence, spec), spec).to(target)
+    limit = to_linear_mel(from_linear_mel(filterbank(spec) @ silence, spec), spec).to(target)
     # A hundredth above the limit: mels of half precision lie that much beside it.
     return torch.where(target > 1.01 * limit + 0.01 * spec.floor, target, 0.0)
 

@@ -109,7 +109,7 @@ PRESETS: dict[str, MelSpec] = {
 """Conventions by name, the most used first."""
 
 
-def named(name: str) -> MelSpec:
+def get_convention(name: str) -> MelSpec:
     """The convention of a name.
 
     Args:
@@ -129,6 +129,6 @@ def named(name: str) -> MelSpec:
     )
 
 
-def names(spec: MelSpec) -> list[str]:
+def names_of(spec: MelSpec) -> list[str]:
     """All names of a convention, the most used first; empty if it has none."""
     return [name for name, known in PRESETS.items() if known.fingerprint == spec.fingerprint]

@@ -16,7 +16,7 @@ from audiodiff.networks import complete
 from audiodiff.networks.contract import Network
 from audiodiff.settings import Setting, Settings, parse
 from audiodiff.signal.mel_convention import MelSpec
-from audiodiff.signal.mel_presets import named
+from audiodiff.signal.mel_presets import get_convention
 from audiodiff.training.sections import OptimSection, RunSection
 
 
@@ -43,7 +43,7 @@ class WaveModelSection(Settings):
     @model_validator(mode="after")
     def _mel_is_known(self) -> WaveModelSection:
         try:
-            named(self.mel)
+            get_convention(self.mel)
         except MelError as error:
             raise ValueError(str(error)) from None
         return self
@@ -51,7 +51,7 @@ class WaveModelSection(Settings):
     @property
     def spec(self) -> MelSpec:
         """The mel convention."""
-        return named(self.mel)
+        return get_convention(self.mel)
 
     @property
     def sample_rate(self) -> int:

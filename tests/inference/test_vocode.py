@@ -23,7 +23,7 @@ from audiodiff.model.model import Model, assemble
 from audiodiff.networks.contract import Features
 from audiodiff.signal import mel_inversion
 from audiodiff.signal.mel import PRESETS, MelSpec, mel
-from audiodiff.signal.mel_presets import names
+from audiodiff.signal.mel_presets import names_of
 
 MakeWave = Callable[..., Model]
 Recording = Callable[..., npt.NDArray[np.float32]]
@@ -64,7 +64,7 @@ def spoilt(model: Model, factor: float) -> Model:
     return assemble(config, Spoilt(factor))
 
 
-@pytest.mark.parametrize("name", sorted({names(spec)[0] for spec in PRESETS.values()}))
+@pytest.mark.parametrize("name", sorted({names_of(spec)[0] for spec in PRESETS.values()}))
 def test_every_convention_is_inverted_with_its_length(name: str, recording: Recording) -> None:
     spec = PRESETS[name]
     values = a_mel(recording, spec, 0.3)
