@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from audiodiff.errors import AudiodiffError
 from audiodiff.evaluation.opinion import distill_mos
 from audiodiff.evaluation.pesq import Pesq
-from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.evaluation.score import Score, Unscored
 from audiodiff.evaluation.spectral import log_mel_l1, multi_resolution_stft
 from audiodiff.evaluation.voicing import compare, track
 from audiodiff.signal.mel import MelSpec
@@ -65,7 +65,7 @@ def line(name: str, rows: list[Row]) -> str:
     cells = [name]
     for field in fields(Row):
         values = [getattr(row, field.name) for row in rows]
-        numbers = [v for v in values if not isinstance(v, Reason)]
+        numbers = [v for v in values if not isinstance(v, Unscored)]
         digits = 1 if field.name == "pitch_cents" else 3
         missing = f" ({len(numbers)} clips)" if 0 < len(numbers) < len(values) else ""
         cells.append(f"{np.mean(numbers):.{digits}f}{missing}" if numbers else "-")

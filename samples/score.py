@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiodiff.errors import AudiodiffError, AudioFileError
-from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.evaluation.score import Score, Unscored
 from audiodiff.evaluation.waveform import si_sdr
 from audiodiff.io.formats import display_path
 from audiodiff.io.reader import read
@@ -66,7 +66,7 @@ def scores(clean: Wave, other: Wave, sample_rate: int) -> dict[str, str]:
 
 
 def _text(score: Score, form: str) -> str:
-    return f"none ({score.text})" if isinstance(score, Reason) else form.format(score)
+    return f"none ({score.text})" if isinstance(score, Unscored) else form.format(score)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from audiodiff.evaluation.reason import Reason, Score, Signal, comparable
+from audiodiff.evaluation.score import Score, Signal, Unscored, check_pair
 from audiodiff.signal.mel import MelSpec, mel, to_linear_mel
 
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
@@ -28,8 +28,8 @@ def multi_resolution_stft(ref: NDArray[np.floating], est: NDArray[np.floating]) 
     Returns:
         The distance, or the reason why there is none.
     """
-    pair = comparable(ref, est)
-    if isinstance(pair, Reason):
+    pair = check_pair(ref, est)
+    if isinstance(pair, Unscored):
         return pair
     total = 0.0
     for n_fft, hop, win in RESOLUTIONS:
@@ -57,8 +57,8 @@ def log_mel_l1(ref: NDArray[np.floating], est: NDArray[np.floating], spec: MelSp
     Returns:
         Nepers, or the reason why there is none.
     """
-    pair = comparable(ref, est)
-    if isinstance(pair, Reason):
+    pair = check_pair(ref, est)
+    if isinstance(pair, Unscored):
         return pair
     first, second = (
         to_linear_mel(mel(torch.from_numpy(x).float(), spec), spec).clamp_min(spec.floor).log() for x in pair

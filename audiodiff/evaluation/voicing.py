@@ -13,7 +13,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.evaluation.score import Score, Unscored
 from audiodiff.signal.resample import resample
 
 SAMPLE_RATE = 16000
@@ -102,14 +102,14 @@ def compare(ref: Voicing, est: Voicing) -> VoicingScores:
     """
     n = min(ref.f0.size, est.f0.size)
     if abs(ref.f0.size - est.f0.size) > 1:
-        reason = Reason("length", f"{ref.f0.size} frames in the reference, {est.f0.size} here")
+        reason = Unscored("length", f"{ref.f0.size} frames in the reference, {est.f0.size} here")
         return VoicingScores(reason, reason, reason)
     r, e = ref.f0[:n], est.f0[:n]
     wanted, found = np.isfinite(r), np.isfinite(e)
     both = wanted & found
     rmse = float(np.sqrt(np.mean(np.square(ref.periodicity[:n] - est.periodicity[:n]))))
-    f1: Score = Reason("unvoiced", "no voice in either signal")
-    cents: Score = Reason("unvoiced", "no frame has voice in both signals")
+    f1: Score = Unscored("unvoiced", "no voice in either signal")
+    cents: Score = Unscored("unvoiced", "no frame has voice in both signals")
     if wanted.any() or found.any():
         f1 = float(2 * both.sum() / (wanted.sum() + found.sum()))
     if both.any():

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from audiodiff.evaluation.reason import Reason, Score, comparable
+from audiodiff.evaluation.score import Score, Unscored, check_pair
 from audiodiff.signal.frames import power_pieces
 
 MAX_SI_SDR_DB = 100.0
@@ -29,8 +29,8 @@ def si_sdr(ref: NDArray[np.floating], est: NDArray[np.floating]) -> Score:
     Returns:
         dB, cut to +-100, or the reason why there is none.
     """
-    pair = comparable(ref, est)
-    if isinstance(pair, Reason):
+    pair = check_pair(ref, est)
+    if isinstance(pair, Unscored):
         return pair
     r, e = (x - x.mean() for x in pair)
     r /= np.sqrt(np.dot(r, r))
@@ -57,12 +57,12 @@ def log_spectral_distance(ref: NDArray[np.floating], est: NDArray[np.floating], 
     Returns:
         dB, or the reason why there is none.
     """
-    pair = comparable(ref, est)
-    if isinstance(pair, Reason):
+    pair = check_pair(ref, est)
+    if isinstance(pair, Unscored):
         return pair
     n_fft = round(0.032 * sample_rate)
     if pair[0].size < n_fft:
-        return Reason("short", f"shorter than one window of {n_fft} samples")
+        return Unscored("short", f"shorter than one window of {n_fft} samples")
     ref_pieces, est_pieces = (partial(power_pieces, x, n_fft, n_fft // 4) for x in pair)
     floor = max(piece.max() for piece in ref_pieces()) * 10 ** (FLOOR_DB / 10)
     distances = [

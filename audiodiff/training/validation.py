@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from audiodiff.evaluation.intelligibility import stoi
 from audiodiff.evaluation.pesq import Pesq
-from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.evaluation.score import Score, Unscored
 from audiodiff.evaluation.waveform import si_sdr
 from audiodiff.signal.frames import frame_power
 from audiodiff.signal.types import Audio
@@ -174,7 +174,7 @@ def _means(scores: list[dict[str, Score]]) -> tuple[dict[str, float], int]:
     unscored = 0
     for name in scores[0]:
         values = [score[name] for score in scores]
-        numbers = [value for value in values if not isinstance(value, Reason)]
+        numbers = [value for value in values if not isinstance(value, Unscored)]
         unscored += len(values) - len(numbers)
         if numbers:
             means[name] = float(np.mean(numbers))

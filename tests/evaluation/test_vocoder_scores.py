@@ -14,7 +14,7 @@ import soundfile
 from filelock import FileLock, Timeout
 
 from audiodiff.evaluation.opinion import distill_mos
-from audiodiff.evaluation.reason import Reason
+from audiodiff.evaluation.score import Unscored
 from audiodiff.evaluation.spectral import log_mel_l1, multi_resolution_stft
 from audiodiff.evaluation.voicing import HOP, SAMPLE_RATE, Voicing, compare, import_pyin, pyin_lock, track
 from audiodiff.signal.mel import PRESETS
@@ -30,7 +30,7 @@ def noise(n: int, seed: int = 0) -> np.ndarray:
 
 
 def code(score: object) -> str:
-    assert isinstance(score, Reason)
+    assert isinstance(score, Unscored)
     return score.code
 
 
