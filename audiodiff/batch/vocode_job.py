@@ -26,7 +26,7 @@ from audiodiff.errors import AudioFileError
 from audiodiff.io.formats import AUDIO_SUFFIXES, display_path
 from audiodiff.io.output_checks import check_existing
 from audiodiff.io.reader import AtomicWriter, AudioInfo, output_format, probe, read_blocks
-from audiodiff.io.tag_copy import Baggage, pack
+from audiodiff.io.tag_copy import CopiedTags, collect_tags
 from audiodiff.signal.mel_presets import get_convention
 
 if TYPE_CHECKING:
@@ -241,11 +241,11 @@ def process_vocoding(
         )
         raise AudioFileError(line, code="too_long")
     container, subtype = output_kind(target, found.out_rate)
-    baggage = _baggage(found, container, vocoder)
-    warnings = [*found.notes, *baggage.notes]
+    copied = _copied_tags(found, container, vocoder)
+    warnings = [*found.notes, *copied.notes]
 
     def finish(fd: int) -> None:
-        baggage.into(target, fd)
+        copied.write_to(target, fd)
         if writer.clipped:
             warnings.append(
                 f"{display_path(target)}: {writer.clipped} samples beyond full scale were clipped"
@@ -257,7 +257,7 @@ def process_vocoding(
 
     writer = AtomicWriter(target, found.out_rate, 1, container, subtype, options.overwrite, finish)
     with writer:
-        writer.describe(baggage.strings)
+        writer.describe(copied.strings)
         for block in _speech(found, vocoder, settings, options, warnings):
             writer.write(block[np.newaxis])
             if progress is not None:
@@ -337,11 +337,11 @@ def output_kind(target: Path, sample_rate: int = 24_000) -> tuple[str, str]:
         raise AudioFileError(str(error), code="format") from None
 
 
-def _baggage(found: Found, container: str, vocoder: Vocoder) -> Baggage:
+def _copied_tags(found: Found, container: str, vocoder: Vocoder) -> CopiedTags:
     """The texts of a recording, and a line of what made its speech anew."""
     # No container of its own: texts go over, what belongs to the recording's samples and rate does not.
     info = AudioInfo(found.source, found.sample_rate, found.channels, 0, "", "")
-    return pack(info, container, provenance_line("vocode", vocoder.name), whole=False)
+    return collect_tags(info, container, provenance_line("vocode", vocoder.name), whole=False)
 
 
 def _tell(

@@ -17,7 +17,7 @@ from audiodiff.io.av_tracks import tracks
 from audiodiff.io.av_writer import MediaWriter
 from audiodiff.io.formats import MEDIA_SUFFIXES, AudioInfo, display_path, output_format
 from audiodiff.io.reader import AtomicWriter
-from audiodiff.io.tag_copy import Baggage, pack
+from audiodiff.io.tag_copy import CopiedTags, collect_tags
 
 B = TypeVar("B", bound=npt.NDArray[np.floating[Any]])
 
@@ -80,7 +80,7 @@ class Output:
         self.notes: tuple[str, ...] = ()
         self._target = target
         self._ready = ready
-        self._baggage: Baggage | None = None
+        self._copied_tags: CopiedTags | None = None
         self._writer: AtomicWriter | MediaWriter
         found = tracks(info.path) if is_media(info.path) else ()
         if target.suffix.lower() in MEDIA_SUFFIXES:
@@ -89,8 +89,8 @@ class Output:
             self._writer = MediaWriter(target, plan, overwrite, ready)
         else:
             container, subtype = output_format(info, target.suffix)
-            self._baggage = pack(info, container, line, whole)
-            self.notes = self._baggage.notes
+            self._copied_tags = collect_tags(info, container, line, whole)
+            self.notes = self._copied_tags.notes
             shape = (info.sample_rate, info.channels)
             self._writer = AtomicWriter(target, *shape, container, subtype, overwrite, self._finish)
         if len(found) > len(self.infos):
@@ -116,9 +116,9 @@ class Output:
         self._writer.__enter__()
         if isinstance(self._writer, MediaWriter):
             self.notes += tuple(f"{display_path(self._target)}: {line}" for line in self._writer.left_out)
-        elif self._baggage is not None:
+        elif self._copied_tags is not None:
             with self._closing_on_error():
-                self._writer.describe(self._baggage.strings)
+                self._writer.describe(self._copied_tags.strings)
         return self
 
     @contextlib.contextmanager
@@ -156,8 +156,8 @@ class Output:
         self._writer.__exit__(kind, error, trace)
 
     def _finish(self, fd: int) -> None:
-        if self._baggage is not None:
-            self._baggage.into(self._target, fd)
+        if self._copied_tags is not None:
+            self._copied_tags.write_to(self._target, fd)
         if self._ready is not None:
             self._ready(fd)
 

@@ -52,7 +52,7 @@ _HOLDS = {
 
 
 @dataclass(frozen=True)
-class Baggage:
+class CopiedTags:
     """What a finished file still gets.
 
     Attributes:
@@ -66,7 +66,7 @@ class Baggage:
     strings: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def into(self, target: Path, fd: int) -> None:
+    def write_to(self, target: Path, fd: int) -> None:
         """Write it into a finished file that has no name yet.
 
         Args:
@@ -85,7 +85,7 @@ class Baggage:
             ) from error
 
 
-def pack(info: AudioInfo, container: str, line: str | None = None, whole: bool = True) -> Baggage:
+def collect_tags(info: AudioInfo, container: str, line: str | None = None, whole: bool = True) -> CopiedTags:
     """Collect from a recording what its processed copy gets; nothing is written.
 
     Args:
@@ -96,7 +96,7 @@ def pack(info: AudioInfo, container: str, line: str | None = None, whole: bool =
             codes stay behind.
 
     Returns:
-        The baggage; for containers without tags (w64, au) an empty one with a note.
+        The copied; for containers without tags (w64, au) an empty one with a note.
 
     Raises:
         AudioFileError: The recording cannot be opened.
@@ -112,7 +112,7 @@ def pack(info: AudioInfo, container: str, line: str | None = None, whole: bool =
     return _other(info.path, tags, container, line)
 
 
-def _strings(path: Path, container: str, line: str | None) -> Baggage:
+def _strings(path: Path, container: str, line: str | None) -> CopiedTags:
     tags = read_tags(path)
     # libsndfile loses all texts of a caf file if one is very long.
     texts = {key: value for key, value in tags.text.items() if len(value) < _MAX_STRING}
@@ -122,19 +122,19 @@ def _strings(path: Path, container: str, line: str | None) -> Baggage:
     notes = _lost(path, replace(tags, text={}), "", container)
     if container == "OGG" and notes:
         notes = (f"{notes[0]} ({tag_vorbis.HINT} keeps them)",)
-    return Baggage(_nothing, found, notes)
+    return CopiedTags(_nothing, found, notes)
 
 
-def _same(path: Path, family: str, line: str | None, whole: bool) -> Baggage:
+def _same(path: Path, family: str, line: str | None, whole: bool) -> CopiedTags:
     fd = open_binary(path)
     try:
         match family:
             case "flac":
-                return Baggage(functools.partial(tag_flac.insert, blocks=tag_flac.copied(fd, line, whole)))
+                return CopiedTags(functools.partial(tag_flac.insert, blocks=tag_flac.copied(fd, line, whole)))
             case "mp3":
-                return Baggage(functools.partial(_tag_if_any, tag=tag_id3.copied(fd, line, whole)))
+                return CopiedTags(functools.partial(_tag_if_any, tag=tag_id3.copied(fd, line, whole)))
             case "ogg":
-                return Baggage(
+                return CopiedTags(
                     functools.partial(tag_vorbis.insert, comments=tag_vorbis.copied(fd, line, whole))
                 )
         carried = wav_chunks.collect(fd, whole)
@@ -143,29 +143,31 @@ def _same(path: Path, family: str, line: str | None, whole: bool) -> Baggage:
         )
         if line:
             carried = wav_chunks.with_line(carried, line, family == "riff")
-        return Baggage(functools.partial(wav_chunks.insert, carried=carried), notes=notes)
+        return CopiedTags(functools.partial(wav_chunks.insert, carried=carried), notes=notes)
     finally:
         os.close(fd)
 
 
-def _other(path: Path, tags: Tags, container: str, line: str | None) -> Baggage:
+def _other(path: Path, tags: Tags, container: str, line: str | None) -> CopiedTags:
     family = _FAMILIES.get(container, "")
     notes = _lost(path, tags, family, container)
     match family:
         case "flac":
-            return Baggage(functools.partial(tag_flac.insert, blocks=tag_flac.built(tags, line)), notes=notes)
+            return CopiedTags(
+                functools.partial(tag_flac.insert, blocks=tag_flac.built(tags, line)), notes=notes
+            )
         case "mp3":
-            return Baggage(functools.partial(_tag_if_any, tag=tag_id3.built(tags, line)), notes=notes)
+            return CopiedTags(functools.partial(_tag_if_any, tag=tag_id3.built(tags, line)), notes=notes)
         case "ogg":
-            return Baggage(
+            return CopiedTags(
                 functools.partial(tag_vorbis.insert, comments=tag_vorbis.built(tags, line)), notes=notes
             )
         case "riff" | "aiff":
             carried = wav_chunks.texts(tags.text, family == "riff")
             if line:
                 carried = wav_chunks.with_line(carried, line, family == "riff")
-            return Baggage(functools.partial(wav_chunks.insert, carried=carried), notes=notes)
-    return Baggage(_nothing, notes=notes)
+            return CopiedTags(functools.partial(wav_chunks.insert, carried=carried), notes=notes)
+    return CopiedTags(_nothing, notes=notes)
 
 
 def _lost(path: Path, tags: Tags, family: str, container: str) -> tuple[str, ...]:
