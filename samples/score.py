@@ -43,7 +43,8 @@ def read_like(path: Path, sample_rate: int, n_samples: int) -> Wave:
     samples, rate = read(path)
     if (rate, samples.shape[1]) != (sample_rate, n_samples):
         raise AudioFileError(
-            f"{display_path(path)}: {samples.shape[1]} samples at {rate} Hz, the clean voice has {n_samples} at "
+            f"{display_path(path)}: {samples.shape[1]} samples at {rate} Hz, the clean voice has "
+            f"{n_samples} at "
             f"{sample_rate} Hz; give the result for {NOISY.name}"
         )
     mono: Wave = samples.mean(axis=0)

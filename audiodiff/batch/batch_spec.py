@@ -171,7 +171,10 @@ def run_one(spec: JobSpec, item: Item, progress: Progress | None = None) -> Resu
     except AudiodiffError as error:
         return failed(item, error.code, str(error))
     except OSError as error:
-        line = f"{display_path(item.source)}: {error.strerror or error}; check rights and space of {display_path(item.target)}"
+        line = (
+            f"{display_path(item.source)}: {error.strerror or error}; check rights and space of "
+            f"{display_path(item.target)}"
+        )
         return failed(item, "system", line)
     except Exception as error:  # noqa: BLE001  a fault of ours in one file must not stop the others
         traceback.print_exc()

@@ -280,7 +280,8 @@ def _check_collisions(items: Sequence[Item], options: Options) -> None:
             other = owner.setdefault(place, item.source)
             if other != item.source:
                 raise AudioFileError(
-                    f"{display_path(target)}: would be the result of both {display_path(other)} and {display_path(item.source)}; "
+                    f"{display_path(target)}: would be the result of both {display_path(other)} and "
+                    f"{display_path(item.source)}; "
                     "rename one, or give them different folders",
                     code="collision",
                 )
@@ -288,7 +289,8 @@ def _check_collisions(items: Sequence[Item], options: Options) -> None:
             input_there = None if there is None else sources.get(there)
             if input_there is not None:
                 raise AudioFileError(
-                    f"{display_path(target)}: is the input {display_path(input_there)}, which is never overwritten; "
+                    f"{display_path(target)}: is the input {display_path(input_there)}, which is never "
+                    "overwritten; "
                     "choose another folder with -o",
                     code="same_file",
                 )

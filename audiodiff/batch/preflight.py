@@ -159,13 +159,19 @@ def beyond(source: Path, start_s: float, seconds: float) -> AudioFileError:
     Returns:
         Code ``range``.
     """
-    line = f"{display_path(source)}: is {seconds:.3f} s long, the start at {start_s:g} s lies beyond; choose another"
+    line = (
+        f"{display_path(source)}: is {seconds:.3f} s long, the start at {start_s:g} s lies beyond; choose "
+        "another"
+    )
     return AudioFileError(line, code="range")
 
 
 def _check_not_input(source: Path, target: Path) -> None:
     if target.exists() and target.samefile(source):
-        line = f"{display_path(target)}: is the input itself, which is never overwritten; name another file with -o"
+        line = (
+            f"{display_path(target)}: is the input itself, which is never overwritten; name another file "
+            "with -o"
+        )
         raise AudioFileError(line, code="same_file")
 
 

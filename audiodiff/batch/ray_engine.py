@@ -134,7 +134,10 @@ def work(spec: JobSpec, place: _Place, item: Item) -> Result:
     try:
         os.chdir(place.folder)  # what was named relative to it there is so here
     except OSError as error:
-        line = f"{display_path(Path(place.folder))}: not usable on node {node} ({error.strerror}); share this folder"
+        line = (
+            f"{display_path(Path(place.folder))}: not usable on node {node} ({error.strerror}); share this "
+            "folder"
+        )
         return failed(item, "engine", line)
     return run_one(spec, item)
 
@@ -147,7 +150,10 @@ def _result(ray: Any, task: Any, item: Item, attempt: int) -> Result | None:
         if attempt < MAX_ATTEMPTS and not isinstance(error, ray.exceptions.RayTaskError):
             return None
         first = str(error).strip().partition("\n")[0]
-        line = f"{display_path(item.source)}: its worker ended {attempt} times ({first}); run again with fewer --jobs"
+        line = (
+            f"{display_path(item.source)}: its worker ended {attempt} times ({first}); run again with "
+            "fewer --jobs"
+        )
         return failed(item, "worker_died", line)
     return result
 

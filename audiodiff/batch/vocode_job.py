@@ -153,7 +153,8 @@ def is_mel(source: Path) -> bool:
     suffix = source.suffix.lower()
     if suffix in _PICKLES:
         raise AudioFileError(
-            f"{display_path(source)}: {suffix} files are pickles, which are not opened; save a mel as .npy, and "
+            f"{display_path(source)}: {suffix} files are pickles, which are not opened; save a mel as "
+            ".npy, and "
             "make a model folder of a DiffWave checkpoint with `audiodiff convert`"
         )
     return suffix in MEL_SUFFIXES
@@ -194,7 +195,10 @@ def check_target(source: Path, target: Path, overwrite: bool) -> None:
         AudioFileError: Codes ``same_file``, ``exists``, ``unwritable``, ``format``.
     """
     if target.exists() and source.exists() and target.samefile(source):
-        line = f"{display_path(target)}: is the input itself, which is never overwritten; name another file with -o"
+        line = (
+            f"{display_path(target)}: is the input itself, which is never overwritten; name another file "
+            "with -o"
+        )
         raise AudioFileError(line, code="same_file")
     check_existing(target, overwrite)
     if not target.parent.is_dir():

@@ -168,7 +168,8 @@ def _hear(worker: _Worker, watch: Watch | None) -> Result | None:
         worker.connection.close()
         worker.process.join()
         line = (
-            f"{display_path(item.source)}: its worker ended with code {worker.process.exitcode}, perhaps for want "
+            f"{display_path(item.source)}: its worker ended with code {worker.process.exitcode}, perhaps "
+            "for want "
             "of memory; run again with fewer --jobs"
         )
         return failed(item, "worker_died", line)

@@ -105,7 +105,10 @@ def check_page(page: Path, overwrite: bool) -> None:
         raise AudioFileError(line, code="exists")
     folder = next(above for above in page.absolute().parents if os.path.lexists(above))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        line = f"{display_path(folder)}: is not a folder that can be written to; choose another place for the report"
+        line = (
+            f"{display_path(folder)}: is not a folder that can be written to; choose another place for the "
+            "report"
+        )
         raise AudioFileError(line, code="unwritable")
 
 

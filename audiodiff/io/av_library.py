@@ -112,7 +112,10 @@ def opened(path: Path, also_tags: bool = False) -> Iterator[Any]:
             if os.fstat(file.fileno()).st_size == 0:
                 line = f"{display_path(path)}: the file is empty (0 bytes); record or copy it again"
                 raise AudioFileError(line, code="empty") from None
-            line = f"{display_path(path)}: cannot be read as audio or video ({plain(error)}); get a whole copy of it"
+            line = (
+                f"{display_path(path)}: cannot be read as audio or video ({plain(error)}); get a whole "
+                "copy of it"
+            )
             raise AudioFileError(line) from error
         with container:
             yield container

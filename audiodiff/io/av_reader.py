@@ -210,7 +210,8 @@ class _Samples:
         if n > _MAX_SILENCE_S * info.sample_rate:
             seconds = self._n / info.sample_rate
             raise AudioFileError(
-                f"{display_path(info.path)}: a gap of {n / info.sample_rate:.0f} s in the audio at {seconds:.3f} s; "
+                f"{display_path(info.path)}: a gap of {n / info.sample_rate:.0f} s in the audio at "
+                f"{seconds:.3f} s; "
                 "split the file there",
                 code="unsupported",
             )

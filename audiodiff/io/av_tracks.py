@@ -113,7 +113,8 @@ def _looked_at(path: Path, container: Any, number: int) -> Track:
         )
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioFileError(
-            f"{display_path(path)}: {channels} channels, at most {MAX_CHANNELS} are processed; split the file",
+            f"{display_path(path)}: {channels} channels, at most {MAX_CHANNELS} are processed; split the "
+            "file",
             code="unsupported",
         )
     codec = _plain_codec(context.name)

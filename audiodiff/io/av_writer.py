@@ -81,7 +81,8 @@ class MediaWriter:
             self._atomic = AtomicFile(self._path.parent)
         except OSError as error:
             raise AudioFileError(
-                f"{display_path(self._path)}: its folder cannot be written to ({error.strerror}); choose another",
+                f"{display_path(self._path)}: its folder cannot be written to ({error.strerror}); choose "
+                "another",
                 code="unwritable",
             ) from error
         try:
@@ -207,7 +208,8 @@ class MediaWriter:
         if found != wanted or any(short):
             spans = [[round(float(end), 3) for end in each] for each in (ends.values(), until)]
             raise AudioFileError(
-                f"{display_path(self._path)}: not written, verifying found audio (Hz, channels) {found} up to "
+                f"{display_path(self._path)}: not written, verifying found audio (Hz, channels) {found} up "
+                "to "
                 f"{spans[0]} s and not {wanted} up to {spans[1]} s; choose another format or disk",
                 code="unwritable",
             )

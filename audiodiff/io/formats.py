@@ -140,7 +140,10 @@ class Truncated:
     code: str = "truncated"
 
     def __str__(self) -> str:
-        return f"{display_path(self.path)}: cut short ({self.reason}); the {self.n_samples} samples there were used"
+        return (
+            f"{display_path(self.path)}: cut short ({self.reason}); the {self.n_samples} samples there "
+            "were used"
+        )
 
 
 @dataclass(frozen=True)

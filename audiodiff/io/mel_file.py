@@ -188,7 +188,8 @@ def check_target(path: Path, overwrite: bool) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise AudioFileError(
-            f"{display_path(path)}: mels are written to {', '.join(SUFFIXES)} files; use one of these suffixes",
+            f"{display_path(path)}: mels are written to {', '.join(SUFFIXES)} files; use one of these "
+            "suffixes",
             code="format",
         )
     if path.is_dir():

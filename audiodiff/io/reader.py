@@ -261,12 +261,14 @@ def _info(file: _ForwardFile, path: Path) -> AudioInfo:
     info = AudioInfo(path, file.samplerate, file.channels, frames, file.format, file.subtype)
     if not MIN_RATE <= info.sample_rate <= MAX_RATE:
         raise AudioFileError(
-            f"{display_path(path)}: {info.sample_rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz; resample the file",
+            f"{display_path(path)}: {info.sample_rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz; resample "
+            "the file",
             code="unsupported",
         )
     if info.channels > MAX_CHANNELS:
         raise AudioFileError(
-            f"{display_path(path)}: {info.channels} channels, at most {MAX_CHANNELS} are processed; split the file",
+            f"{display_path(path)}: {info.channels} channels, at most {MAX_CHANNELS} are processed; split "
+            "the file",
             code="unsupported",
         )
     if file.frames == 0:

@@ -90,7 +90,8 @@ class AtomicWriter:
             self._atomic = AtomicFile(self._path.parent)
         except OSError as error:
             raise AudioFileError(
-                f"{display_path(self._path)}: its folder cannot be written to ({error.strerror}); choose another",
+                f"{display_path(self._path)}: its folder cannot be written to ({error.strerror}); choose "
+                "another",
                 code="unwritable",
             ) from error
         try:
