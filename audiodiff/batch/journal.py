@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 
 from audiodiff.batch.sidecar import is_sidecar
 from audiodiff.errors import AudioFileError
-from audiodiff.io.atomic import AtomicFile
+from audiodiff.io.atomic import write_file
+from audiodiff.io.byte_edit import sha256_of
 from audiodiff.io.formats import display_path
 
 FOLDER = ".audiodiff"
@@ -63,7 +64,7 @@ class Content:
             status = os.fstat(file.fileno())
             if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
                 return known
-            return Content(status.st_size, status.st_mtime_ns, _sha256(file.fileno()))
+            return Content(status.st_size, status.st_mtime_ns, sha256_of(file.fileno()))
 
     def same(self, other: Content) -> bool:
         """Whether the content is the same, whenever it was written."""
@@ -145,7 +146,7 @@ class Record:
         Raises:
             OSError: The record cannot be written.
         """
-        content = Content(os.fstat(descriptor).st_size, 0, _sha256(descriptor))
+        content = Content(os.fstat(descriptor).st_size, 0, sha256_of(descriptor))
         self._fresh["outputs"][path.name] = asdict(content)
         self._store()
 
@@ -182,13 +183,7 @@ class Record:
 
     def _store(self) -> None:
         self._path.parent.mkdir(exist_ok=True)
-        file = AtomicFile(self._path.parent)
-        try:
-            text = json.dumps(self._fresh, indent=1) + "\n"
-            os.write(file.fd, text.encode())
-            file.commit(self._path, replace=True)
-        finally:
-            file.abort()
+        write_file(self._path, (json.dumps(self._fresh, indent=1) + "\n").encode())
         self._stored = self._fresh
 
 
@@ -236,11 +231,3 @@ def _content(stored: object) -> Content | None:
         case {"size": int(size), "mtime_ns": int(mtime_ns), "sha256": str(sha256)}:
             return Content(size, mtime_ns, sha256)
     return None
-
-
-def _sha256(descriptor: int) -> str:
-    digest = hashlib.sha256()
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    while piece := os.read(descriptor, _PIECE):
-        digest.update(piece)
-    return digest.hexdigest()

@@ -162,16 +162,11 @@ def write_sidecar(target: Path, sidecar: Sidecar, ready: Callable[[Path, int], N
         OSError: The folder cannot be written to, or the disk is full.
     """
     path = sidecar_path(target)
-    file = AtomicFile(path.parent)
-    try:
-        rest = memoryview((sidecar.model_dump_json(indent=1) + "\n").encode())
-        while rest:
-            rest = rest[os.write(file.fd, rest) :]
+    with AtomicFile(path.parent) as file:
+        file.write((sidecar.model_dump_json(indent=1) + "\n").encode())
         if ready is not None:
             ready(path, file.fd)
         file.commit(path, replace=True)
-    finally:
-        file.abort()
     return path
 
 

@@ -240,9 +240,8 @@ def process_vocoding(
     check_sidecar(target, options)
     found = look_closely(source, vocoder, settings)
     if found.seconds > options.max_hours * 3600:
-        line = (
-            f"{display_path(source)}: longer than {options.max_hours:g} hours; split it or raise --max-hours"
-        )
+        most = f"{options.max_hours:g} hours"
+        line = f"{display_path(source)}: longer than {most}; split it or raise --max-hours"
         raise AudioFileError(line, code="too_long")
     container, subtype = output_kind(target, found.out_rate)
     copied = _copied_tags(found, container, vocoder)
@@ -251,9 +250,8 @@ def process_vocoding(
     def finish(fd: int) -> None:
         copied.write_to(target, fd)
         if writer.clipped:
-            warnings.append(
-                f"{display_path(target)}: {writer.clipped} samples beyond full scale were clipped"
-            )
+            clipped = f"{writer.clipped} samples beyond full scale were clipped"
+            warnings.append(f"{display_path(target)}: {clipped}")
         if options.sidecar:
             _tell(found, target, fd, work, writer.n_samples, warnings, ready)
         if ready is not None:

@@ -24,7 +24,7 @@ from audiodiff.io.av_encoder import Encoder
 from audiodiff.io.av_plan import Plan
 from audiodiff.io.av_remux import Copied, add_cover, add_tags, lost_tags
 from audiodiff.io.formats import display_path
-from audiodiff.io.output_checks import check_block, check_existing, target_exists, writing_failed
+from audiodiff.io.output_checks import check_block, check_existing, name_output, open_output, writing_failed
 
 Ready = Callable[[int], None]
 
@@ -76,15 +76,7 @@ class MediaWriter:
                 the source.
         """
         av_library.module()
-        check_existing(self._path, self._overwrite)
-        try:
-            self._atomic = AtomicFile(self._path.parent)
-        except OSError as error:
-            raise AudioFileError(
-                f"{display_path(self._path)}: its folder cannot be written to ({error.strerror}); choose "
-                "another",
-                code="unwritable",
-            ) from error
+        self._atomic = open_output(self._path, self._overwrite)
         try:
             self._begin()
         except BaseException as error:
@@ -182,10 +174,7 @@ class MediaWriter:
         check_existing(self._path, self._overwrite)
         if self._ready is not None:
             self._ready(self._atomic.fd)
-        try:
-            self._atomic.commit(self._path, self._overwrite)
-        except FileExistsError:
-            raise target_exists(self._path) from None
+        name_output(self._atomic, self._path, self._overwrite)
 
     def _verify(self) -> None:
         """Count what a reader will find: tracks, rates, channels, and the time that their packets span."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ _PIECE = 1 << 20
 
 
 def open_binary(path: Path) -> int:
-    """Open a file for reading, also one whose name is not UTF-8.
+    """Open a file for reading, also one whose name is not UTF-8; a pipe without a writer does not block.
 
     Args:
         path: The file.
@@ -51,6 +52,20 @@ def read_at(fd: int, start: int, n: int) -> bytes:
         pieces.append(piece)
         n -= len(piece)
     return b"".join(pieces)
+
+
+def sha256_of(file: Path | int) -> str:
+    """SHA-256 of the whole content of a file, given by its path or an open descriptor, in hex.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    os.lseek(file, 0, os.SEEK_SET)
+    with os.fdopen(file, "rb", buffering=0, closefd=False) as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def write_at(fd: int, start: int, data: bytes) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tokenize
 import zipfile
 import zlib
@@ -21,8 +20,8 @@ import safetensors
 import safetensors.numpy
 
 from audiodiff.errors import AudioFileError, MelError
-from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import display_path
+from audiodiff.io.output_checks import check_existing, small_output
 from audiodiff.signal.mel import difference
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_guess import Guess, guess
@@ -159,21 +158,8 @@ def write_mel(path: Path, values: Values, spec: MelSpec, overwrite: bool = False
         )
     check_target(path, overwrite)
     data = _encoded(path.suffix.lower(), np.ascontiguousarray(values, dtype=np.float32), spec)
-    atomic = None
-    try:
-        atomic = AtomicFile(path.parent)
-        with os.fdopen(os.dup(atomic.fd), "wb") as file:
-            file.write(data)
-        atomic.commit(path, overwrite)
-    except FileExistsError:
-        raise _exists(path) from None
-    except OSError as error:
-        raise AudioFileError(
-            f"{display_path(path)}: not written ({error.strerror}); choose another place", code="unwritable"
-        ) from error
-    finally:
-        if atomic is not None:
-            atomic.abort()
+    with small_output(path, overwrite) as file:
+        file.write(data)
 
 
 def check_target(path: Path, overwrite: bool) -> None:
@@ -192,16 +178,7 @@ def check_target(path: Path, overwrite: bool) -> None:
             "suffixes",
             code="format",
         )
-    if path.is_dir():
-        raise AudioFileError(f"{display_path(path)}: is a folder; name a file", code="exists")
-    if not overwrite and os.path.lexists(path):
-        raise _exists(path)
-
-
-def _exists(path: Path) -> AudioFileError:
-    return AudioFileError(
-        f"{display_path(path)}: exists already; use --overwrite or another name", code="exists"
-    )
+    check_existing(path, overwrite)
 
 
 def _encoded(suffix: str, values: Values, spec: MelSpec) -> bytes:

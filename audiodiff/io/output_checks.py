@@ -1,9 +1,11 @@
-"""What can be wrong with the file that is to be written, in one line each."""
+"""Opening and naming the file that is to be written, and what can be wrong with it, in one line each."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audiodiff.errors import AudioFileError, ShapeError
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import display_path
 
 
@@ -42,6 +45,49 @@ def target_exists(path: Path) -> AudioFileError:
     return AudioFileError(
         f"{display_path(path)}: exists already; use --overwrite or another name", code="exists"
     )
+
+
+def open_output(path: Path, overwrite: bool) -> AtomicFile:
+    """The file of a target, still without its name.
+
+    Raises:
+        AudioFileError: Codes ``exists``, ``unwritable``.
+    """
+    check_existing(path, overwrite)
+    try:
+        return AtomicFile(path.parent)
+    except OSError as error:
+        line = f"{display_path(path)}: its folder cannot be written to ({error.strerror}); choose another"
+        raise AudioFileError(line, code="unwritable") from error
+
+
+def name_output(file: AtomicFile, path: Path, overwrite: bool) -> None:
+    """Give a whole file the name of its target.
+
+    Raises:
+        AudioFileError: Code ``exists``.
+        OSError: The system refuses.
+    """
+    check_existing(path, overwrite)
+    try:
+        file.commit(path, overwrite)
+    except FileExistsError:
+        raise target_exists(path) from None
+
+
+@contextlib.contextmanager
+def small_output(path: Path, overwrite: bool) -> Iterator[AtomicFile]:
+    """A file that is written in the block, and gets its name when that has ended without an exception.
+
+    Raises:
+        AudioFileError: Codes ``exists``, ``unwritable``, ``no_space``.
+    """
+    with open_output(path, overwrite) as file:
+        try:
+            yield file
+            name_output(file, path, overwrite)
+        except OSError as error:
+            raise writing_failed(path, error.strerror or str(error)) from error
 
 
 def writing_failed(path: Path, reason: str) -> AudioFileError:

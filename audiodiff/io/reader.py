@@ -16,6 +16,7 @@ from audiodiff.errors import AudioFileError
 from audiodiff.io.av_library import is_media
 from audiodiff.io.av_reader import MediaReader
 from audiodiff.io.av_tracks import track_of
+from audiodiff.io.byte_edit import open_binary
 from audiodiff.io.formats import (
     MAX_CHANNELS,
     MAX_RATE,
@@ -222,13 +223,7 @@ class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has 
 
 def _open(path: Path) -> int:
     """A file descriptor: libsndfile gets no names, since soundfile fails on those that are not UTF-8."""
-    try:
-        # Not blocking: opening a pipe without a writer would wait for ever.
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        raise AudioFileError(
-            f"{display_path(path)}: cannot be opened ({error.strerror}); check name and rights"
-        ) from error
+    fd = open_binary(path)
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode) and status.st_size:
         return fd

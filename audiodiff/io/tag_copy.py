@@ -96,7 +96,7 @@ def collect_tags(info: AudioInfo, container: str, line: str | None = None, whole
             codes stay behind.
 
     Returns:
-        The copied; for containers without tags (w64, au) an empty one with a note.
+        The tags; for containers without tags (w64, au) an empty one with a note.
 
     Raises:
         AudioFileError: The recording cannot be opened.

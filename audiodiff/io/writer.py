@@ -17,7 +17,7 @@ from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import display_path, max_samples
 from audiodiff.io.ogg import fix_serial
-from audiodiff.io.output_checks import check_block, check_existing, target_exists, writing_failed
+from audiodiff.io.output_checks import check_block, check_existing, name_output, open_output, writing_failed
 
 _BITS = {
     "PCM_S8": 8,
@@ -85,15 +85,7 @@ class AtomicWriter:
         Raises:
             AudioFileError: Codes ``exists``, ``unwritable``, ``unsupported``.
         """
-        check_existing(self._path, self._overwrite)
-        try:
-            self._atomic = AtomicFile(self._path.parent)
-        except OSError as error:
-            raise AudioFileError(
-                f"{display_path(self._path)}: its folder cannot be written to ({error.strerror}); choose "
-                "another",
-                code="unwritable",
-            ) from error
+        self._atomic = open_output(self._path, self._overwrite)
         try:
             rate, channels = self._shape
             container, subtype = self._format
@@ -207,10 +199,7 @@ class AtomicWriter:
         check_existing(self._path, self._overwrite)
         if self._ready is not None:
             self._ready(self._atomic.fd)
-        try:
-            self._atomic.commit(self._path, self._overwrite)
-        except FileExistsError:
-            raise target_exists(self._path) from None
+        name_output(self._atomic, self._path, self._overwrite)
 
     def _clear_time_stamp(self) -> None:
         """Make equal samples give equal bytes: the PEAK chunk of float files tells when it was written."""

@@ -176,7 +176,7 @@ def test_a_failed_save_leaves_the_old_model(toy_folder: Path, monkeypatch: pytes
     def full_disk(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(room, "_write", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space"):
         save(toy_folder, old.config, old.net.state_dict(), "")
     assert [entry.name for entry in toy_folder.parent.iterdir()] == ["toy"]
