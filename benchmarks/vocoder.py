@@ -27,7 +27,7 @@ from audiodiff.errors import AudiodiffError
 from audiodiff.evaluation.opinion import distill_mos
 from audiodiff.evaluation.pesq import Pesq
 from audiodiff.evaluation.score import Score, Unscored
-from audiodiff.evaluation.spectral import log_mel_l1, multi_resolution_stft
+from audiodiff.evaluation.spectral import log_mel_l1, multi_resolution_stft_distance
 from audiodiff.evaluation.voicing import compare, track
 from audiodiff.signal.mel import MelSpec
 from audiodiff.signal.mel_presets import get_convention
@@ -52,7 +52,7 @@ def score(clip: Clip, wave: NDArray[np.float32], spec: MelSpec, pesq: Pesq) -> R
     voice = compare(clip.voicing, track(wave, spec.sample_rate))
     return Row(
         pesq.score(clip.samples, wave, spec.sample_rate),
-        multi_resolution_stft(clip.samples, wave),
+        multi_resolution_stft_distance(clip.samples, wave),
         log_mel_l1(clip.samples, wave, spec),
         voice.f1,
         voice.periodicity_rmse,

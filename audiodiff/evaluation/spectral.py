@@ -16,7 +16,7 @@ LEAST_MAGNITUDE = 1e-4
 """Magnitudes are raised to this before the logarithm, for signals of full scale 1."""
 
 
-def multi_resolution_stft(ref: NDArray[np.floating], est: NDArray[np.floating]) -> Score:
+def multi_resolution_stft_distance(ref: NDArray[np.floating], est: NDArray[np.floating]) -> Score:
     """Spectral convergence plus mean difference of log magnitudes, mean of `RESOLUTIONS`.
 
     The loss of Parallel WaveGAN (Yamamoto et al. 2020), at the signals' own rate; 0 is best.
