@@ -43,17 +43,8 @@ def evaluate_folders(
     are part of the report, with that reason.
 
     Args:
-        ref_dir: Folder of clean references, searched with its sub-folders.
-        est_dir: Folder of estimates.
-        noisy_dir: Folder of the noisy originals, for the difference.
         jobs: Files scored at the same time, each with a PESQ process; no effect on the scores.
         on_progress: Called with the number of results so far and in all.
-
-    Returns:
-        The report, in order of names.
-
-    Raises:
-        ConfigError: If a folder is missing, no file has a partner, or a package is not installed.
     """
     _require_packages()
     refs, ests = _index(ref_dir), _index(est_dir)

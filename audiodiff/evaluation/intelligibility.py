@@ -25,8 +25,6 @@ def stoi(
     Args:
         ref: Reference ``[T]``.
         est: Estimate ``[T]``.
-        sample_rate: Hz; resampled to 10 kHz inside.
-        extended: ESTOI, else STOI.
 
     Returns:
         At most 1, or the reason why there is none: pystoi's 1e-5 for clips with fewer than 30 frames

@@ -26,7 +26,6 @@ def distill_mos(x: NDArray[np.floating], sample_rate: int) -> Score:
 
     Args:
         x: Signal ``[T]``.
-        sample_rate: Hz; resampled to 16 kHz.
 
     Returns:
         1 to 5, or the reason why there is none: ``missing`` without the package.

@@ -48,14 +48,8 @@ def score_pair(
     """Score one estimate against its reference; channels are averaged first.
 
     Args:
-        name: What the result is called.
         ref: Reference ``[C, T]``.
         est: Estimate ``[C, T]``.
-        sample_rate: Hz of both.
-        pesq: The child process to use.
-
-    Returns:
-        A score or a reason for every metric.
     """
     if ref.shape[0] != est.shape[0]:
         return unscored(

@@ -40,7 +40,6 @@ class Pesq:
 
     Args:
         timeout_s: Seconds that one window of at most 20 s may take.
-        child: Script that answers the requests (``pesq_child.py`` describes them).
     """
 
     def __init__(self, timeout_s: float = 60.0, child: Path = _CHILD) -> None:
@@ -70,7 +69,6 @@ class Pesq:
         Args:
             ref: Reference ``[T]``.
             est: Estimate ``[T]``.
-            sample_rate: Hz; resampled to 16 kHz.
             band: ``wb`` (P.862.2) or ``nb`` (P.862.1 on the 16 kHz signal).
 
         Returns:

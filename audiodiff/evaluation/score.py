@@ -41,9 +41,6 @@ def check_pair(ref: NDArray[np.floating], est: NDArray[np.floating]) -> tuple[Si
 
     Returns:
         Both signals ``[T]``, or the reason: ``empty``, ``nonfinite``, ``length`` or ``silence``.
-
-    Raises:
-        ShapeError: If one of them is not one-dimensional.
     """
     if ref.ndim != 1 or est.ndim != 1:
         raise ShapeError(f"expected two signals [T], found {ref.shape} and {est.shape}; mix channels down")

@@ -52,10 +52,6 @@ def log_mel_l1(ref: NDArray[np.floating], est: NDArray[np.floating], spec: MelSp
     Args:
         ref: Reference ``[T]`` at spec.sample_rate, full scale 1.
         est: Estimate ``[T]``.
-        spec: The convention.
-
-    Returns:
-        Nepers, or the reason why there is none.
     """
     pair = check_pair(ref, est)
     if isinstance(pair, Unscored):

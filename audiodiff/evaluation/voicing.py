@@ -56,9 +56,6 @@ def import_pyin() -> Callable[..., Any]:
 
     librosa compiles parts of itself when it is first imported and keeps them on disk. Two processes that do
     so together may keep halves that do not fit, and then every later process crashes, seen with numba 0.68.
-
-    Returns:
-        ``librosa.pyin``.
     """
     with FileLock(pyin_lock()):
         from librosa import pyin
@@ -77,7 +74,6 @@ def track(x: NDArray[np.floating], sample_rate: int) -> Voicing:
 
     Args:
         x: Signal ``[T]``.
-        sample_rate: Hz.
 
     Returns:
         Pitch and periodicity; no frame of silence has voice.
@@ -94,11 +90,7 @@ def compare(ref: Voicing, est: Voicing) -> VoicingScores:
     """The scores of Morrison et al. 2022 ("Chunked autoregressive GAN"), by pYIN and with a mean in cents.
 
     Args:
-        ref: The reference's.
         est: The estimate's, of the same length within one frame.
-
-    Returns:
-        Three scores or reasons.
     """
     n = min(ref.f0.size, est.f0.size)
     if abs(ref.f0.size - est.f0.size) > 1:

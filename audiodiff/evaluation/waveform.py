@@ -52,10 +52,6 @@ def log_spectral_distance(ref: NDArray[np.floating], est: NDArray[np.floating], 
     Args:
         ref: Reference ``[T]``.
         est: Estimate ``[T]``.
-        sample_rate: Hz.
-
-    Returns:
-        dB, or the reason why there is none.
     """
     pair = check_pair(ref, est)
     if isinstance(pair, Unscored):

@@ -59,7 +59,6 @@ class AtomicFile:
         name, one that appears within microseconds may be lost.
 
         Args:
-            path: The name.
             replace: Whether a file of that name may be replaced.
 
         Raises:
@@ -120,10 +119,6 @@ def atomic_folder(target: Path, replace: bool) -> Iterator[Path]:
 
     A folder cannot be renamed over a full one, so for a moment the old one is called as `set_aside` says. If
     that moment was the last one, readers take it from there, and the next writer removes it.
-
-    Raises:
-        FileExistsError: There is one by now and it may not be replaced.
-        OSError: The system refuses.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = _part(target.parent)

@@ -24,9 +24,6 @@ def is_media(path: Path) -> bool:
 
     Args:
         path: A file; its first bytes decide, not its name.
-
-    Returns:
-        False too for what cannot be opened.
     """
     if not path.is_file():
         return False
@@ -45,14 +42,7 @@ def is_media(path: Path) -> bool:
 
 
 def module() -> Any:
-    """PyAV.
-
-    Returns:
-        The module ``av``.
-
-    Raises:
-        AudioFileError: Code ``missing_extra``: it is not installed.
-    """
+    """The module ``av`` (PyAV), imported late."""
     try:
         import av
     except ImportError:
@@ -61,14 +51,7 @@ def module() -> Any:
 
 
 def damages() -> tuple[type[Exception], ...]:
-    """What PyAV raises where a file is damaged; OSError where it seeks to a place that cannot be.
-
-    Returns:
-        Classes of exceptions.
-
-    Raises:
-        AudioFileError: Code ``missing_extra``: it is not installed.
-    """
+    """What PyAV raises where a file is damaged; OSError where it seeks to a place that cannot be."""
     return module().FFmpegError, OSError, ValueError
 
 
@@ -86,14 +69,7 @@ def opened(path: Path, also_tags: bool = False) -> Iterator[Any]:
     """Open a file with PyAV, by its descriptor: ffmpeg sees no names, no protocols, no other files.
 
     Args:
-        path: A regular file.
         also_tags: Open audio files too, to look at their tags.
-
-    Yields:
-        The ``av.container.InputContainer``.
-
-    Raises:
-        AudioFileError: Codes ``missing_extra``, ``unreadable``, ``empty``.
     """
     try:
         av = module()

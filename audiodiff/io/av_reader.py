@@ -35,17 +35,12 @@ class MediaReader(Iterator[Samples]):
     """Iterator over the blocks of an audio stream; closes itself at the end or as a context.
 
     Args:
-        path: A regular file.
         block: Samples of one channel in a block, at least 1.
         dtype: ``float32``, or `AudioInfo.exact_dtype` to get the samples without rounding.
-        number: Which one of the audio streams.
 
     Attributes:
         info: What the container tells of the stream.
         truncated: After the last block: a note if the file is cut short or damaged, else None.
-
-    Raises:
-        AudioFileError: As `tracks`.
     """
 
     def __init__(self, path: Path, block: int = 1 << 16, dtype: Dtype = "float32", number: int = 0) -> None:
@@ -62,12 +57,7 @@ class MediaReader(Iterator[Samples]):
         self._open = True
 
     def __next__(self) -> Samples:
-        """The next samples, [C, n], n = block except for the last.
-
-        Raises:
-            AudioFileError: Codes ``nonfinite``, ``empty``, ``unreadable``, ``unsupported`` (rate or channels
-                change in the middle).
-        """
+        """The next samples, [C, n], n = block except for the last."""
         if not self._open:
             raise StopIteration
         x = self._fill()

@@ -24,7 +24,6 @@ class Track:
         info: As for audio files; the length is 0 where the container tells none.
         number: Which one of the audio streams, from 0.
         index: Which one of all streams.
-        codec: ffmpeg's name.
         layout: ffmpeg's name of the channels' places.
         bit_rate: Bits a second, 0 if unknown.
         start: Seconds at which it begins, on the clock of the container.
@@ -40,36 +39,14 @@ class Track:
 
 
 def tracks(path: Path) -> tuple[Track, ...]:
-    """Look at the audio streams of a media file.
-
-    Args:
-        path: A regular file.
-
-    Returns:
-        One entry a stream, at least one.
-
-    Raises:
-        AudioFileError: Codes ``missing_extra`` (PyAV is not installed), ``unreadable``, ``unsupported`` (rate
-            outside 4 to 384 kHz, more than 32 channels), ``empty`` (no audio).
-    """
+    """Look at the audio streams of a media file."""
     with av_library.opened(path) as container:
         n = max(1, len(container.streams.audio))
     return tuple(track_of(path, number) for number in range(n))
 
 
 def track_of(path: Path, number: int) -> Track:
-    """Look at one audio stream of a media file.
-
-    Args:
-        path: The file.
-        number: Which one of the audio streams, from 0.
-
-    Returns:
-        What it is.
-
-    Raises:
-        AudioFileError: As `tracks`.
-    """
+    """Look at one audio stream of a media file."""
     # Opened anew for every track: going back does not restore a codec's beginning.
     with av_library.opened(path) as container:
         return _looked_at(path, container, number)
@@ -78,15 +55,8 @@ def track_of(path: Path, number: int) -> Track:
 def lead(source: Path, target: Path) -> int:
     """How much earlier the first track of a copy begins than that of its source.
 
-    Args:
-        source: A media file.
-        target: A media file made of it.
-
     Returns:
         Samples, 0 or more: the priming of a codec, where mp4 and mov cannot tell of it.
-
-    Raises:
-        AudioFileError: As `tracks`.
     """
     before, after = track_of(source, 0), track_of(target, 0)
     return max(0, round((before.start - after.start) * before.info.sample_rate))
@@ -146,12 +116,7 @@ def _first_frame(path: Path, container: Any, stream: Any) -> tuple[int, int, str
 
 
 def only(container: Any, stream: Any) -> None:
-    """Spare the demuxer the other streams of a container.
-
-    Args:
-        container: An ``av.container.InputContainer``.
-        stream: The one that is wanted.
-    """
+    """Spare the demuxer the other streams of a container."""
     discard = av_library.module().stream.Discard
     for other in container.streams:
         other.discard = discard.default if other.index == stream.index else discard.all
@@ -174,9 +139,6 @@ def _subtype(codec: str, sample_format: str) -> str:
 
 def tells_end(container: Any) -> bool:
     """Whether the duration of a stream is exact, as in mp4 and mov.
-
-    Args:
-        container: An ``av.container.InputContainer``.
 
     Returns:
         False where it is rounded to milliseconds, estimated, or that of the longest stream.

@@ -40,7 +40,6 @@ class MediaWriter:
 
     Args:
         path: The target; its folder must exist.
-        plan: What goes into it.
         overwrite: Whether an existing target may be replaced.
         ready: Called with the descriptor of the whole, verified file, just before it gets its name.
 
@@ -117,11 +116,6 @@ class MediaWriter:
 
         Args:
             block: float32 or float64 [C, n], full scale 1; n may be 0.
-            track: Which one.
-
-        Raises:
-            ShapeError: If block is not [C, n].
-            AudioFileError: Codes ``nonfinite``, ``no_space``, ``unwritable``, and those of the source.
         """
         encoder = self._tracks[track]
         check_block(self._path, block, encoder.channels, (encoder.n_samples, encoder.rate))

@@ -18,11 +18,7 @@ _AT_ONCE = 1 << 16
 
 
 class DiskBuffer:
-    """A growing table of float32 rows, written once and then read as often as needed.
-
-    Args:
-        width: Numbers in a row; 1 for samples.
-    """
+    """A growing table of float32 rows of one width, written once and then read as often as needed."""
 
     def __init__(self, width: int = 1) -> None:
         self._width = width

@@ -61,7 +61,6 @@ class MelFile:
 
     Attributes:
         values: float32 [M, N] in the convention's own numbers.
-        spec: The convention.
         stored: Whether the file named it; if not, it was given by the caller or guessed.
         guesses: For a guessed convention all guesses, the best first; else empty.
         note: One line: what was guessed, transposed or squeezed, and why; empty if nothing was.
@@ -122,9 +121,6 @@ def read_mel(path: Path, preset: str | None = None) -> MelFile:
 def guess_line(guesses: tuple[Guess, ...]) -> str:
     """What is told of a guessed convention.
 
-    Args:
-        guesses: At least one, the best first.
-
     Returns:
         One line with the guess, its reason, the runner-up and what fits as well.
     """
@@ -144,7 +140,6 @@ def write_mel(path: Path, values: Values, spec: MelSpec, overwrite: bool = False
     Args:
         path: Target with a suffix of `SUFFIXES`; ``.npy`` cannot hold the convention. Its folder must exist.
         values: [M, N] in the convention's own numbers; stored as float32.
-        spec: The convention.
         overwrite: Whether an existing file may be replaced.
 
     Raises:
@@ -163,15 +158,7 @@ def write_mel(path: Path, values: Values, spec: MelSpec, overwrite: bool = False
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """Refuse a target before any work is done for it.
-
-    Args:
-        path: The target.
-        overwrite: Whether an existing file may be replaced.
-
-    Raises:
-        AudioFileError: Codes ``format``, ``exists``.
-    """
+    """Refuse a target before any work is done for it."""
     if path.suffix.lower() not in SUFFIXES:
         raise AudioFileError(
             f"{display_path(path)}: mels are written to {', '.join(SUFFIXES)} files; use one of these "

@@ -21,11 +21,7 @@ def check_existing(path: Path, overwrite: bool) -> None:
     """Refuse a target that is there.
 
     Args:
-        path: The target.
         overwrite: Whether a file may be replaced; a folder never is.
-
-    Raises:
-        AudioFileError: Code ``exists``.
     """
     if path.is_dir():
         raise AudioFileError(f"{display_path(path)}: is a folder; name a file", code="exists")
@@ -34,25 +30,14 @@ def check_existing(path: Path, overwrite: bool) -> None:
 
 
 def target_exists(path: Path) -> AudioFileError:
-    """The error for a target that is there.
-
-    Args:
-        path: The target.
-
-    Returns:
-        Code ``exists``.
-    """
+    """The error for a target that is there, code ``exists``."""
     return AudioFileError(
         f"{display_path(path)}: exists already; use --overwrite or another name", code="exists"
     )
 
 
 def open_output(path: Path, overwrite: bool) -> AtomicFile:
-    """The file of a target, still without its name.
-
-    Raises:
-        AudioFileError: Codes ``exists``, ``unwritable``.
-    """
+    """The file of a target, still without its name."""
     check_existing(path, overwrite)
     try:
         return AtomicFile(path.parent)
@@ -62,12 +47,7 @@ def open_output(path: Path, overwrite: bool) -> AtomicFile:
 
 
 def name_output(file: AtomicFile, path: Path, overwrite: bool) -> None:
-    """Give a whole file the name of its target.
-
-    Raises:
-        AudioFileError: Code ``exists``.
-        OSError: The system refuses.
-    """
+    """Give a whole file the name of its target."""
     check_existing(path, overwrite)
     try:
         file.commit(path, overwrite)
@@ -77,11 +57,7 @@ def name_output(file: AtomicFile, path: Path, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def small_output(path: Path, overwrite: bool) -> Iterator[AtomicFile]:
-    """A file that is written in the block, and gets its name when that has ended without an exception.
-
-    Raises:
-        AudioFileError: Codes ``exists``, ``unwritable``, ``no_space``.
-    """
+    """A file that is written in the block, and gets its name when that has ended without an exception."""
     with open_output(path, overwrite) as file:
         try:
             yield file
@@ -92,10 +68,6 @@ def small_output(path: Path, overwrite: bool) -> Iterator[AtomicFile]:
 
 def writing_failed(path: Path, reason: str) -> AudioFileError:
     """The error for a write that the system refused.
-
-    Args:
-        path: The target.
-        reason: Its words.
 
     Returns:
         Code ``no_space`` if the disk is full, else ``unwritable``.
@@ -110,18 +82,7 @@ def writing_failed(path: Path, reason: str) -> AudioFileError:
 def check_block(
     path: Path, block: npt.NDArray[np.floating[Any]], channels: int, position: tuple[int, int]
 ) -> None:
-    """Refuse samples that no file should hold.
-
-    Args:
-        path: The target.
-        block: What is to be appended.
-        channels: C.
-        position: Samples before the block, and samples a second.
-
-    Raises:
-        ShapeError: The block is not [C, n].
-        AudioFileError: Code ``nonfinite``.
-    """
+    """Refuse samples that no file should hold; position is (samples before the block, samples a second)."""
     if block.ndim != 2 or block.shape[0] != channels:
         raise ShapeError(f"expected a block [{channels}, n], got shape {list(block.shape)}")
     finite = np.isfinite(block).all(axis=0)

@@ -55,7 +55,6 @@ class SoundReader(Iterator[Samples]):
     It closes itself at the end, or as a context.
 
     Attributes:
-        info: The header.
         truncated: After the last block: a note if the file was cut short, else None.
     """
 
@@ -75,11 +74,7 @@ class SoundReader(Iterator[Samples]):
         self._open = True
 
     def __next__(self) -> Samples:
-        """The next samples, [C, n], n = block except for the last.
-
-        Raises:
-            AudioFileError: Codes ``nonfinite``, ``empty``, ``unreadable``.
-        """
+        """The next samples, [C, n], n = block except for the last."""
         if not self._open:
             raise StopIteration
         x, damage = self._fill()
@@ -199,10 +194,6 @@ def read_blocks(path: Path, block: int = 1 << 16, dtype: Dtype = "float32", trac
 
 def read(path: Path, dtype: Dtype = "float32") -> tuple[Samples, int]:
     """Read a whole audio file.
-
-    Args:
-        path: The file.
-        dtype: As for `read_blocks`.
 
     Returns:
         Samples [C, T], full scale 1, and the sample rate in Hz.

@@ -25,17 +25,7 @@ Ready = Callable[[int], None]
 
 
 def check_format(info: AudioInfo, suffix: str, whole: bool = True) -> None:
-    """Refuse a format before any work.
-
-    Args:
-        info: The recording's header.
-        suffix: Suffix of the output with its dot.
-        whole: As for `Output`.
-
-    Raises:
-        AudioFileError: Code ``unsupported``: the format does not exist or cannot hold rate or channels;
-            ``missing_extra``: it needs PyAV.
-    """
+    """Refuse a format before any work."""
     if suffix.lower() in MEDIA_SUFFIXES:
         module()
         media_plan(info, suffix, whole=whole)
@@ -50,9 +40,6 @@ class Output:
     refused. All audio tracks go into media files, the first one into others.
 
     Args:
-        info: The recording's header.
-        target: File to write; its suffix decides the format.
-        overwrite: Whether it may be replaced.
         ready: Called with the descriptor of the whole file, tags included, just before it gets its name.
         line: What processed it, for the tags; None to tell nothing.
         whole: Whether all samples will be at their places; otherwise the copy is the first track without
@@ -61,10 +48,6 @@ class Output:
     Attributes:
         infos: Headers of the tracks that are wanted, in order.
         notes: What cannot go over, one line each; complete after entering.
-
-    Raises:
-        AudioFileError: Code ``unsupported``: the format does not exist or cannot hold rate or channels;
-            ``missing_extra``: it needs PyAV; or the recording cannot be read.
     """
 
     def __init__(
@@ -108,11 +91,7 @@ class Output:
         return self._writer.clipped
 
     def __enter__(self) -> Output:
-        """Create the unfinished file.
-
-        Raises:
-            AudioFileError: As the writers.
-        """
+        """Create the unfinished file."""
         self._writer.__enter__()
         if isinstance(self._writer, MediaWriter):
             self.notes += tuple(f"{display_path(self._target)}: {line}" for line in self._writer.left_out)
@@ -134,11 +113,6 @@ class Output:
 
         Args:
             block: float32 or float64 [C, n], full scale 1; n may be 0.
-            track: Which one; tracks take turns, see `in_turn`.
-
-        Raises:
-            ShapeError: If block is not [C, n].
-            AudioFileError: As the writers.
         """
         if isinstance(self._writer, MediaWriter):
             self._writer.write(block, track)
@@ -148,11 +122,7 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish or remove the file.
-
-        Raises:
-            AudioFileError: As the writers; code ``tags`` if the tags cannot be written.
-        """
+        """Finish or remove the file."""
         self._writer.__exit__(kind, error, trace)
 
     def _finish(self, fd: int) -> None:
@@ -167,7 +137,6 @@ def in_turn(streams: Sequence[Iterator[B]], rates: Sequence[int]) -> Iterator[tu
 
     Args:
         streams: Blocks [C, n] of every track.
-        rates: Their sample rates in Hz.
 
     Yields:
         (track, block): always the next block of the track that is furthest behind.

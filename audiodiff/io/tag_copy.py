@@ -67,16 +67,7 @@ class CopiedTags:
     notes: tuple[str, ...] = ()
 
     def write_to(self, target: Path, fd: int) -> None:
-        """Write it into a finished file that has no name yet.
-
-        Args:
-            target: The file's name to be, for errors.
-            fd: Its descriptor, open for reading and writing.
-
-        Raises:
-            AudioFileError: Code ``tags``: the format has no room for it.
-            OSError: The system refuses, or the disk is full.
-        """
+        """Write it into a finished file that has no name yet."""
         try:
             self.put(fd)
         except ValueError as error:
@@ -89,17 +80,11 @@ def collect_tags(info: AudioInfo, container: str, line: str | None = None, whole
     """Collect from a recording what its processed copy gets; nothing is written.
 
     Args:
-        info: The recording's header.
-        container: libsndfile's name of the copy's container.
-        line: What processed it, or None.
         whole: Whether the copy has all samples at their places; otherwise chapters, cue points and time
             codes stay behind.
 
     Returns:
         The tags; for containers without tags (w64, au) an empty one with a note.
-
-    Raises:
-        AudioFileError: The recording cannot be opened.
     """
     family = _FAMILIES.get(container, "")
     if container == "CAF" or (family == "ogg" and not tag_vorbis.available()):

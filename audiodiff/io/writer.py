@@ -47,9 +47,6 @@ class AtomicWriter:
 
     Args:
         path: The target; its folder must exist.
-        sample_rate: Hz.
-        channels: C.
-        container: libsndfile's name, see `output_format`.
         subtype: libsndfile's name of the sample format.
         overwrite: Whether an existing target may be replaced.
         ready: Called with the descriptor of the whole, verified file, just before it gets its name.
@@ -110,9 +107,6 @@ class AtomicWriter:
         Args:
             strings: Values by its names: title, artist, album, comment, date, genre, tracknumber, copyright,
                 software, license.
-
-        Raises:
-            AudioFileError: Code ``unsupported``: the container holds no texts.
         """
         try:
             for name, value in strings.items():
@@ -128,11 +122,6 @@ class AtomicWriter:
 
         Args:
             block: float32 or float64 [C, n], full scale 1; n may be 0.
-
-        Raises:
-            ShapeError: If block is not [C, n].
-            AudioFileError: Codes ``nonfinite`` (then nothing of the block is written), ``no_space``,
-                ``unwritable``, ``too_long`` (the container would grow beyond the 4 GiB that it can tell).
         """
         check_block(self._path, block, self._shape[1], (self.n_samples, self._shape[0]))
         self._check_length(block.shape[1])

@@ -63,17 +63,7 @@ def load_model(model: str | os.PathLike[str]) -> Model:
 
 
 def find(model: str | os.PathLike[str]) -> Path:
-    """The folder of a model; a shipped name wins over a folder of that name in the current directory.
-
-    Args:
-        model: Name or path.
-
-    Returns:
-        An existing folder.
-
-    Raises:
-        ModelError: Neither a shipped name nor a folder.
-    """
+    """The folder of a model; a shipped name wins over a folder of that name in the current directory."""
     name = os.fspath(model)
     shipped = SHIPPED / name
     if Path(name).name == name and (shipped / _CONFIG).is_file():
@@ -130,12 +120,6 @@ def load(folder: Path) -> Model:
 def verify(folder: Path) -> Model:
     """Load a model and run its network once on silence at the start of sampling.
 
-    Args:
-        folder: Model folder.
-
-    Returns:
-        The model.
-
     Raises:
         ModelError: As `load`, or the network gives NaN or the wrong shape.
     """
@@ -163,9 +147,7 @@ def save(
 
     Args:
         folder: Target; an older model folder there is replaced.
-        config: Settings.
         state_dict: Parameters; floating ones are stored as `dtype`.
-        card: Text of ``card.md``.
         dtype: ``torch.float16`` or ``torch.float32``.
 
     Raises:

@@ -70,9 +70,6 @@ def convert(source: Path, folder: Path, licence: str) -> ModelConfig:
         folder: Model folder to write; an older model there is replaced.
         licence: Licence of the weights, for the folder; the checkpoint states none.
 
-    Returns:
-        The folder's settings.
-
     Raises:
         ModelError: The file cannot be read, holds anything but tensors and plain values, or has another
             layout; or the target exists and is no model folder.
@@ -90,12 +87,7 @@ def convert(source: Path, folder: Path, licence: str) -> ModelConfig:
 
 
 def read_checkpoint(path: Path) -> Any:
-    """The tensors and plain values of a checkpoint, read by torch's restricted unpickler within size limits.
-
-    Raises:
-        ModelError: The file cannot be read (code ``missing``), is damaged or older than torch 1.6
-            (``damaged``), or is too large or holds anything but tensors and plain values (``refused``).
-    """
+    """Tensors and plain values of a checkpoint, by torch's restricted unpickler and within size limits."""
     try:
         _check_archive(path)
         # the only unpickling of the package: weights_only runs no code of the file

@@ -27,7 +27,6 @@ class Model:
     Attributes:
         config: Settings of the folder.
         net: The network, in float32 and evaluation mode.
-        process: Diffusion process.
         front: Spectral front end at `sample_rate` and compression; None for a model of waveforms.
         mel: Convention of the mel that conditions the network, or None.
         prior: Prior of the noise, or None.
@@ -49,31 +48,19 @@ class Model:
 
     @property
     def level_db(self) -> float:
-        """Active level in dBFS that the model expects.
-
-        Raises:
-            ModelError: It expects none.
-        """
+        """Active level in dBFS that the model expects."""
         if self.config.level_db is None:
             raise ModelError("this model takes no recording and states no level; use a model that denoises")
         return self.config.level_db
 
     @property
     def stft(self) -> STFT:
-        """Spectral front end at `sample_rate`.
-
-        Raises:
-            ModelError: The model works on waveforms.
-        """
+        """Spectral front end at `sample_rate`."""
         return self._spectral()[0]
 
     @property
     def compression(self) -> Compression:
-        """Compression of the spectrum.
-
-        Raises:
-            ModelError: The model works on waveforms.
-        """
+        """Compression of the spectrum."""
         return self._spectral()[1]
 
     def _spectral(self) -> tuple[STFT, Compression]:
@@ -86,17 +73,8 @@ def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
     """Put a network and its settings together.
 
     Args:
-        config: Settings.
         net: Network that fits them; it is set to evaluation mode.
         digest: SHA-256 of its weights file, if it has one.
-
-    Returns:
-        The model.
-
-    Raises:
-        ConfigError: The network's reaches, bins or mel are not those that the settings state, or the front
-            end or the process is refused.
-        MelError: The mel convention is refused.
     """
     stated, found = (config.reach_encode, config.reach_step), (net.reach_encode, net.reach_step)
     if stated != found:
@@ -144,17 +122,7 @@ def _check_domain(config: ModelConfig, net: Network, mel: MelSpec | None) -> Non
 
 
 def build_process(settings: Mapping[str, object]) -> Process:
-    """The diffusion process of a ``process`` section.
-
-    Args:
-        settings: ``kind`` and the parameters of that process.
-
-    Returns:
-        The process.
-
-    Raises:
-        ConfigError: Unknown kind or parameter, or a value out of range.
-    """
+    """The diffusion process of a ``process`` section."""
     rest = {key: value for key, value in settings.items() if key != "kind"}
     match settings.get("kind"):
         case "brownian":
@@ -179,12 +147,6 @@ def build_prior(settings: Mapping[str, object]) -> Prior:
 
     Args:
         settings: ``kind``, energy if absent, and the parameters of that prior.
-
-    Returns:
-        The prior.
-
-    Raises:
-        ConfigError: Unknown kind or parameter, or a value out of range.
     """
     rest = {key: value for key, value in settings.items() if key != "kind"}
     match settings.get("kind", "energy"):

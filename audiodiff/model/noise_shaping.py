@@ -44,9 +44,7 @@ def shape(prior: Prior, mel: Tensor, spec: MelSpec) -> Shaping:
     """Fit a prior to mels.
 
     Args:
-        prior: The prior.
         mel: ``[B, M, N]`` in the numbers of `spec`.
-        spec: The convention.
 
     Returns:
         The shaping of noise [B, N hop].

@@ -72,7 +72,6 @@ def fast_griffin_lim(
 
     Raises:
         ShapeError: If magnitude, phase and transform do not fit.
-        ConfigError: If iterations is negative.
     """
     if magnitude.shape != start_phase.shape:
         raise ShapeError(f"magnitude {list(magnitude.shape)} and phase {list(start_phase.shape)} differ")

@@ -26,9 +26,6 @@ class LevelMeter:
     ITU-T P.56, method B, so that a gain moves the level by exactly that gain while speech stays above
     -60 dBFS.
     0 dBFS is the power of a square wave of amplitude 1. The sizes of the pushed blocks do not matter.
-
-    Args:
-        sample_rate: Hz.
     """
 
     def __init__(self, sample_rate: int) -> None:

@@ -49,9 +49,6 @@ def analysis_window(spec: MelSpec) -> Tensor:
 def filterbank(spec: MelSpec) -> Tensor:
     """Triangular mel filters, computed in float64; their corners lie evenly on the mel scale.
 
-    Args:
-        spec: The convention.
-
     Returns:
         float32 [M, F], shared by all callers: not to be written to.
     """
@@ -76,7 +73,6 @@ def stft(wave: Tensor, spec: MelSpec) -> Tensor:
 
     Args:
         wave: Real samples [..., T].
-        spec: The convention.
 
     Returns:
         Complex [..., F, N] with N = spec.n_frames(T), scaled as ``torch.stft(normalized=False)``.
@@ -96,7 +92,6 @@ def mel(wave: Tensor, spec: MelSpec) -> Tensor:
 
     Args:
         wave: float32 or float64 samples [..., T] at spec.sample_rate, full scale 1.
-        spec: The convention.
 
     Returns:
         [..., M, N] with N = spec.n_frames(T), of the type of wave.
@@ -161,7 +156,6 @@ def to_linear_mel(values: Tensor, spec: MelSpec) -> Tensor:
 
     Args:
         values: [..., M, N] in the convention's own numbers.
-        spec: The convention.
 
     Returns:
         [..., M, N], not negative.
@@ -181,7 +175,6 @@ def from_linear_mel(linear_mel: Tensor, spec: MelSpec) -> Tensor:
 
     Args:
         linear_mel: [..., M, N], not negative, in the unit of `to_linear_mel`.
-        spec: The convention.
 
     Returns:
         [..., M, N].
@@ -232,10 +225,6 @@ _REFUSED = {
 def difference(a: MelSpec, b: MelSpec) -> list[str]:
     """What separates two conventions.
 
-    Args:
-        a: One convention.
-        b: Another.
-
     Returns:
         One line a difference, such as ``hop: 256 against 300``; empty for the same convention.
     """
@@ -267,8 +256,6 @@ def convert(values: Tensor, source: MelSpec, target: MelSpec) -> tuple[Tensor, b
 
     Args:
         values: [..., M, N] in the numbers of source.
-        source: Their convention.
-        target: The one wanted.
 
     Returns:
         The new values [..., M, N], whether they are exact, and one line that says what was done.

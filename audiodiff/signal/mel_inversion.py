@@ -47,9 +47,6 @@ _TINY = 1e-12
 def transform_of(spec: MelSpec) -> FramedSTFT:
     """The transform that a mel convention analyses with, without its padding.
 
-    Args:
-        spec: The convention.
-
     Returns:
         The transform; its sample 0 lies `lead(spec)` samples before the audio's.
 
@@ -139,7 +136,6 @@ class _Inverter:
 
         Args:
             values: [..., M, N] in the convention's own numbers.
-            first: Absolute number of the first frame.
             known: Samples [..., T] from the beginning of the first window on; the first `overlap` hops of
                 them stand, and the window after that fades into new ones.
 
@@ -193,7 +189,6 @@ def invert_magnitude(bands: Tensor, spec: MelSpec, iterations: int = MAGNITUDE_I
 
     Args:
         bands: Linear band values [..., M, N], as of `audiodiff.signal.mel.bands`.
-        spec: The convention.
         iterations: How many corrections, at least 0.
 
     Returns:
@@ -217,7 +212,6 @@ def projection(values: Tensor, spec: MelSpec) -> Callable[[Tensor], Tensor]:
 
     Args:
         values: ``[..., M, N]`` in the convention's own numbers.
-        spec: The convention.
 
     Returns:
         Maps signals ``[..., N hop]``, in which frame n belongs to the samples from n hop on, to the same
@@ -247,7 +241,6 @@ def invert(values: Tensor, spec: MelSpec, preset: Preset | int = "balanced", see
 
     Args:
         values: [M, N] or [B, M, N] in the convention's own numbers.
-        spec: The convention.
         preset: Name or number of iterations, at least 0.
         seed: Draws the phases that the mel leaves open; 0 <= seed < 2^64.
 
@@ -276,9 +269,7 @@ def invert_long(
 
     Args:
         blocks: Consecutive frames [M, n] or [B, M, n], any n >= 0, in the convention's own numbers.
-        spec: The convention.
         preset: Name or number of iterations, at least 0.
-        seed: As in `invert`.
 
     Yields:
         Consecutive samples, float32 [n] or [B, n]; together T = `length(spec, N)`, nothing without frames.

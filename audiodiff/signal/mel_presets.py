@@ -115,9 +115,6 @@ def get_convention(name: str) -> MelSpec:
     Args:
         name: A key of `PRESETS`.
 
-    Returns:
-        The convention.
-
     Raises:
         MelError: No such name; the message has the nearest one.
     """

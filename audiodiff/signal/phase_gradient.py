@@ -40,8 +40,6 @@ def random_phase(seed: int, first_frame: int, n_bins: int, n_frames: int) -> Ten
     Args:
         seed: The user's seed, 0 <= seed < 2^64.
         first_frame: Absolute number of the first frame.
-        n_bins: F.
-        n_frames: N.
 
     Returns:
         float32 [F, N], uniform between -pi and pi.

@@ -115,7 +115,6 @@ class STFT:
             z: Complex spectrum [..., F, N] of N consecutive frames.
             first_frame: Absolute number of z[..., 0].
             start: Absolute position of the first sample wanted.
-            n_samples: How many samples.
 
         Returns:
             Real samples [..., n_samples].
@@ -211,7 +210,6 @@ class FramedSTFT:
 
         Args:
             z: Complex [..., F, N].
-            n_samples: `n_samples(N)`.
 
         Returns:
             Real samples [..., n_samples].
@@ -269,7 +267,6 @@ class Compression:
 
     Attributes:
         exponent: Power of the magnitude, above 0, at most 1.
-        scale: Positive factor.
 
     Raises:
         ConfigError: If one of them is out of range.
