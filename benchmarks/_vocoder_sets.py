@@ -16,7 +16,7 @@ from audiodiff.errors import AudioFileError, MelError
 from audiodiff.evaluation.voicing import Voicing, track
 from audiodiff.io.mel_file import read_mel
 from audiodiff.signal.counter_noise import gaussian
-from audiodiff.signal.mel import MelSpec, bands, mel
+from audiodiff.signal.mel import MelSpec, mel, to_linear_mel
 from audiodiff.signal.mel_inversion import length
 from audiodiff.signal.resample import resample
 
@@ -144,7 +144,7 @@ def _clip(x: NDArray[np.float32], values: torch.Tensor, spec: MelSpec) -> Clip:
 
 def _apart(values: torch.Tensor, true: torch.Tensor, spec: MelSpec) -> float:
     """Mean distance in nepers, as `audiodiff.evaluation.spectral.log_mel_l1` has it."""
-    first, second = (bands(x, spec).clamp_min(spec.floor).log() for x in (values, true))
+    first, second = (to_linear_mel(x, spec).clamp_min(spec.floor).log() for x in (values, true))
     return float((first - second).abs().mean())
 
 

@@ -16,7 +16,7 @@ from _vocoder_sets import Set
 from audiodiff import Vocoder
 from audiodiff.errors import ModelError
 from audiodiff.model.folder import load_model
-from audiodiff.signal.mel import MelSpec, bands, filterbank
+from audiodiff.signal.mel import MelSpec, filterbank, to_linear_mel
 from audiodiff.signal.mel_inversion import ITERATIONS, invert, length
 
 Method = Callable[[torch.Tensor], torch.Tensor]
@@ -29,7 +29,7 @@ def librosa_griffin_lim(values: torch.Tensor, spec: MelSpec) -> torch.Tensor:
     """Non-negative least squares and fast Griffin-Lim, all by librosa with the convention's frames."""
     import librosa
 
-    linear = bands(values, spec).numpy()
+    linear = to_linear_mel(values, spec).numpy()
     magnitude = librosa.util.nnls(filterbank(spec).numpy(), linear) ** (1 / spec.power)
     wave = librosa.griffinlim(
         magnitude,

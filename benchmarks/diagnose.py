@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from audiodiff.evaluation.magnitude import LEVELS, Error, magnitude_errors, recombine
 from audiodiff.evaluation.pesq import Pesq
-from audiodiff.evaluation.reason import Reason
 from audiodiff.evaluation.report import summarise
+from audiodiff.evaluation.score import Unscored
 
 Wave = NDArray[np.float32]
 Pair = tuple[Wave, Wave, int]
@@ -58,7 +58,7 @@ def level_row(name: str, files: dict[str, Pair]) -> str:
 def mean_pesq(pesq: Pesq, files: dict[str, Pair], make: Callable[[Wave, Wave, int], Wave]) -> str:
     """Mean PESQ-WB of what `make` builds from clean, other and rate."""
     scores = [pesq.score(s, make(s, e, rate), rate) for s, e, rate in files.values()]
-    summary = summarise([score for score in scores if not isinstance(score, Reason)])
+    summary = summarise([score for score in scores if not isinstance(score, Unscored)])
     return "-" if summary.mean is None else f"{summary.mean:.2f} ({summary.count})"
 
 

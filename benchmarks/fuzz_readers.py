@@ -73,12 +73,12 @@ def tags(folder: Path, data: bytes) -> None:
     container = CONTAINERS.get(data[:4], "MP3")
     header = AudioInfo(path, 16000, 1, 100, container, "PCM_16")
     for other in {container, "FLAC", "WAV"}:
-        packed = tag_copy.pack(header, other, "processed", len(data) % 2 == 0)
+        packed = tag_copy.collect_tags(header, other, "processed", len(data) % 2 == 0)
         finished = folder / f"finished.{other}"
         finished.write_bytes(SOUNDS[other])
         fd = os.open(finished, os.O_RDWR)
         try:
-            packed.into(finished, fd)
+            packed.write_to(finished, fd)
         finally:
             os.close(fd)
         with soundfile.SoundFile(finished) as file:

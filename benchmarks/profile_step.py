@@ -20,6 +20,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
+from audiodiff.training.config import TrainConfig, load_recipe
+from audiodiff.training.setup import prepare
 from torch import nn
 
 from audiodiff.data.batches import Batch, make_batch
@@ -31,11 +33,9 @@ from audiodiff.errors import AudiodiffError
 from audiodiff.inference.device import pick_device
 from audiodiff.training import ema
 from audiodiff.training.checkpoint import State
-from audiodiff.training.config import TrainConfig, load_recipe
 from audiodiff.training.loop import train
 from audiodiff.training.losses import objective
 from audiodiff.training.run import new_state
-from audiodiff.training.setup import prepare
 from audiodiff.training.step import Setup, step_generator
 
 PARTS = ("STFT and compression", "times and noising", "encode", "step", "objective", "backward", "optimiser")

@@ -25,7 +25,7 @@ from audiodiff import Denoiser, __version__
 from audiodiff.batch.denoise_task import denoise_file
 from audiodiff.data import synthetic_noise
 from audiodiff.evaluation.pesq import Pesq
-from audiodiff.evaluation.reason import Reason
+from audiodiff.evaluation.score import Unscored
 from audiodiff.inference.chunk_denoiser import CORE_S, ChunkDenoiser
 from audiodiff.inference.chunks import Chunk
 from audiodiff.inference.engine import Engine
@@ -99,7 +99,7 @@ def clean_stays(denoiser: Denoiser, paths: list[Path]) -> Row:
             x, rate = soundfile.read(path, dtype="float32", always_2d=True)
             y = denoiser.denoise(x, rate)
             score = pesq.score(x.mean(axis=1), y.mean(axis=1), rate)
-            if isinstance(score, Reason):
+            if isinstance(score, Unscored):
                 raise SystemExit(f"{path}: {score.text}")
             scores[path.name] = score
     mean, worst = float(np.mean(list(scores.values()))), min(scores, key=lambda name: scores[name])

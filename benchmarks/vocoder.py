@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from audiodiff.errors import AudiodiffError
 from audiodiff.evaluation.opinion import distill_mos
 from audiodiff.evaluation.pesq import Pesq
-from audiodiff.evaluation.reason import Reason, Score
-from audiodiff.evaluation.spectral import log_mel_l1, multi_resolution_stft
+from audiodiff.evaluation.score import Score, Unscored
+from audiodiff.evaluation.spectral import log_mel_l1, multi_resolution_stft_distance
 from audiodiff.evaluation.voicing import compare, track
 from audiodiff.signal.mel import MelSpec
-from audiodiff.signal.mel_presets import named
+from audiodiff.signal.mel_presets import get_convention
 
 NONE = "none"
 
@@ -52,7 +52,7 @@ def score(clip: Clip, wave: NDArray[np.float32], spec: MelSpec, pesq: Pesq) -> R
     voice = compare(clip.voicing, track(wave, spec.sample_rate))
     return Row(
         pesq.score(clip.samples, wave, spec.sample_rate),
-        multi_resolution_stft(clip.samples, wave),
+        multi_resolution_stft_distance(clip.samples, wave),
         log_mel_l1(clip.samples, wave, spec),
         voice.f1,
         voice.periodicity_rmse,
@@ -65,7 +65,7 @@ def line(name: str, rows: list[Row]) -> str:
     cells = [name]
     for field in fields(Row):
         values = [getattr(row, field.name) for row in rows]
-        numbers = [v for v in values if not isinstance(v, Reason)]
+        numbers = [v for v in values if not isinstance(v, Unscored)]
         digits = 1 if field.name == "pitch_cents" else 3
         missing = f" ({len(numbers)} clips)" if 0 < len(numbers) < len(values) else ""
         cells.append(f"{np.mean(numbers):.{digits}f}{missing}" if numbers else "-")
@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> None:
     sets = []
     if args.folder is not None:
         damages = [name for name in args.mels if name != NONE]
-        sets.append(recordings(args.folder, named(args.mel), args.clips, damages))
+        sets.append(recordings(args.folder, get_convention(args.mel), args.clips, damages))
     if args.predictions is not None:
         mels, references = args.predictions
         sets.append(predictions(mels, references, args.clips))

@@ -36,7 +36,7 @@ def page() -> str:
     errors = []
     for name in audiodiff.__all__:
         found = getattr(audiodiff, name)
-        if inspect.isclass(found) and issubclass(found, Exception):
+        if inspect.isclass(found) and issubclass(found, audiodiff.AudiodiffError):
             errors.append(f"| `{name}` | `{found.default_code}` | {first_line(found)} |")
         elif inspect.isclass(found):
             lines += members(name, found)

@@ -6,7 +6,7 @@ from torch import nn
 
 from audiodiff import Denoiser, load_model
 from audiodiff.model.model import assemble
-from audiodiff.networks.checks import check
+from tests.networks.contract_checks import check
 
 
 class Smoother(nn.Module):

@@ -22,7 +22,7 @@ from audiodiff import Vocoder
 from audiodiff.data.make_pairs import How, degraded_mel
 from audiodiff.data.pairs import Degradation
 from audiodiff.errors import AudiodiffError
-from audiodiff.signal.mel_presets import named
+from audiodiff.signal.mel_presets import get_convention
 from audiodiff.signal.resample import resample
 
 MELS = {"clean": Degradation(), "blurred": Degradation(blur_bands=3, blur_frames=3)}
@@ -76,7 +76,7 @@ def panels(source: Path, mel: str, degradation: Degradation, vocoders: list[Voco
     Raises:
         AudiodiffError: The recording is unusable, or a vocoder takes other mels.
     """
-    spec = named(mel)
+    spec = get_convention(mel)
     waves, rate = read_mono([source])
     values = degraded_mel(waves[0], rate, How(mel, degradation, 0, 0))
     truth = resample(waves[0][np.newaxis], rate, spec.sample_rate)[0]
@@ -108,7 +108,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        rate = named(args.mel).sample_rate
+        rate = get_convention(args.mel).sample_rate
         vocoders = [Vocoder(name) for name in args.model or ["inversion"]]
         args.out.mkdir(parents=True, exist_ok=True)
         for name, degradation in MELS.items():

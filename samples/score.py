@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiodiff.errors import AudiodiffError, AudioFileError
-from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.evaluation.score import Score, Unscored
 from audiodiff.evaluation.waveform import si_sdr
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 from audiodiff.io.reader import read
 
 HERE = Path(__file__).resolve().parent
@@ -43,7 +43,8 @@ def read_like(path: Path, sample_rate: int, n_samples: int) -> Wave:
     samples, rate = read(path)
     if (rate, samples.shape[1]) != (sample_rate, n_samples):
         raise AudioFileError(
-            f"{shown(path)}: {samples.shape[1]} samples at {rate} Hz, the clean voice has {n_samples} at "
+            f"{display_path(path)}: {samples.shape[1]} samples at {rate} Hz, the clean voice has "
+            f"{n_samples} at "
             f"{sample_rate} Hz; give the result for {NOISY.name}"
         )
     mono: Wave = samples.mean(axis=0)
@@ -66,7 +67,7 @@ def scores(clean: Wave, other: Wave, sample_rate: int) -> dict[str, str]:
 
 
 def _text(score: Score, form: str) -> str:
-    return f"none ({score.text})" if isinstance(score, Reason) else form.format(score)
+    return f"none ({score.text})" if isinstance(score, Unscored) else form.format(score)
 
 
 def main() -> None:

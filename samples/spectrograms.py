@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 from audiodiff.io.reader import read
 
 WINDOW_S = 0.032
@@ -74,7 +74,8 @@ def read_mono(paths: list[Path]) -> tuple[list[NDArray[np.float32]], int]:
     for path, (samples, rate) in zip(paths, files, strict=True):
         if (samples.shape[1], rate) != (first.shape[1], sample_rate):
             raise AudioFileError(
-                f"{shown(path)}: {samples.shape[1]} samples at {rate} Hz, {shown(paths[0])} has "
+                f"{display_path(path)}: {samples.shape[1]} samples at {rate} Hz, {display_path(paths[0])} "
+                "has "
                 f"{first.shape[1]} at {sample_rate} Hz; give recordings of one scene"
             )
     return [samples.mean(axis=0) for samples, _ in files], sample_rate

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from audiodiff.errors import ShapeError
-from audiodiff.networks.checks import check
 from audiodiff.networks.contract import Features
+from tests.networks.contract_checks import check
 
 
 class Good(nn.Module):

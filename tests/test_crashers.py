@@ -16,7 +16,7 @@ from audiodiff.errors import AudioFileError, ModelError
 from audiodiff.io import tag_flac, tag_vorbis, wav_chunks
 from audiodiff.io.mel_file import read_mel
 from audiodiff.io.tags import read_tags
-from audiodiff.model.import_archive import read_checkpoint
+from audiodiff.model.import_diffwave import read_checkpoint
 
 
 def wav() -> bytes:

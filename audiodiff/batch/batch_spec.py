@@ -22,7 +22,7 @@ from audiodiff.batch.naming import outputs
 from audiodiff.batch.preflight import check_sidecar
 from audiodiff.batch.vocode_task import VocodeSettings
 from audiodiff.errors import AudiodiffError, AudioFileError, ModelError
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 
 if TYPE_CHECKING:
     from audiodiff.batch.task import FileTask
@@ -105,13 +105,16 @@ def run_one(spec: JobSpec, item: Item, progress: Progress | None = None) -> Resu
         return failed(item, error.code, str(error))
     except OSError as error:
         line = (
-            f"{shown(item.source)}: {error.strerror or error}; check rights and space of {shown(item.target)}"
+            f"{display_path(item.source)}: {error.strerror or error}; check rights and space "
+            f"of {display_path(item.target)}"
         )
         return failed(item, "system", line)
     except Exception as error:  # noqa: BLE001  a fault of ours in one file must not stop the others
         traceback.print_exc()
         return failed(
-            item, "internal", f"{shown(item.source)}: {type(error).__name__}: {error}; please report it"
+            item,
+            "internal",
+            f"{display_path(item.source)}: {type(error).__name__}: {error}; please report it",
         )
 
 
@@ -133,7 +136,7 @@ def foresee(spec: JobSpec, item: Item) -> Result | None:
         if standing == "done" or (standing == "foreign" and options.skip_existing):
             return _skipped(item, record)
         if standing == "foreign" and not options.overwrite:
-            line = f"{shown(item.target)}: exists already; use --overwrite or another name"
+            line = f"{display_path(item.target)}: exists already; use --overwrite or another name"
             return failed(item, "exists", line)
         if standing != "ours":
             check_sidecar(item.target, options)
@@ -194,6 +197,6 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AudioFileError(
-            f"{shown(folder)}: this folder cannot be made ({error.strerror}); choose another with -o",
+            f"{display_path(folder)}: this folder cannot be made ({error.strerror}); choose another with -o",
             code="unwritable",
         ) from None

@@ -35,7 +35,7 @@ from audiodiff.batch.sidecar import (
 from audiodiff.batch.stretch import bounded, cut, samples_of
 from audiodiff.batch.task import Status, TaskName
 from audiodiff.errors import AudioFileError
-from audiodiff.io.formats import AUDIO_SUFFIXES, AudioInfo, shown
+from audiodiff.io.formats import AUDIO_SUFFIXES, AudioInfo, display_path
 from audiodiff.io.reader import BlockReader, Truncated, probe, read_blocks
 from audiodiff.io.recording_copy import RecordingCopy, check_format, in_turn
 from audiodiff.signal.level import ABSOLUTE_GATE_DB
@@ -231,7 +231,8 @@ class DenoiseWork:
         self.warnings += self.output.notes
         if denoiser.strength > 0 and all(gain is None for gain in self.gains):
             self.warnings.append(
-                f"{shown(source)}: holds nothing above {ABSOLUTE_GATE_DB:g} dBFS; its samples were copied"
+                f"{display_path(source)}: holds nothing above {ABSOLUTE_GATE_DB:g} dBFS; its samples were "
+                "copied"
             )
         short = self._clean(progress) or short
         if short:
@@ -296,7 +297,7 @@ class DenoiseWork:
         return Sidecar(
             task="denoise",
             model=ModelFact(
-                name=shown(Path(Path(denoiser.name).name)),
+                name=display_path(Path(Path(denoiser.name).name)),
                 sha256=denoiser.model.digest or None,
                 licence=denoiser.model.config.licence,
             ),

@@ -17,7 +17,7 @@ from audiodiff.batch.preflight import check_unchanged, fingerprint
 from audiodiff.batch.residual import write_residual
 from audiodiff.batch.sidecar import write_sidecar
 from audiodiff.io.byte_edit import sha256_of
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 
 if TYPE_CHECKING:
     from audiodiff.batch.task import FileTask
@@ -84,4 +84,4 @@ def process(
 
 
 def _clipped(path: Path, count: int) -> str:
-    return f"{shown(path)}: {count} samples beyond full scale were clipped"
+    return f"{display_path(path)}: {count} samples beyond full scale were clipped"

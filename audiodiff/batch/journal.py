@@ -21,9 +21,9 @@ from filelock import FileLock, Timeout
 
 from audiodiff.batch.sidecar import is_sidecar
 from audiodiff.errors import AudioFileError
-from audiodiff.io.atomic import Unfinished
+from audiodiff.io.atomic import write_file
 from audiodiff.io.byte_edit import sha256_of
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 
 FOLDER = ".audiodiff"
 
@@ -182,13 +182,7 @@ class Record:
 
     def _store(self) -> None:
         self._path.parent.mkdir(exist_ok=True)
-        file = Unfinished(self._path.parent)
-        try:
-            text = json.dumps(self._fresh, indent=1) + "\n"
-            os.write(file.fd, text.encode())
-            file.give_name(self._path, replace=True)
-        finally:
-            file.discard()
+        write_file(self._path, (json.dumps(self._fresh, indent=1) + "\n").encode())
         self._stored = self._fresh
 
 
@@ -221,7 +215,7 @@ def locked(target: Path) -> Iterator[None]:
         with FileLock(path, timeout=0):
             yield
     except Timeout:
-        line = f"{shown(target)}: another run is working on it; run again when that has ended"
+        line = f"{display_path(target)}: another run is working on it; run again when that has ended"
         raise AudioFileError(line, code="busy") from None
 
 

@@ -11,18 +11,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from audiodiff.errors import AudioFileError
-from audiodiff.io.disk_buffer import Spool
-from audiodiff.io.formats import AudioInfo, shown
+from audiodiff.io.disk_buffer import DiskBuffer
+from audiodiff.io.formats import AudioInfo, display_path
 from audiodiff.io.loudness import Loudness, Meter, Target
 from audiodiff.io.recording_copy import in_turn
-
-Block: TypeAlias = npt.NDArray[np.floating[Any]]
+from audiodiff.signal.types import Samples
 
 _NOTABLE_LU = 0.05
 """Less below the target is not worth a warning."""
@@ -58,12 +55,12 @@ class Level:
 
 
 def levelled(
-    streams: Sequence[Iterator[Block]],
+    streams: Sequence[Iterator[Samples]],
     infos: Sequence[AudioInfo],
     target: Target,
     stack: ExitStack,
     heard: Callable[[float], None] | None = None,
-) -> tuple[list[Iterator[Block]], tuple[Level, ...]]:
+) -> tuple[list[Iterator[Samples]], tuple[Level, ...]]:
     """Take streams to their end, and give them again at their new loudness.
 
     Args:
@@ -108,7 +105,7 @@ def notes(source: Path, levels: Sequence[Level]) -> list[str]:
     for number, level in enumerate(levels, 1):
         track = f"track {number} " if len(levels) > 1 else ""
         if level.note:
-            lines.append(f"{shown(source)}: {track}{level.note}")
+            lines.append(f"{display_path(source)}: {track}{level.note}")
     return lines
 
 
@@ -118,20 +115,20 @@ class _Samples:
     def __init__(self, info: AudioInfo) -> None:
         self._dtype = np.dtype(info.exact_dtype)
         # A spool holds rows of float32; doubles take the room of two and are never seen as such.
-        self._spool = Spool(info.channels * self._dtype.itemsize // 4)
+        self._buffer = DiskBuffer(info.channels * self._dtype.itemsize // 4)
 
-    def write(self, block: Block) -> None:
+    def write(self, block: Samples) -> None:
         rows = np.ascontiguousarray(block.T, dtype=self._dtype)
         try:
-            self._spool.write(rows.view(np.float32))
+            self._buffer.write(rows.view(np.float32))
         except OSError as error:
-            folder = shown(Path(tempfile.gettempdir()))
+            folder = display_path(Path(tempfile.gettempdir()))
             line = f"{folder}: takes no more temporary files ({error.strerror}); make room or set TMPDIR"
             raise AudioFileError(line, code="no_space") from error
 
-    def read(self, gain_db: float) -> Iterator[Block]:
+    def read(self, gain_db: float) -> Iterator[Samples]:
         factor = 10 ** (gain_db / 20)
-        for rows in self._spool.blocks():
+        for rows in self._buffer.blocks():
             block = rows.view(self._dtype).T
             yield block * factor if gain_db else block
 
@@ -141,4 +138,4 @@ class _Samples:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._spool.close()
+        self._buffer.close()

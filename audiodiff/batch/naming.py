@@ -7,7 +7,7 @@ from pathlib import Path
 from audiodiff.batch.job_options import Options
 from audiodiff.batch.sidecar import sidecar_path
 from audiodiff.errors import AudioFileError
-from audiodiff.io.formats import MEDIA_SUFFIXES, shown
+from audiodiff.io.formats import MEDIA_SUFFIXES, display_path
 
 _LOSSY = frozenset({".mp3", ".ogg", ".oga", ".opus"}) | MEDIA_SUFFIXES
 
@@ -46,7 +46,7 @@ def default_target(source: Path, output: Path | None, label: str = ".denoised") 
         AudioFileError: The input is a path without a name, such as ``.``.
     """
     if output is None and not source.name:
-        raise AudioFileError(f"{shown(source)}: not a regular file; name an audio file")
+        raise AudioFileError(f"{display_path(source)}: not a regular file; name an audio file")
     if output is None:
         return source.with_name(f"{source.stem}{label}{source.suffix}")
     return output / source.name if output.is_dir() else output

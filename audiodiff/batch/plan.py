@@ -19,7 +19,7 @@ from audiodiff.batch.job_options import Options
 from audiodiff.batch.naming import default_target, outputs
 from audiodiff.batch.task import TaskSettings
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
-from audiodiff.io.formats import AUDIO_SUFFIXES, shown, usual_suffix
+from audiodiff.io.formats import AUDIO_SUFFIXES, display_path, usual_suffix
 from audiodiff.io.reader import probe
 
 MAX_FILES = 1_000_000
@@ -97,7 +97,7 @@ def plan(
             if len(items) > MAX_FILES:
                 raise ConfigError(f"more than {MAX_FILES} recordings; name a smaller folder", code="too_many")
     if not items:
-        words = ", ".join(shown(word) for word in inputs)
+        words = ", ".join(display_path(word) for word in inputs)
         known = " ".join(sorted(settings.suffixes))
         raise ConfigError(f"{words}: no recording found; expected files {known}", code="no_input")
     _check_collisions(list(items.values()), options)
@@ -113,13 +113,13 @@ def check_folder(output: Path) -> None:
     Raises:
         AudioFileError: Code ``unwritable``.
     """
-    name = shown(output)
+    name = display_path(output)
     if output.exists() and not output.is_dir():
         line = f"{name}: is a file; several recordings need a folder"
     elif not output.exists() and output.suffix.lower() in AUDIO_SUFFIXES:
         line = f"{name}: looks like a file; several recordings need a folder, and this one does not exist"
     elif not output.exists() and not output.parent.is_dir():
-        line = f"{shown(output.parent)}: is not an existing folder; make it first"
+        line = f"{display_path(output.parent)}: is not an existing folder; make it first"
     elif not os.access(output if output.exists() else output.parent, os.W_OK | os.X_OK):
         line = f"{name}: this folder cannot be written to; choose another with -o"
     else:
@@ -266,7 +266,8 @@ def _check_collisions(items: Sequence[Item], options: Options) -> None:
             other = owner.setdefault(place, item.source)
             if other != item.source:
                 raise AudioFileError(
-                    f"{shown(target)}: would be the result of both {shown(other)} and {shown(item.source)}; "
+                    f"{display_path(target)}: would be the result of both {display_path(other)} and "
+                    f"{display_path(item.source)}; "
                     "rename one, or give them different folders",
                     code="collision",
                 )
@@ -274,7 +275,8 @@ def _check_collisions(items: Sequence[Item], options: Options) -> None:
             input_there = None if there is None else sources.get(there)
             if input_there is not None:
                 raise AudioFileError(
-                    f"{shown(target)}: is the input {shown(input_there)}, which is never overwritten; "
+                    f"{display_path(target)}: is the input {display_path(input_there)}, which is never "
+                    "overwritten; "
                     "choose another folder with -o",
                     code="same_file",
                 )

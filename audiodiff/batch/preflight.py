@@ -9,8 +9,8 @@ from audiodiff.batch.job_options import Options
 from audiodiff.batch.naming import outputs
 from audiodiff.batch.sidecar import is_sidecar, read_sidecar, sidecar_path
 from audiodiff.errors import AudioFileError, DataError
-from audiodiff.io.formats import shown
-from audiodiff.io.output_checks import refuse_existing
+from audiodiff.io.formats import display_path
+from audiodiff.io.output_checks import check_existing
 
 
 def check_outputs(source: Path, target: Path, options: Options) -> None:
@@ -40,7 +40,9 @@ def check_sidecar(target: Path, options: Options) -> None:
         return
     path = sidecar_path(target)
     if path.is_dir():
-        raise AudioFileError(f"{shown(path)}: is a folder; remove it or name another output", code="exists")
+        raise AudioFileError(
+            f"{display_path(path)}: is a folder; remove it or name another output", code="exists"
+        )
     if options.overwrite or not os.path.lexists(path):
         return
     try:
@@ -48,7 +50,7 @@ def check_sidecar(target: Path, options: Options) -> None:
     except DataError:
         known = None
     if known is None:
-        line = f"{shown(path)}: exists and is no sidecar of audiodiff; use --overwrite or another name"
+        line = f"{display_path(path)}: exists and is no sidecar of audiodiff; use --overwrite or another name"
         raise AudioFileError(line, code="exists")
 
 
@@ -65,7 +67,7 @@ def check_length(source: Path, seconds: float, options: Options) -> None:
     """
     if seconds > options.max_hours * 3600:
         raise AudioFileError(
-            f"{shown(source)}: longer than {options.max_hours:g} hours; split it or raise --max-hours",
+            f"{display_path(source)}: longer than {options.max_hours:g} hours; split it or raise --max-hours",
             code="too_long",
         )
 
@@ -87,7 +89,7 @@ def check_unchanged(source: Path, before: tuple[int, int, int]) -> None:
         AudioFileError: Code ``changed``.
     """
     if fingerprint(source) != before:
-        raise AudioFileError(f"{shown(source)}: changed while it was read; try again", code="changed")
+        raise AudioFileError(f"{display_path(source)}: changed while it was read; try again", code="changed")
 
 
 def beyond(source: Path, start_s: float, seconds: float) -> AudioFileError:
@@ -101,21 +103,29 @@ def beyond(source: Path, start_s: float, seconds: float) -> AudioFileError:
     Returns:
         Code ``range``.
     """
-    line = f"{shown(source)}: is {seconds:.3f} s long, the start at {start_s:g} s lies beyond; choose another"
+    line = (
+        f"{display_path(source)}: is {seconds:.3f} s long, the start at {start_s:g} s lies "
+        "beyond; choose another"
+    )
     return AudioFileError(line, code="range")
 
 
 def _refuse_input(source: Path, target: Path) -> None:
     if target.exists() and source.exists() and target.samefile(source):
-        line = f"{shown(target)}: is the input itself, which is never overwritten; name another file with -o"
+        line = (
+            f"{display_path(target)}: is the input itself, which is never overwritten; name "
+            "another file with -o"
+        )
         raise AudioFileError(line, code="same_file")
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
-    refuse_existing(target, overwrite)
+    check_existing(target, overwrite)
     folder = target.parent
     if not folder.is_dir():
-        raise AudioFileError(f"{shown(folder)}: is not an existing folder; make it first", code="unwritable")
+        raise AudioFileError(
+            f"{display_path(folder)}: is not an existing folder; make it first", code="unwritable"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
-        line = f"{shown(folder)}: this folder cannot be written to; choose another with -o"
+        line = f"{display_path(folder)}: this folder cannot be written to; choose another with -o"
         raise AudioFileError(line, code="unwritable")

@@ -25,7 +25,7 @@ from audiodiff.batch.batch_spec import Item, JobSpec, failed, run_one
 from audiodiff.batch.job_options import Result
 from audiodiff.batch.worker_pool import Watch, ends_all
 from audiodiff.errors import ConfigError
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 
 HINT = "pip install 'audiodiff[ray]'"
 
@@ -129,12 +129,15 @@ def work(spec: JobSpec, place: _Place, item: Item) -> Result:
     node = socket.gethostname()
     if place.version != __version__:
         versions = f"audiodiff {__version__}, not {place.version}"
-        line = f"{shown(item.source)}: node {node} has {versions}; make them equal"
+        line = f"{display_path(item.source)}: node {node} has {versions}; make them equal"
         return failed(item, "engine", line)
     try:
         os.chdir(place.folder)  # what was named relative to it there is so here
     except OSError as error:
-        line = f"{shown(Path(place.folder))}: not usable on node {node} ({error.strerror}); share this folder"
+        line = (
+            f"{display_path(Path(place.folder))}: not usable on node {node} ({error.strerror}); share this "
+            "folder"
+        )
         return failed(item, "engine", line)
     return run_one(spec, item)
 
@@ -148,7 +151,8 @@ def _result(ray: Any, task: Any, item: Item, attempt: int) -> Result | None:
             return None
         first = str(error).strip().partition("\n")[0]
         line = (
-            f"{shown(item.source)}: its worker ended {attempt} times ({first}); run again with fewer --jobs"
+            f"{display_path(item.source)}: its worker ended {attempt} times ({first}); run again with "
+            "fewer --jobs"
         )
         return failed(item, "worker_died", line)
     return result

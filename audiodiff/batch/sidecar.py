@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from audiodiff import __version__
 from audiodiff.errors import DataError
-from audiodiff.io.atomic import Unfinished
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.byte_edit import sha256_of
-from audiodiff.io.formats import AudioInfo, shown
+from audiodiff.io.formats import AudioInfo, display_path
 
 if TYPE_CHECKING:
     from audiodiff.batch.journal import Record
@@ -126,7 +126,9 @@ def provenance_line(task: Literal["denoise", "vocode"], model: str) -> str:
     """
     maker = "mel inversion" if model == "inversion" else "a model"  # that name is no folder's, see `Vocoder`
     made = f"; speech re-synthesised by {maker}" if task == "vocode" else ""
-    return f"processed with audiodiff {__version__} ({task}, model {shown(Path(Path(model).name))}{made})"
+    return (
+        f"processed with audiodiff {__version__} ({task}, model {display_path(Path(Path(model).name))}{made})"
+    )
 
 
 def sidecar_path(target: Path) -> Path:
@@ -166,7 +168,7 @@ def input_fact(info: AudioInfo) -> AudioFact:
 def output_fact(info: AudioInfo, sha256: str) -> AudioFact:
     """The fact about a file of that hash."""
     return AudioFact(
-        name=shown(Path(info.path.name)),
+        name=display_path(Path(info.path.name)),
         sha256=sha256,
         seconds=info.seconds,
         sample_rate=info.sample_rate,
@@ -204,16 +206,11 @@ def write_sidecar(target: Path, sidecar: Sidecar, record: Record | None = None) 
         OSError: The folder cannot be written to, or the disk is full.
     """
     path = sidecar_path(target)
-    file = Unfinished(path.parent)
-    try:
-        rest = memoryview((sidecar.model_dump_json(indent=1) + "\n").encode())
-        while rest:
-            rest = rest[os.write(file.fd, rest) :]
+    with AtomicFile(path.parent) as file:
+        file.write((sidecar.model_dump_json(indent=1) + "\n").encode())
         if record is not None:
             record.ready(path, file.fd)
-        file.give_name(path, replace=True)
-    finally:
-        file.discard()
+        file.commit(path, replace=True)
     return path
 
 
@@ -241,5 +238,5 @@ def read_sidecar(target: Path) -> Sidecar | None:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the text"
         raise DataError(
-            f"{shown(path)}: is no sidecar of this version ({place}: {first['msg']}); remove it"
+            f"{display_path(path)}: is no sidecar of this version ({place}: {first['msg']}); remove it"
         ) from None

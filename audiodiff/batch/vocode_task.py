@@ -22,10 +22,10 @@ from audiodiff.batch.preflight import check_length, check_outputs
 from audiodiff.batch.sidecar import ModelFact, Sidecar, input_fact, output_fact, provenance_line
 from audiodiff.batch.task import Status, TaskName
 from audiodiff.errors import AudioFileError
-from audiodiff.io.formats import AUDIO_SUFFIXES, shown
+from audiodiff.io.formats import AUDIO_SUFFIXES, display_path
 from audiodiff.io.reader import AtomicWriter, AudioInfo, output_format, probe, read_blocks
-from audiodiff.io.tag_copy import Baggage, pack
-from audiodiff.signal.mel_presets import named, names
+from audiodiff.io.tag_copy import CopiedTags, collect_tags
+from audiodiff.signal.mel_presets import get_convention, names_of
 
 if TYPE_CHECKING:
     from audiodiff.inference.mel_guard import Samples
@@ -91,7 +91,7 @@ class VocodeSettings:
     def check(self, source: Path, target: Path, options: Options) -> None:
         """See `TaskSettings`."""
         if self.mel is not None:
-            named(self.mel)
+            get_convention(self.mel)
         self.look(source)
         check_outputs(source, target, options)
         output_kind(target)
@@ -113,7 +113,8 @@ def is_mel(source: Path) -> bool:
     suffix = source.suffix.lower()
     if suffix in _PICKLES:
         raise AudioFileError(
-            f"{shown(source)}: {suffix} files are pickles, which are not opened; save a mel as .npy, and "
+            f"{display_path(source)}: {suffix} files are pickles, which are not opened; save a mel as "
+            ".npy, and "
             "make a model folder of a DiffWave checkpoint with `audiodiff convert`"
         )
     return suffix in MEL_SUFFIXES
@@ -216,8 +217,8 @@ class VocodeTask:
         """See `FileTask`: what happens to recordings, and how long a slow model will take."""
         lines, vocoder, mel = [], self.vocoder, self.settings.mel
         if not all(map(is_mel, sources)):
-            spec = vocoder.convention if mel is None else named(mel)
-            name = mel or (names(spec) or ["the model's own mel"])[0]
+            spec = vocoder.convention if mel is None else get_convention(mel)
+            name = mel or (names_of(spec) or ["the model's own mel"])[0]
             lines.append(f"recordings become one channel at {spec.sample_rate} Hz, through {name}")
         if vocoder.is_slow:
             speed = vocoder.speed()
@@ -235,17 +236,17 @@ class VocodeTask:
         """
         import torch
 
-        from audiodiff.signal.mel import from_bands
+        from audiodiff.signal.mel import from_linear_mel
 
         vocoder, settings = self.vocoder, self.settings
         if not is_mel(source):
             info = probe(source)
-            spec = vocoder.convention if settings.mel is None else named(settings.mel)
-            vocoder.accept(from_bands(torch.ones(spec.n_mels, 8), spec), spec)
+            spec = vocoder.convention if settings.mel is None else get_convention(settings.mel)
+            vocoder.accept(from_linear_mel(torch.ones(spec.n_mels, 8), spec), spec)
             return Source(info, spec.sample_rate, ())
         mel = read(source, settings.mel)
         lines = [mel.note, vocoder.accept(torch.from_numpy(mel.values), mel.spec)]
-        notes = tuple(f"{shown(source)}: {line}" for line in lines if line)
+        notes = tuple(f"{display_path(source)}: {line}" for line in lines if line)
         rate, n_samples = mel.spec.sample_rate, mel.spec.span(mel.values.shape[1])
         return Source(AudioInfo(source, rate, 1, n_samples, "", ""), rate, notes, mel)
 
@@ -265,7 +266,7 @@ class Speech:
         container, subtype = output_kind(target, found.out_rate)
         # No container of its own: texts go over, what belongs to the recording's samples and rate does not.
         info = dataclasses.replace(found.info, n_samples=0, container="", subtype="")
-        self._tags: Baggage = pack(info, container, provenance_line("vocode", model), whole=False)
+        self._tags: CopiedTags = collect_tags(info, container, provenance_line("vocode", model), whole=False)
         self.notes = self._tags.notes
         self._writer = AtomicWriter(target, found.out_rate, 1, container, subtype, options.overwrite)
         self._tagged = False
@@ -298,7 +299,7 @@ class Speech:
         """See `task.Output`: tags included."""
         fd = self._writer.finish()
         if not self._tagged:
-            self._tags.into(self._target, fd)
+            self._tags.write_to(self._target, fd)
             self._tagged = True
         return fd
 
@@ -357,7 +358,7 @@ class VocodeWork:
                 self.warnings.append(str(reader.truncated))
 
     def _warn(self, line: str) -> None:
-        self.warnings.append(f"{shown(self.found.info.path)}: {line}")
+        self.warnings.append(f"{display_path(self.found.info.path)}: {line}")
 
     def sidecar(self, output_sha256: str) -> Sidecar:
         """See `Work`."""

@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 from audiodiff.batch.batch_spec import Item, JobSpec, failed, run_one
 from audiodiff.batch.job_options import Result
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 
 Watch: TypeAlias = Callable[[Item, float], None]
 """Called with an item and the seconds of it that are done."""
@@ -168,7 +168,8 @@ def _hear(worker: _Worker, watch: Watch | None) -> Result | None:
         worker.connection.close()
         worker.process.join()
         line = (
-            f"{shown(item.source)}: its worker ended with code {worker.process.exitcode}, perhaps for want "
+            f"{display_path(item.source)}: its worker ended with code {worker.process.exitcode}, "
+            "perhaps for want "
             "of memory; run again with fewer --jobs"
         )
         return failed(item, "worker_died", line)

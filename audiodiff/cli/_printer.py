@@ -133,7 +133,7 @@ def foretell(spec: JobSpec, items: Sequence[Item], jobs: int, factor: float, as_
     from audiodiff.batch.batch_spec import foresee
     from audiodiff.batch.estimate import predicted
     from audiodiff.batch.plan import measured
-    from audiodiff.io.formats import shown
+    from audiodiff.io.formats import display_path
 
     work, n_failed = [], 0
     if not as_json:
@@ -154,7 +154,7 @@ def foretell(spec: JobSpec, items: Sequence[Item], jobs: int, factor: float, as_
             typer.echo(json.dumps({"v": JSON_VERSION, **told}))
         else:
             why = f"  ({fault.message})" if fault else ""
-            way = f"{shown(item.source)} -> {shown(item.target)}{why}"
+            way = f"{display_path(item.source)} -> {display_path(item.target)}{why}"
             typer.echo(f"{state:<10} {_clock(item.seconds):>10} {_clock(cost):>10}  {way}")
     total = sum(item.seconds for item in work)
     wall = predicted(work, factor, jobs) if work else 0.0

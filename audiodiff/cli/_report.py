@@ -88,16 +88,19 @@ def check_page(page: Path, overwrite: bool) -> None:
         ConfigError: It is no name of a page.
         AudioFileError: It exists, or its folder cannot be written to.
     """
-    from audiodiff.io.formats import shown
+    from audiodiff.io.formats import display_path
 
     if page.suffix.lower() not in _SUFFIXES:
-        raise ConfigError(f"--report {shown(page)}: a report is a web page; give it a name with .html")
+        raise ConfigError(f"--report {display_path(page)}: a report is a web page; give it a name with .html")
     if page.is_dir() or (os.path.lexists(page) and not overwrite):
-        line = f"{shown(page)}: exists already; use --overwrite or another name"
+        line = f"{display_path(page)}: exists already; use --overwrite or another name"
         raise AudioFileError(line, code="exists")
     folder = next(above for above in page.absolute().parents if os.path.lexists(above))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        line = f"{shown(folder)}: is not a folder that can be written to; choose another place for the report"
+        line = (
+            f"{display_path(folder)}: is not a folder that can be written to; choose another "
+            "place for the report"
+        )
         raise AudioFileError(line, code="unwritable")
 
 
@@ -111,7 +114,7 @@ def _write(
     if not printer.results:  # a dry run, or nothing was begun
         return
     from audiodiff.batch.denoise_task import DenoiseSettings
-    from audiodiff.io.formats import shown
+    from audiodiff.io.formats import display_path
     from audiodiff.report import write
 
     name, settings, options = command.model, command.settings, command.options
@@ -129,7 +132,7 @@ def _write(
             run = _run(name, denoiser, settings, options, started)
         write(page, entries, run, options.overwrite)
     if not printer.quiet:
-        say(f"audiodiff: report: {shown(page)}")
+        say(f"audiodiff: report: {display_path(page)}")
 
 
 def _cleaned(

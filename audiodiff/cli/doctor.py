@@ -20,7 +20,7 @@ EXTRAS = {
     "media": (("av",), "video, m4a and aac; covers and chapters"),
     "tags": (("mutagen",), "tags of ogg and opus files"),
     "ui": (("starlette", "uvicorn"), "the local page"),
-    "eval": (("pesq", "pystoi", "matplotlib"), "scores"),
+    "eval": (("librosa", "pesq", "pystoi", "matplotlib"), "scores"),
     "mos": (("distillmos",), "a score without a reference"),
     "train": (("torchaudio", "pyroomacoustics", "matplotlib"), "training"),
     "ray": (("ray",), "batches on a cluster"),

@@ -99,7 +99,7 @@ def _as_written(path: Path, sidecar: Sidecar | None) -> bool | None:
 
 
 def _lines(path: Path, facts: dict[str, Any]) -> list[str]:
-    from audiodiff.io.formats import shown
+    from audiodiff.io.formats import display_path
 
     rows = [
         ("format", f"{facts['container']}, {facts['subtype']}"),
@@ -114,7 +114,7 @@ def _lines(path: Path, facts: dict[str, Any]) -> list[str]:
         rows.append(("made by", _plain(facts["made_by"])))
     if facts["sidecar"]:
         rows += _origin(facts["sidecar"], facts["as_written"])
-    return [shown(path), *(f"  {name:<10} {text}" for name, text in rows)]
+    return [display_path(path), *(f"  {name:<10} {text}" for name, text in rows)]
 
 
 def _origin(sidecar: dict[str, Any], as_written: bool | None) -> list[tuple[str, str]]:

@@ -41,9 +41,9 @@ def compute(
 
     Example: audiodiff mel compute talk.wav --mel hifigan
     """
-    from audiodiff.signal.mel_presets import named
+    from audiodiff.signal.mel_presets import get_convention
 
-    spec = named(preset)
+    spec = get_convention(preset)
     single = len(sources) == 1
     if output is not None and not single and not output.is_dir():
         raise AudioFileError(
@@ -98,15 +98,15 @@ def convert(
 
     Example: audiodiff mel convert talk.rfwave.npz --to vocos
     """
-    from audiodiff.signal.mel_presets import named
+    from audiodiff.signal.mel_presets import get_convention
 
-    wanted = named(to)
+    wanted = get_convention(to)
     name = f"{source.stem}.{to}.npz"
     target = source.with_name(name) if output is None else output / name if output.is_dir() else output
     # torch comes in from here on
     import torch
 
-    from audiodiff.io.formats import shown
+    from audiodiff.io.formats import display_path
     from audiodiff.io.mel_file import check_target, read_mel, write_mel
     from audiodiff.signal.mel import convert as rewrite
 
@@ -118,7 +118,7 @@ def convert(
         values, _, note = rewrite(torch.from_numpy(found.values), found.spec, wanted)
     except MelError as error:
         raise MelError(
-            f"{shown(source)}: from {_name(found.spec)} to {to}: {error}", code=error.code
+            f"{display_path(source)}: from {_name(found.spec)} to {to}: {error}", code=error.code
         ) from error
     write_mel(target, values.numpy(), wanted, overwrite)
     say(f"{source.name}: {_name(found.spec)} to {to}, {note}")
@@ -174,7 +174,7 @@ def _lines(source: Path, found: MelFile) -> list[str]:
 
 def _name(spec: MelSpec) -> str:
     """The names of a convention, for reading."""
-    from audiodiff.signal.mel_presets import names
+    from audiodiff.signal.mel_presets import names_of
 
-    first, *others = names(spec) or ["unnamed"]
+    first, *others = names_of(spec) or ["unnamed"]
     return f"{first} (also {', '.join(others)})" if others else first

@@ -17,15 +17,14 @@ from typing import Literal
 import numpy as np
 import soundfile
 import torch
-from numpy.typing import NDArray
 
 from audiodiff.data.manifest import Split
 from audiodiff.data.mixing import Item, Meta, MixConfig, draw_item
 from audiodiff.data.sources import Sources, open_sources
 from audiodiff.data.store import Store
 from audiodiff.errors import DataError
+from audiodiff.signal.types import Audio
 
-Audio = NDArray[np.float32]
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 # A draw is silent only where a long pause fills the whole segment: a few in a thousand.

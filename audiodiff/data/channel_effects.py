@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from audiodiff.data.synthetic_noise import slow
 from audiodiff.io.formats import RATES
 from audiodiff.signal.resample import resample
+from audiodiff.signal.types import Audio
 
-Audio = NDArray[np.float32]
 Sections = NDArray[np.float64]
 
 

@@ -22,7 +22,6 @@ import scipy.ndimage
 import torch
 from numpy.typing import NDArray
 
-from audiodiff.data.levels import active_level_db, gain_of
 from audiodiff.data.packing import Progress
 from audiodiff.data.pairs import (
     Degradation,
@@ -38,13 +37,14 @@ from audiodiff.data.sources import Sources, draw_speech, open_sources
 from audiodiff.data.store import Store
 from audiodiff.errors import DataError
 from audiodiff.signal.griffin_lim import fast_griffin_lim
-from audiodiff.signal.mel import bands, from_bands, mel
+from audiodiff.signal.level import active_db, gain_of
+from audiodiff.signal.mel import from_linear_mel, mel, to_linear_mel
 from audiodiff.signal.mel_inversion import invert
 from audiodiff.signal.mel_presets import PRESETS
 from audiodiff.signal.resample import fit_length, resample
 from audiodiff.signal.stft import STFT
+from audiodiff.signal.types import Audio
 
-Audio: TypeAlias = NDArray[np.float32]
 Bands: TypeAlias = NDArray[np.floating[Any]]
 PairItem: TypeAlias = tuple[Tracks, Pair]
 
@@ -142,9 +142,9 @@ def degraded_mel(truth: Audio, sample_rate: int, how: How) -> torch.Tensor:
     values = mel(torch.from_numpy(whole), spec)
     if how.degradation == Degradation():
         return values
-    log_bands = bands(values, spec).clamp_min(BAND_FLOOR).log().numpy()
+    log_bands = to_linear_mel(values, spec).clamp_min(BAND_FLOOR).log().numpy()
     degraded = torch.from_numpy(degrade(log_bands, how.degradation, how.seed))
-    return from_bands(degraded.exp(), spec)
+    return from_linear_mel(degraded.exp(), spec)
 
 
 def make_start(truth: Audio, sample_rate: int, how: How) -> Audio:
@@ -234,7 +234,7 @@ def make_pair(truth: Truth, how: How, settings: PairSettings) -> PairItem | None
     """
     rate = settings.sample_rate
     start = make_start(truth.audio, rate, how)
-    start_db = active_level_db(start, rate)
+    start_db = active_db(start, rate)
     if start_db is None:
         return None
     target = make_target(truth.audio, start, settings.target_iterations)
@@ -257,7 +257,7 @@ def _draw_truth(sources: Sources, settings: PairSettings, rng: np.random.Generat
     for _ in range(ATTEMPTS):
         speech = draw_speech(sources, rng, round(settings.segment_s * source_rate))
         audio = resample(speech.audio[np.newaxis], source_rate, rate, settings.layout.n_samples)[0]
-        if (found_db := active_level_db(audio, rate)) is not None:
+        if (found_db := active_db(audio, rate)) is not None:
             bandwidth_hz = min(speech.bandwidth_hz, rate // 2)
             return Truth(audio * gain_of(LEVEL_DB - found_db), speech.speaker, speech.category, bandwidth_hz)
     raise DataError(f"{sources.store.folder}: {ATTEMPTS} draws gave silence only; take longer segments")

@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from audiodiff.errors import AudioFileError, DataError
-from audiodiff.io.formats import AUDIO_SUFFIXES, shown
+from audiodiff.io.formats import AUDIO_SUFFIXES, display_path
 from audiodiff.io.reader import probe
 
 Kind = Literal["speech", "noise", "room"]
@@ -225,7 +225,7 @@ def _folder_clip(path: Path, folder: Path, kind: Kind) -> Clip:
     except AudioFileError:
         rate = 0
     # As messages show it: an index is UTF-8, a file's name need not be.
-    source, speaker = shown(Path(folder.name)), shown(Path(path.relative_to(folder).parts[0]))
+    source, speaker = display_path(Path(folder.name)), display_path(Path(path.relative_to(folder).parts[0]))
     return Clip(
         path=path,
         kind=kind,

@@ -9,16 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from audiodiff.data import channel_effects, synthetic_noise
-from audiodiff.data.levels import active_level_db, gain_of
 from audiodiff.data.rooms import in_room
 from audiodiff.data.sources import Sources, Speech, draw_noise, draw_room, draw_speech, draw_voices
 from audiodiff.settings import Settings
+from audiodiff.signal.level import active_db, gain_of
+from audiodiff.signal.types import Audio
 
-Audio = NDArray[np.float32]
 Probability = float
 
 # Clips are drawn at -25 dBFS; a stretch with a mean power under -45 dBFS is a pause: its floor is no speech.
@@ -192,7 +191,7 @@ def at_snr(noise: Audio, speech: Audio, snr_db: float, sample_rate: int) -> Audi
     Returns:
         Samples [T], or None when one of the two is silent.
     """
-    speech_db, noise_db = active_level_db(speech, sample_rate), active_level_db(noise, sample_rate)
+    speech_db, noise_db = active_db(speech, sample_rate), active_db(noise, sample_rate)
     if speech_db is None or noise_db is None:
         return None
     return noise * gain_of(speech_db - snr_db - noise_db)
@@ -249,7 +248,7 @@ def _clean_item(sources: Sources, config: MixConfig, rng: np.random.Generator, n
 
 def _levelled(item: Item, level_db: float, sample_rate: int) -> Item | None:
     """Bring the noisy side to a level, the clean side with it; None where it is silent or not finite."""
-    found_db = active_level_db(item.noisy, sample_rate)
+    found_db = active_db(item.noisy, sample_rate)
     # One infinite or undefined sample would show in the sum of squares.
     energy = float(np.dot(item.noisy, item.noisy)) + float(np.dot(item.clean, item.clean))
     if found_db is None or not np.isfinite(energy):

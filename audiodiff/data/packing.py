@@ -14,17 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import scipy.signal
-from numpy.typing import NDArray
 
-from audiodiff.data.levels import active_level_db
 from audiodiff.data.manifest import Clip
 from audiodiff.data.rooms import simulate_rooms
 from audiodiff.data.store import Labels, StoreWriter
 from audiodiff.errors import AudioFileError, DataError
 from audiodiff.io.reader import read
+from audiodiff.signal.level import active_db, mix_to_mono
 from audiodiff.signal.resample import resample
+from audiodiff.signal.types import Audio
 
-Audio = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
 HIGH_PASS_HZ = 70.0
@@ -77,8 +76,7 @@ def decode(path: Path, sample_rate: int) -> Audio:
         AudioFileError: Not readable, empty, or with samples that are not finite.
     """
     samples, rate = read(path)
-    mono = samples.mean(axis=0, keepdims=True, dtype=np.float32)
-    resampled: Audio = resample(mono, rate, sample_rate)[0]
+    resampled: Audio = resample(mix_to_mono(samples), rate, sample_rate)[0]
     return resampled
 
 
@@ -172,7 +170,7 @@ def prepare_clip(clip: Clip, sample_rate: int) -> tuple[Audio, Labels]:
         category=clip.category,
         language=clip.language,
         split=clip.split,
-        active_db=None if is_room else active_level_db(audio, sample_rate),
+        active_db=None if is_room else active_db(audio, sample_rate),
         # A measured response is at its loudest when the direct sound arrives.
         direct=int(np.argmax(np.abs(audio))) if is_room else 0,
     )

@@ -23,15 +23,16 @@ import torch
 from numpy.typing import NDArray
 
 from audiodiff.data.batches import Batch
-from audiodiff.data.levels import gain_of
 from audiodiff.data.store import FULL_SCALE
 from audiodiff.errors import DataError
+from audiodiff.io.atomic import AtomicFile, write_file
+from audiodiff.signal.level import gain_of
+from audiodiff.signal.types import Audio
 
 FORMAT_VERSION = 1
 INDEX_NAME = "pairs.json"
 TRACKS = 3
 
-Audio: TypeAlias = NDArray[np.float32]
 PairSplit: TypeAlias = Literal["train", "dev"]
 
 
@@ -147,7 +148,7 @@ def create(folder: Path, layout: PairFormat) -> None:
             raise DataError(f"{path}: was prepared with {found}, now asked for {layout}; take another folder")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    _write_atomically(path, json.dumps({"format_version": FORMAT_VERSION, **asdict(layout)}).encode())
+    write_file(path, json.dumps({"format_version": FORMAT_VERSION, **asdict(layout)}).encode())
 
 
 def write_part(folder: Path, split: PairSplit, number: int, pairs: Sequence[tuple[Tracks, Pair]]) -> None:
@@ -166,10 +167,11 @@ def write_part(folder: Path, split: PairSplit, number: int, pairs: Sequence[tupl
         samples.append(np.round(audio / gain).astype("<i2"))
         rows.append({**asdict(pair), "gain": gain})
     name = part_name(split, number)
-    _write_atomically(folder / f"{name}.json", json.dumps(rows, ensure_ascii=False, indent=1).encode())
-    temporary = folder / f".{name}.partial.npy"
-    np.save(temporary, np.stack(samples))
-    temporary.rename(folder / f"{name}.npy")
+    write_file(folder / f"{name}.json", json.dumps(rows, ensure_ascii=False, indent=1).encode())
+    with AtomicFile(folder) as file:
+        with file.stream() as stream:
+            np.save(stream, np.stack(samples))
+        file.commit(folder / f"{name}.npy", replace=True)
 
 
 class PairStore:
@@ -310,12 +312,6 @@ def pair_batch(store: PairStore, draw: Draw, step: int) -> Batch:
         torch.from_numpy(np.stack(targets)),
         torch.tensor(bandwidths),
     )
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _read_json(path: Path) -> Any:

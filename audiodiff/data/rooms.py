@@ -13,7 +13,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-Audio = NDArray[np.float32]
+from audiodiff.signal.types import Audio
 
 EARLY_S = 0.05
 RT60_RANGE_S = (0.12, 0.6)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -24,14 +23,13 @@ from typing import Any, cast
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from audiodiff.data.packing import Progress
 from audiodiff.data.store import Entry, Labels, Store, StoreWriter
 from audiodiff.errors import DataError
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import RATES
-
-Audio = NDArray[np.float32]
+from audiodiff.signal.types import Audio
 
 FORMAT_VERSION = 1
 SHARD_BYTES = 56 * 2**20
@@ -179,15 +177,12 @@ def _write_shard(
         "clips": clips[1],
         "rooms": rooms[1],
     }
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+    with AtomicFile(path.parent) as file:
+        with file.stream() as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr("index.json", json.dumps(index, ensure_ascii=False))
             archive.writestr("audio.opus", clips[0])
             archive.writestr("rooms.flac", rooms[0])
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        file.commit(path, replace=True)
 
 
 def read_shards(paths: Sequence[Path], target: Path) -> Store:

@@ -13,12 +13,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from audiodiff.data.levels import gain_of
 from audiodiff.data.manifest import Split
 from audiodiff.data.store import Entry, Store
 from audiodiff.errors import DataError
+from audiodiff.signal.level import gain_of
+from audiodiff.signal.types import Audio
 
-Audio = NDArray[np.float32]
 Positions = NDArray[np.int64]
 
 FULL_BAND_HZ = 14_000

@@ -11,11 +11,10 @@ it halves what the page cache must hold. The index's hash and the length of the 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -27,12 +26,12 @@ from numpy.typing import NDArray
 
 from audiodiff.data.manifest import Kind, Split
 from audiodiff.errors import DataError
+from audiodiff.io.atomic import atomic_folder
+from audiodiff.signal.types import Audio
 
 FORMAT_VERSION = 1
 AUDIO_NAME, INDEX_NAME = "audio.i16", "index.json"
 FULL_SCALE = 32767
-
-Audio = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -107,14 +106,14 @@ class StoreWriter:
                 f"{target}: already exists; remove it or choose another place for the packed store"
             )
         self._target = target
-        self._partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+        self._folder = atomic_folder(target, replace=False)
         self._sample_rate = sample_rate
         self._entries: list[Entry] = []
         self._offset = 0
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> StoreWriter:
-        self._partial.mkdir(parents=True)
+        self._partial = self._folder.__enter__()
         self._file = (self._partial / AUDIO_NAME).open("wb")
         return self
 
@@ -149,26 +148,21 @@ class StoreWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._file is not None  # set by __enter__
-        if error is None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        self._file.close()
-        if error is not None:
-            shutil.rmtree(self._partial)
-            return
-        columns = {name: [getattr(entry, name) for entry in self._entries] for name in COLUMNS}
-        index = {
-            "format_version": FORMAT_VERSION,
-            "sample_rate": self._sample_rate,
-            "n_samples": self._offset,
-            "sha256": _columns_hash(columns),
-            "columns": columns,
-        }
-        with (self._partial / INDEX_NAME).open("w", encoding="utf-8") as file:
-            json.dump(index, file, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        self._partial.rename(self._target)
+        with contextlib.ExitStack() as stack:
+            stack.push(self._folder)
+            self._file.close()
+            if error is not None:
+                raise error
+            columns = {name: [getattr(entry, name) for entry in self._entries] for name in COLUMNS}
+            index = {
+                "format_version": FORMAT_VERSION,
+                "sample_rate": self._sample_rate,
+                "n_samples": self._offset,
+                "sha256": _columns_hash(columns),
+                "columns": columns,
+            }
+            text = json.dumps(index, ensure_ascii=False)
+            (self._partial / INDEX_NAME).write_text(text, encoding="utf-8")
 
 
 class Store:

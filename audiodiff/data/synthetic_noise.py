@@ -12,7 +12,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-Audio = NDArray[np.float32]
+from audiodiff.signal.types import Audio
+
 Curve = Sequence[float] | NDArray[np.float64]
 
 # Below this frequency a power law would put all its power where nobody hears it.

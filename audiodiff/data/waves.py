@@ -20,8 +20,7 @@ from audiodiff.signal.mel import mel
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_inversion import invert
 from audiodiff.signal.resample import fit_length
-
-Audio = NDArray[np.float32]
+from audiodiff.signal.types import Audio
 
 DEV_SECONDS = 4.0
 DEV_ITERATIONS = 4

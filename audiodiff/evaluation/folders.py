@@ -13,8 +13,8 @@ from queue import SimpleQueue
 from audiodiff.errors import AudioFileError, ConfigError
 from audiodiff.evaluation.pair import FileScore, score_pair, unscored
 from audiodiff.evaluation.pesq import Pesq
-from audiodiff.evaluation.reason import Reason
 from audiodiff.evaluation.report import Report
+from audiodiff.evaluation.score import Unscored
 from audiodiff.io.formats import AUDIO_SUFFIXES
 from audiodiff.io.reader import read
 
@@ -43,17 +43,8 @@ def evaluate_folders(
     are part of the report, with that reason.
 
     Args:
-        ref_dir: Folder of clean references, searched with its sub-folders.
-        est_dir: Folder of estimates.
-        noisy_dir: Folder of the noisy originals, for the difference.
         jobs: Files scored at the same time, each with a PESQ process; no effect on the scores.
         on_progress: Called with the number of results so far and in all.
-
-    Returns:
-        The report, in order of names.
-
-    Raises:
-        ConfigError: If a folder is missing, no file has a partner, or a package is not installed.
     """
     _require_packages()
     refs, ests = _index(ref_dir), _index(est_dir)
@@ -101,17 +92,17 @@ def _score_files(task: _Task, pesq: Pesq) -> FileScore:
     name, refs, ests = task.name, task.refs, task.ests
     for paths, role in ((refs, "reference"), (ests, task.role)):
         if not paths:
-            return unscored(name, Reason("unpaired", f"there is no {role} of this name"))
+            return unscored(name, Unscored("unpaired", f"there is no {role} of this name"))
         if len(paths) > 1:
             found = ", ".join(path.name for path in paths)
-            return unscored(name, Reason("ambiguous", f"more than one {role}: {found}"))
+            return unscored(name, Unscored("ambiguous", f"more than one {role}: {found}"))
     try:
         ref, ref_rate = read(refs[0])
         est, est_rate = read(ests[0])
     except AudioFileError as error:
-        return unscored(name, Reason(error.code, str(error)))
+        return unscored(name, Unscored(error.code, str(error)))
     if ref_rate != est_rate:
-        return unscored(name, Reason("rate", f"{ref_rate} Hz in the reference, {est_rate} Hz here"))
+        return unscored(name, Unscored("rate", f"{ref_rate} Hz in the reference, {est_rate} Hz here"))
     return score_pair(name, ref, est, ref_rate, pesq)
 
 

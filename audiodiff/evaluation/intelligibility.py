@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from audiodiff.evaluation.reason import Reason, Score, comparable
+from audiodiff.evaluation.score import Score, Unscored, check_pair
 
 _TOO_SHORT = 1e-5
 _lock = threading.Lock()
@@ -25,8 +25,6 @@ def stoi(
     Args:
         ref: Reference ``[T]``.
         est: Estimate ``[T]``.
-        sample_rate: Hz; resampled to 10 kHz inside.
-        extended: ESTOI, else STOI.
 
     Returns:
         At most 1, or the reason why there is none: pystoi's 1e-5 for clips with fewer than 30 frames
@@ -34,16 +32,16 @@ def stoi(
     """
     from pystoi import stoi as pystoi_stoi
 
-    pair = comparable(ref, est)
-    if isinstance(pair, Reason):
+    pair = check_pair(ref, est)
+    if isinstance(pair, Unscored):
         return pair
     # pystoi warns where it should refuse, and the warning filters of Python belong to the process.
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         value = float(pystoi_stoi(*pair, sample_rate, extended=extended))
     if value == _TOO_SHORT:
-        return Reason("short", "less than 384 ms of speech")
+        return Unscored("short", "less than 384 ms of speech")
     if not np.isfinite(value):
-        return Reason("failed", f"STOI gave {value}")
+        return Unscored("failed", f"STOI gave {value}")
     # pystoi adds noise of the size of float rounding from numpy's global generator.
     return round(value, 9)

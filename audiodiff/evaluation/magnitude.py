@@ -29,7 +29,6 @@ class Error:
     """Moments of the error of magnitudes in dB, estimate minus clean; ``+`` pools clips.
 
     Attributes:
-        count: Number of bins.
         total: Sum of the errors in dB.
         squares: Sum of their squares.
     """
@@ -64,13 +63,6 @@ def magnitude_errors(
     Args:
         clean: Clean signal ``[T]``.
         estimate: Estimate ``[T]``.
-        sample_rate: Hz.
-
-    Returns:
-        The error for each of `LEVELS`.
-
-    Raises:
-        ShapeError: If the signals are not two ``[T]`` of one length, or the clean one is silent.
     """
     s, e = (np.abs(z) for z in _spectra(clean, estimate, sample_rate))
     peak = s.max()
@@ -94,13 +86,9 @@ def recombine(
     Args:
         magnitude_of: Signal ``[T]`` that gives the magnitude.
         phase_of: Signal ``[T]`` that gives the phase.
-        sample_rate: Hz.
 
     Returns:
         The signal ``[T]`` whose transform is nearest in least squares.
-
-    Raises:
-        ShapeError: If the signals are not two ``[T]`` of one length.
     """
     m, p = _spectra(magnitude_of, phase_of, sample_rate)
     z = np.abs(m) * np.exp(1j * np.angle(p))

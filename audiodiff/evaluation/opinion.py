@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.evaluation.score import Score, Unscored
 from audiodiff.signal.resample import resample
 
 SAMPLE_RATE = 16000
@@ -26,15 +26,14 @@ def distill_mos(x: NDArray[np.floating], sample_rate: int) -> Score:
 
     Args:
         x: Signal ``[T]``.
-        sample_rate: Hz; resampled to 16 kHz.
 
     Returns:
         1 to 5, or the reason why there is none: ``missing`` without the package.
     """
     if importlib.util.find_spec("distillmos") is None:
-        return Reason("missing", "Distill-MOS is not installed; pip install 'audiodiff[mos]'")
+        return Unscored("missing", "Distill-MOS is not installed; pip install 'audiodiff[mos]'")
     if x.size == 0 or np.ptp(x) == 0:
-        return Reason("silence", "the signal is silent")
+        return Unscored("silence", "the signal is silent")
     y = resample(np.ascontiguousarray(x[None], dtype=np.float32), sample_rate, SAMPLE_RATE)
     with torch.inference_mode():
         return float(_network()(torch.from_numpy(y)).mean())

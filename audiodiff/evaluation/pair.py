@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from audiodiff.evaluation.intelligibility import stoi
 from audiodiff.evaluation.pesq import Pesq, mean_of_windows
-from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.evaluation.score import Score, Unscored
 from audiodiff.evaluation.waveform import log_spectral_distance, si_sdr
 
 METRICS = ("pesq_wb", "pesq_nb", "estoi", "si_sdr_db", "lsd_db")
@@ -32,12 +32,12 @@ class FileScore:
     notes: tuple[str, ...] = ()
 
     @property
-    def reasons(self) -> dict[str, Reason]:
+    def reasons(self) -> dict[str, Unscored]:
         """The metrics without a number."""
-        return {m: s for m, s in self.scores.items() if isinstance(s, Reason)}
+        return {m: s for m, s in self.scores.items() if isinstance(s, Unscored)}
 
 
-def unscored(name: str, reason: Reason) -> FileScore:
+def unscored(name: str, reason: Unscored) -> FileScore:
     """A file for which one reason stands in every column."""
     return FileScore(name, dict.fromkeys(METRICS, reason))
 
@@ -48,18 +48,12 @@ def score_pair(
     """Score one estimate against its reference; channels are averaged first.
 
     Args:
-        name: What the result is called.
         ref: Reference ``[C, T]``.
         est: Estimate ``[C, T]``.
-        sample_rate: Hz of both.
-        pesq: The child process to use.
-
-    Returns:
-        A score or a reason for every metric.
     """
     if ref.shape[0] != est.shape[0]:
         return unscored(
-            name, Reason("channels", f"{ref.shape[0]} channels in the reference, {est.shape[0]} here")
+            name, Unscored("channels", f"{ref.shape[0]} channels in the reference, {est.shape[0]} here")
         )
     r, e = ref.mean(axis=0), est.mean(axis=0)
     wide = pesq.windows(r, e, sample_rate, "wb")
@@ -70,6 +64,6 @@ def score_pair(
         "si_sdr_db": si_sdr(r, e),
         "lsd_db": log_spectral_distance(r, e, sample_rate),
     }
-    scored = not isinstance(scores["pesq_wb"], Reason)
-    notes = tuple(f"PESQ: {w.text}" for w in wide if scored and isinstance(w, Reason))
+    scored = not isinstance(scores["pesq_wb"], Unscored)
+    notes = tuple(f"PESQ: {w.text}" for w in wide if scored and isinstance(w, Unscored))
     return FileScore(name, scores, notes)

@@ -19,7 +19,7 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from audiodiff.evaluation.reason import Reason, Score, Signal, comparable
+from audiodiff.evaluation.score import Score, Signal, Unscored, check_pair
 from audiodiff.signal.resample import resample
 
 Band: TypeAlias = Literal["wb", "nb"]
@@ -40,7 +40,6 @@ class Pesq:
 
     Args:
         timeout_s: Seconds that one window of at most 20 s may take.
-        child: Script that answers the requests (``pesq_child.py`` describes them).
     """
 
     def __init__(self, timeout_s: float = 60.0, child: Path = _CHILD) -> None:
@@ -70,7 +69,6 @@ class Pesq:
         Args:
             ref: Reference ``[T]``.
             est: Estimate ``[T]``.
-            sample_rate: Hz; resampled to 16 kHz.
             band: ``wb`` (P.862.2) or ``nb`` (P.862.1 on the 16 kHz signal).
 
         Returns:
@@ -83,8 +81,8 @@ class Pesq:
         self, ref: NDArray[np.floating], est: NDArray[np.floating], sample_rate: int, band: Band = "wb"
     ) -> list[Score]:
         """The score of every window, or why it has none; arguments as in `score`."""
-        pair = comparable(ref, est)
-        if isinstance(pair, Reason):
+        pair = check_pair(ref, est)
+        if isinstance(pair, Unscored):
             return [pair]
         r, e = (_at_16_khz(x, sample_rate) for x in pair)
         n_windows = max(1, int(np.ceil(r.size / (WINDOW_S * SAMPLE_RATE))))
@@ -92,7 +90,7 @@ class Pesq:
         power = np.array([np.mean(part**2) for part, _ in parts])
         quiet = power <= power.max() * 10 ** (QUIET_DB / 10)
         return [
-            Reason("silence", f"window {i + 1} of {n_windows} holds no speech")
+            Unscored("silence", f"window {i + 1} of {n_windows} holds no speech")
             if quiet[i]
             else self._window(*part, band, f"window {i + 1} of {n_windows}: ")
             for i, part in enumerate(parts)
@@ -101,18 +99,18 @@ class Pesq:
     def _window(self, ref: Signal, est: Signal, band: Band, where: str) -> Score:
         if not np.any(est):
             # Left out like a pause, this window would reward an estimate that deletes speech.
-            return Reason("deleted", where + "the estimate is silent where the reference speaks")
+            return Unscored("deleted", where + "the estimate is silent where the reference speaks")
         request = _HEADER.pack(band.encode(), ref.size) + b"".join(
             x.astype("<f4").tobytes() for x in (ref, est)
         )
         reply = self._ask(request)
-        if isinstance(reply, Reason):
-            return Reason(reply.code, where + reply.text)
+        if isinstance(reply, Unscored):
+            return Unscored(reply.code, where + reply.text)
         if "mos" in reply:
             return float(str(reply["mos"]))
-        return Reason(str(reply["code"]), where + str(reply["text"]))
+        return Unscored(str(reply["code"]), where + str(reply["text"]))
 
-    def _ask(self, request: bytes) -> dict[str, object] | Reason:
+    def _ask(self, request: bytes) -> dict[str, object] | Unscored:
         process = self._started()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -137,8 +135,8 @@ class Pesq:
             return reply
         status = self._buried()
         if late.is_set():
-            return Reason("timeout", f"PESQ did not end within {self._timeout_s:g} s")
-        return Reason("crash", f"the PESQ process ended with status {status}")
+            return Unscored("timeout", f"PESQ did not end within {self._timeout_s:g} s")
+        return Unscored("crash", f"the PESQ process ended with status {status}")
 
     def _buried(self) -> int:
         """Wait for a child that is dead or closed its output; its exit status."""
@@ -167,8 +165,8 @@ class Pesq:
 
 def mean_of_windows(windows: list[Score]) -> Score:
     """Mean of the windows that hold speech; the first other reason wins, then silence."""
-    reasons = [w for w in windows if isinstance(w, Reason)]
-    values = [w for w in windows if not isinstance(w, Reason)]
+    reasons = [w for w in windows if isinstance(w, Unscored)]
+    values = [w for w in windows if not isinstance(w, Unscored)]
     broken = [r for r in reasons if r.code != "silence"]
     if broken:
         return broken[0]

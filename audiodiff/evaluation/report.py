@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audiodiff.evaluation.pair import METRICS, FileScore
-from audiodiff.evaluation.reason import Reason
+from audiodiff.evaluation.score import Unscored
 
 WORSE_BY = 0.1
 """PESQ-WB by which a file must lose against its noisy original to be listed."""
@@ -77,11 +77,11 @@ class Report:
         sign = -1 if metric == "lsd_db" else 1
         return sorted(_numbers(self.files, metric).items(), key=lambda item: (sign * item[1], item[0]))[:n]
 
-    def unscored(self) -> list[tuple[str, str, Reason]]:
+    def unscored(self) -> list[tuple[str, str, Unscored]]:
         """(file, metric, reason) for every number that is missing; one metric "all" where all agree."""
         return _missing(self.files)
 
-    def noisy_unscored(self) -> list[tuple[str, str, Reason]]:
+    def noisy_unscored(self) -> list[tuple[str, str, Unscored]]:
         """The same for the noisy originals: these files have no part in the differences."""
         return _missing(self.noisy)
 
@@ -92,11 +92,11 @@ class Report:
 
 def _numbers(files: Sequence[FileScore], metric: str) -> dict[str, float]:
     scores = {file.name: file.scores[metric] for file in files}
-    return {name: score for name, score in scores.items() if not isinstance(score, Reason)}
+    return {name: score for name, score in scores.items() if not isinstance(score, Unscored)}
 
 
-def _missing(files: Sequence[FileScore]) -> list[tuple[str, str, Reason]]:
-    rows: list[tuple[str, str, Reason]] = []
+def _missing(files: Sequence[FileScore]) -> list[tuple[str, str, Unscored]]:
+    rows: list[tuple[str, str, Unscored]] = []
     for file in files:
         reasons = file.reasons
         if len(reasons) == len(METRICS) and len(set(reasons.values())) == 1:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from audiodiff.evaluation.reason import Reason, Score, Signal, comparable
-from audiodiff.signal.mel import MelSpec, bands, mel
+from audiodiff.evaluation.score import Score, Signal, Unscored, check_pair
+from audiodiff.signal.mel import MelSpec, mel, to_linear_mel
 
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 """Transform, hop and window in samples (Yamamoto et al. 2020, "Parallel WaveGAN")."""
@@ -16,7 +16,7 @@ LEAST_MAGNITUDE = 1e-4
 """Magnitudes are raised to this before the logarithm, for signals of full scale 1."""
 
 
-def multi_resolution_stft(ref: NDArray[np.floating], est: NDArray[np.floating]) -> Score:
+def multi_resolution_stft_distance(ref: NDArray[np.floating], est: NDArray[np.floating]) -> Score:
     """Spectral convergence plus mean difference of log magnitudes, mean of `RESOLUTIONS`.
 
     The loss of Parallel WaveGAN (Yamamoto et al. 2020), at the signals' own rate; 0 is best.
@@ -28,8 +28,8 @@ def multi_resolution_stft(ref: NDArray[np.floating], est: NDArray[np.floating]) 
     Returns:
         The distance, or the reason why there is none.
     """
-    pair = comparable(ref, est)
-    if isinstance(pair, Reason):
+    pair = check_pair(ref, est)
+    if isinstance(pair, Unscored):
         return pair
     total = 0.0
     for n_fft, hop, win in RESOLUTIONS:
@@ -52,15 +52,11 @@ def log_mel_l1(ref: NDArray[np.floating], est: NDArray[np.floating], spec: MelSp
     Args:
         ref: Reference ``[T]`` at spec.sample_rate, full scale 1.
         est: Estimate ``[T]``.
-        spec: The convention.
-
-    Returns:
-        Nepers, or the reason why there is none.
     """
-    pair = comparable(ref, est)
-    if isinstance(pair, Reason):
+    pair = check_pair(ref, est)
+    if isinstance(pair, Unscored):
         return pair
     first, second = (
-        bands(mel(torch.from_numpy(x).float(), spec), spec).clamp_min(spec.floor).log() for x in pair
+        to_linear_mel(mel(torch.from_numpy(x).float(), spec), spec).clamp_min(spec.floor).log() for x in pair
     )
     return float((first - second).abs().mean())

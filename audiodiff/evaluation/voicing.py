@@ -13,7 +13,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.evaluation.score import Score, Unscored
 from audiodiff.signal.resample import resample
 
 SAMPLE_RATE = 16000
@@ -56,9 +56,6 @@ def import_pyin() -> Callable[..., Any]:
 
     librosa compiles parts of itself when it is first imported and keeps them on disk. Two processes that do
     so together may keep halves that do not fit, and then every later process crashes, seen with numba 0.68.
-
-    Returns:
-        ``librosa.pyin``.
     """
     with FileLock(pyin_lock()):
         from librosa import pyin
@@ -77,7 +74,6 @@ def track(x: NDArray[np.floating], sample_rate: int) -> Voicing:
 
     Args:
         x: Signal ``[T]``.
-        sample_rate: Hz.
 
     Returns:
         Pitch and periodicity; no frame of silence has voice.
@@ -94,22 +90,18 @@ def compare(ref: Voicing, est: Voicing) -> VoicingScores:
     """The scores of Morrison et al. 2022 ("Chunked autoregressive GAN"), by pYIN and with a mean in cents.
 
     Args:
-        ref: The reference's.
         est: The estimate's, of the same length within one frame.
-
-    Returns:
-        Three scores or reasons.
     """
     n = min(ref.f0.size, est.f0.size)
     if abs(ref.f0.size - est.f0.size) > 1:
-        reason = Reason("length", f"{ref.f0.size} frames in the reference, {est.f0.size} here")
+        reason = Unscored("length", f"{ref.f0.size} frames in the reference, {est.f0.size} here")
         return VoicingScores(reason, reason, reason)
     r, e = ref.f0[:n], est.f0[:n]
     wanted, found = np.isfinite(r), np.isfinite(e)
     both = wanted & found
     rmse = float(np.sqrt(np.mean(np.square(ref.periodicity[:n] - est.periodicity[:n]))))
-    f1: Score = Reason("unvoiced", "no voice in either signal")
-    cents: Score = Reason("unvoiced", "no frame has voice in both signals")
+    f1: Score = Unscored("unvoiced", "no voice in either signal")
+    cents: Score = Unscored("unvoiced", "no frame has voice in both signals")
     if wanted.any() or found.any():
         f1 = float(2 * both.sum() / (wanted.sum() + found.sum()))
     if both.any():

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audiodiff.evaluation.reason import Reason, Score, Signal, comparable
+from audiodiff.evaluation.score import Score, Unscored, check_pair
+from audiodiff.signal.frames import power_pieces
 
 MAX_SI_SDR_DB = 100.0
 """Beyond this, rounding is measured and not the estimate; the score is cut here on both sides."""
-
-PIECE_FRAMES = 1024
-"""Frames that are transformed together."""
 
 FLOOR_DB = -80.0
 """Power floor of the log-spectral distance, relative to the strongest bin of the reference."""
@@ -32,8 +29,8 @@ def si_sdr(ref: NDArray[np.floating], est: NDArray[np.floating]) -> Score:
     Returns:
         dB, cut to +-100, or the reason why there is none.
     """
-    pair = comparable(ref, est)
-    if isinstance(pair, Reason):
+    pair = check_pair(ref, est)
+    if isinstance(pair, Unscored):
         return pair
     r, e = (x - x.mean() for x in pair)
     r /= np.sqrt(np.dot(r, r))
@@ -55,37 +52,17 @@ def log_spectral_distance(ref: NDArray[np.floating], est: NDArray[np.floating], 
     Args:
         ref: Reference ``[T]``.
         est: Estimate ``[T]``.
-        sample_rate: Hz.
-
-    Returns:
-        dB, or the reason why there is none.
     """
-    pair = comparable(ref, est)
-    if isinstance(pair, Reason):
+    pair = check_pair(ref, est)
+    if isinstance(pair, Unscored):
         return pair
     n_fft = round(0.032 * sample_rate)
     if pair[0].size < n_fft:
-        return Reason("short", f"shorter than one window of {n_fft} samples")
-    ref_pieces, est_pieces = (partial(_power_pieces, x, n_fft, n_fft // 4) for x in pair)
+        return Unscored("short", f"shorter than one window of {n_fft} samples")
+    ref_pieces, est_pieces = (partial(power_pieces, x, n_fft, n_fft // 4) for x in pair)
     floor = max(piece.max() for piece in ref_pieces()) * 10 ** (FLOOR_DB / 10)
     distances = [
         np.sqrt(np.square(10 * np.log10((ref_power + floor) / (est_power + floor))).mean(axis=1))
         for ref_power, est_power in zip(ref_pieces(), est_pieces(), strict=True)
     ]
     return float(np.concatenate(distances).mean())
-
-
-def _power_pieces(x: Signal, n_fft: int, hop: int) -> Iterator[Signal]:
-    """`frame_power` of a recording, some frames at a time: all of an hour's would take gigabytes."""
-    n_frames = 1 + (x.size - n_fft) // hop
-    for first in range(0, n_frames, PIECE_FRAMES):
-        last = min(first + PIECE_FRAMES, n_frames) - 1
-        yield frame_power(x[first * hop : last * hop + n_fft], n_fft, hop)
-
-
-def frame_power(x: Signal, n_fft: int, hop: int) -> Signal:
-    """Power of the bins of Hann-windowed frames, whole frames only: ``[T] -> [N, F]``."""
-    frames = np.lib.stride_tricks.sliding_window_view(x, n_fft)[::hop]
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
-    power: Signal = np.abs(np.fft.rfft(frames * window, axis=1)) ** 2
-    return power

@@ -16,8 +16,8 @@ import torch
 
 from audiodiff.errors import ModelError
 from audiodiff.inference.denoiser import Denoiser
-from audiodiff.io.disk_buffer import Spool
-from audiodiff.signal.mel import bands
+from audiodiff.io.disk_buffer import DiskBuffer
+from audiodiff.signal.mel import to_linear_mel
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_stream import mel_blocks
 
@@ -36,7 +36,7 @@ the speech that was damaged does not: a mel blurred over 3 x 3 cells lies 0.5 to
 
 
 def refined(
-    start: Iterable[Samples], frames: Spool, spec: MelSpec, denoiser: Denoiser, warn: Warn
+    start: Iterable[Samples], frames: DiskBuffer, spec: MelSpec, denoiser: Denoiser, warn: Warn
 ) -> Iterator[Samples]:
     """Refine an inversion.
 
@@ -54,7 +54,7 @@ def refined(
     Yields:
         Samples [n], together as many as the start's.
     """
-    with Spool() as rough, Spool() as result:
+    with DiskBuffer() as rough, DiskBuffer() as result:
         gain = denoiser.gain(_kept(start, rough), spec.sample_rate)
         taken = rough
         if gain is not None:
@@ -66,14 +66,14 @@ def refined(
             yield block[:, 0]
 
 
-def _kept(start: Iterable[Samples], rough: Spool) -> Iterator[Samples]:
+def _kept(start: Iterable[Samples], rough: DiskBuffer) -> Iterator[Samples]:
     """The start as blocks [1, n], written down as it passes."""
     for block in start:
         rough.write(block)
         yield block[np.newaxis]
 
 
-def _refine(rough: Spool, result: Spool, spec: MelSpec, denoiser: Denoiser, gain: float) -> str:
+def _refine(rough: DiskBuffer, result: DiskBuffer, spec: MelSpec, denoiser: Denoiser, gain: float) -> str:
     """Write the result; says what failed, if anything did."""
     blocks = (np.ascontiguousarray(block.T) for block in rough.blocks())
     try:
@@ -86,7 +86,7 @@ def _refine(rough: Spool, result: Spool, spec: MelSpec, denoiser: Denoiser, gain
     return ""
 
 
-def _far(rough: Spool, result: Spool, frames: Spool, spec: MelSpec) -> str:
+def _far(rough: DiskBuffer, result: DiskBuffer, frames: DiskBuffer, spec: MelSpec) -> str:
     """Says that the result's mel is too far from the wanted one, if it is."""
     start_distance, distance = (mel_distance(wave, frames, spec) for wave in (rough, result))
     if distance <= max(TOLERANCE * start_distance, NEAR):
@@ -94,7 +94,7 @@ def _far(rough: Spool, result: Spool, frames: Spool, spec: MelSpec) -> str:
     return f"the model left the mel ({distance:.3g} away from it, the inversion {start_distance:.3g})"
 
 
-def mel_distance(wave: Spool, frames: Spool, spec: MelSpec) -> float:
+def mel_distance(wave: DiskBuffer, frames: DiskBuffer, spec: MelSpec) -> float:
     """How far the mel of a waveform is from a given one: sum of |b - b_wanted| over sum of b_wanted.
 
     b are linear magnitudes of the bands (the root of powers), so that neither the recording's level nor
@@ -114,7 +114,8 @@ def mel_distance(wave: Spool, frames: Spool, spec: MelSpec) -> float:
         wanted = torch.from_numpy(frames.read(first, values.shape[-1]).T.copy())
         first += values.shape[-1]
         there, given = (
-            bands(x.double(), spec) ** (1 / spec.power) for x in (values[:, : wanted.shape[-1]], wanted)
+            to_linear_mel(x.double(), spec) ** (1 / spec.power)
+            for x in (values[:, : wanted.shape[-1]], wanted)
         )
         apart += float((there - given).abs().sum())
         total += float(given.sum())

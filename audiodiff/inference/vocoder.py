@@ -24,14 +24,14 @@ from audiodiff.inference.denoiser import Denoiser
 from audiodiff.inference.device import pick_device, torch_threads
 from audiodiff.inference.mel_guard import Samples, Warn, refined
 from audiodiff.inference.waveform_sampler import WaveSampler
-from audiodiff.io.disk_buffer import Spool
+from audiodiff.io.disk_buffer import DiskBuffer
 from audiodiff.model.folder import load_model
 from audiodiff.model.model import Model
 from audiodiff.model.shipped import INVERSION, default_vocoder
 from audiodiff.signal.mel import convert, difference
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_inversion import ITERATIONS, invert_long, transform_of
-from audiodiff.signal.mel_presets import PRESETS, named
+from audiodiff.signal.mel_presets import PRESETS, get_convention
 from audiodiff.signal.mel_stream import mel_blocks
 from audiodiff.signal.resample import StreamResampler
 
@@ -258,7 +258,7 @@ class Vocoder:
         elif self._refiner is None:
             yield from self._inverted(frames, spec)
         else:
-            with Spool(spec.n_mels) as kept:
+            with DiskBuffer(spec.n_mels) as kept:
                 start = self._inverted(_written(frames, kept), spec)
                 yield from refined(start, kept, spec, self._refiner, warn)
 
@@ -299,7 +299,7 @@ class _Recording:
 
 
 def _spec(convention: Convention) -> MelSpec:
-    return named(convention) if isinstance(convention, str) else convention
+    return get_convention(convention) if isinstance(convention, str) else convention
 
 
 def _checked(blocks: Iterable[Tensor], spec: MelSpec) -> Iterator[Tensor]:
@@ -317,7 +317,7 @@ def _checked(blocks: Iterable[Tensor], spec: MelSpec) -> Iterator[Tensor]:
         raise ShapeError(f"a mel of {n_frames} frames spans no sample; give more of it")
 
 
-def _written(frames: Iterator[Tensor], kept: Spool) -> Iterator[Tensor]:
+def _written(frames: Iterator[Tensor], kept: DiskBuffer) -> Iterator[Tensor]:
     for block in frames:
         kept.write(block.T.contiguous().numpy())
         yield block

@@ -1,17 +1,22 @@
-"""A file that bears its name only once it is complete."""
+"""Files and folders that get their names only once they are complete."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
-class Unfinished:
-    """A new file in a folder, open for reading and writing, that gets its name at the end.
+class AtomicFile:
+    """A new file in a folder, open for reading and writing, that gets its name by `commit`.
+
+    A context manager: what was not committed when it ends is removed.
 
     Where the system can (Linux, on its usual file systems) the file has no name at all until then, so that
     nothing is left of a process that was killed, not even by SIGKILL. Elsewhere it is called
@@ -31,20 +36,29 @@ class Unfinished:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._part = folder / f".audiodiff-{secrets.token_hex(4)}.part"
+        self._part = _part(folder)
         self.fd = _open_unnamed(folder)
         self._named = self.fd < 0
         if self._named:
             self.fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
 
-    def give_name(self, path: Path, replace: bool) -> None:
+    def write(self, data: bytes) -> None:
+        """Append all of the bytes."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self.fd, rest) :]
+
+    def stream(self) -> BinaryIO:
+        """The file as a stream of its own, to be closed before `commit`."""
+        return os.fdopen(os.dup(self.fd), "r+b")
+
+    def commit(self, path: Path, replace: bool) -> None:
         """Flush the file to the disk, close it and call it by its name in its folder.
 
         An unnamed file never replaces a file that came into being meanwhile; where the file has a temporary
         name, one that appears within microseconds may be lost.
 
         Args:
-            path: The name.
             replace: Whether a file of that name may be replaced.
 
         Raises:
@@ -62,13 +76,19 @@ class Unfinished:
             self._named = False
         _sync_folder(self._folder)
 
-    def discard(self) -> None:
+    def abort(self) -> None:
         """Close the file and remove it if it has not got its name; never raises."""
         with contextlib.suppress(OSError):
             self._close()
         if self._named:
             with contextlib.suppress(OSError):
                 self._part.unlink()
+
+    def __enter__(self) -> AtomicFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abort()
 
     def _link(self, path: Path, replace: bool) -> None:
         try:
@@ -84,6 +104,55 @@ class Unfinished:
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
             os.close(fd)
+
+
+def write_file(path: Path, content: bytes, replace: bool = True) -> None:
+    """Write a file whole or not at all; raises as `AtomicFile` and its `commit`."""
+    with AtomicFile(path.parent) as file:
+        file.write(content)
+        file.commit(path, replace)
+
+
+@contextlib.contextmanager
+def atomic_folder(target: Path, replace: bool) -> Iterator[Path]:
+    """A new folder that is called `target` when the block has ended without an exception, all in it flushed.
+
+    A folder cannot be renamed over a full one, so for a moment the old one is called as `set_aside` says. If
+    that moment was the last one, readers take it from there, and the next writer removes it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = _part(target.parent)
+    fresh.mkdir()
+    try:
+        yield fresh
+        for path in fresh.rglob("*"):
+            if path.is_file():
+                _flush(path)
+        if target.exists():
+            if not replace:
+                raise FileExistsError(target)
+            shutil.rmtree(set_aside(target), ignore_errors=True)  # of a writer killed after its second rename
+            target.rename(set_aside(target))
+        fresh.rename(target)
+        _sync_folder(target.parent)
+        if replace:
+            shutil.rmtree(set_aside(target), ignore_errors=True)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def set_aside(folder: Path) -> Path:
+    """Where an old folder is while the new one gets its name."""
+    return folder.parent / f".{folder.name}.old"
+
+
+def _part(folder: Path) -> Path:
+    return folder / f".audiodiff-{secrets.token_hex(4)}.part"
+
+
+def _flush(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def _open_unnamed(folder: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audiodiff.errors import AudioFileError
-from audiodiff.io.formats import AudioInfo, shown
+from audiodiff.io.formats import AudioInfo, display_path
 
 MUXERS = {
     ".m4a": "mp4",
@@ -81,8 +81,6 @@ class Encoding:
     """How a track is encoded.
 
     Attributes:
-        encoder: ffmpeg's name.
-        sample_format: ffmpeg's name.
         bits: Depth of integers, 0 for floats.
         layout: ffmpeg's name of the channels' places.
         bit_rate: Bits a second, 0 where the codec decides.
@@ -103,17 +101,9 @@ def encoding(info: AudioInfo, suffix: str, codec: str = "", bit_rate: int = 0, l
     Lossy codecs get the source's bits a second, rounded up to the next 16 kbit/s, within 48 to 192 a channel.
 
     Args:
-        info: The input, which decides rate, channels and depth.
-        suffix: Suffix of the output with its dot.
         codec: ffmpeg's name of the source's codec; "" for files that libsndfile read.
         bit_rate: Bits a second of the source, 0 if unknown.
         layout: Places of the source's channels, "" for the usual ones.
-
-    Returns:
-        The encoding.
-
-    Raises:
-        AudioFileError: Code ``unsupported``: there is no such container, or it cannot hold rate or channels.
     """
     suffix = suffix.lower()
     if suffix not in MUXERS:
@@ -187,4 +177,4 @@ def _bit_rate(codec: str, channels: int, source: int) -> int:
 
 
 def _unsupported(info: AudioInfo, what: str) -> AudioFileError:
-    return AudioFileError(f"{shown(info.path)}: {what}", code="unsupported")
+    return AudioFileError(f"{display_path(info.path)}: {what}", code="unsupported")

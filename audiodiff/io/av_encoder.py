@@ -17,18 +17,11 @@ class Encoder:
     """One audio track on its way into a container.
 
     Args:
-        out: The ``av.container.OutputContainer``; its header is not written yet.
-        rate: Hz.
-        channels: C.
-        encoding: How it is encoded.
         start: Seconds at which it begins, on the container's clock.
 
     Attributes:
         stream: Its stream in the container.
         n_samples: Samples of one channel encoded so far.
-
-    Raises:
-        ValueError: The container or the codec refuses; PyAV's errors too.
     """
 
     def __init__(self, out: Any, rate: int, channels: int, encoding: Encoding, start: Fraction) -> None:
@@ -57,9 +50,6 @@ class Encoder:
 
         Returns:
             The packets that are ready, and how many values were clipped.
-
-        Raises:
-            OSError: PyAV's errors.
         """
         x, clipped = _samples(block, self._encoding)
         packed = not self._encoding.sample_format.endswith("p")
@@ -75,14 +65,7 @@ class Encoder:
         return self._held(self.stream.encode(frame)), clipped
 
     def finish(self) -> list[Any]:
-        """Get the last packets, with a note of what the decoder must drop behind the last sample.
-
-        Returns:
-            The packets.
-
-        Raises:
-            OSError: PyAV's errors.
-        """
+        """Get the last packets, with a note of what the decoder must drop behind the last sample."""
         packets = self._last + [packet for packet in self.stream.encode(None) if packet.size]
         self._last = []
         frame_size = self.stream.codec_context.frame_size or 0

@@ -11,14 +11,8 @@ from audiodiff.io.byte_edit import open_binary, read_at
 def missing(path: Path) -> str:
     """How the bytes of a media file fall short of the boxes of mp4 or the segment of Matroska.
 
-    Args:
-        path: The file.
-
     Returns:
         A few words, "" if nothing is missing or the file does not tell.
-
-    Raises:
-        AudioFileError: It cannot be opened.
     """
     fd = open_binary(path)
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io.byte_edit import open_binary, read_at
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 
 HINT = "pip install 'audiodiff[media]'"
 
@@ -24,9 +24,6 @@ def is_media(path: Path) -> bool:
 
     Args:
         path: A file; its first bytes decide, not its name.
-
-    Returns:
-        False too for what cannot be opened.
     """
     if not path.is_file():
         return False
@@ -45,14 +42,7 @@ def is_media(path: Path) -> bool:
 
 
 def module() -> Any:
-    """PyAV.
-
-    Returns:
-        The module ``av``.
-
-    Raises:
-        AudioFileError: Code ``missing_extra``: it is not installed.
-    """
+    """The module ``av`` (PyAV), imported late."""
     try:
         import av
     except ImportError:
@@ -61,14 +51,7 @@ def module() -> Any:
 
 
 def damages() -> tuple[type[Exception], ...]:
-    """What PyAV raises where a file is damaged; OSError where it seeks to a place that cannot be.
-
-    Returns:
-        Classes of exceptions.
-
-    Raises:
-        AudioFileError: Code ``missing_extra``: it is not installed.
-    """
+    """What PyAV raises where a file is damaged; OSError where it seeks to a place that cannot be."""
     return module().FFmpegError, OSError, ValueError
 
 
@@ -86,19 +69,12 @@ def opened(path: Path, also_tags: bool = False) -> Iterator[Any]:
     """Open a file with PyAV, by its descriptor: ffmpeg sees no names, no protocols, no other files.
 
     Args:
-        path: A regular file.
         also_tags: Open audio files too, to look at their tags.
-
-    Yields:
-        The ``av.container.InputContainer``.
-
-    Raises:
-        AudioFileError: Codes ``missing_extra``, ``unreadable``, ``empty``.
     """
     try:
         av = module()
     except AudioFileError as error:
-        raise AudioFileError(f"{shown(path)}: {error}", code=error.code) from None
+        raise AudioFileError(f"{display_path(path)}: {error}", code=error.code) from None
     fd = open_binary(path)
     with os.fdopen(fd, "rb") as file:
         limits = {
@@ -110,9 +86,12 @@ def opened(path: Path, also_tags: bool = False) -> Iterator[Any]:
             container = av.open(file, "r", container_options=limits, metadata_errors="replace")
         except damages() as error:
             if os.fstat(file.fileno()).st_size == 0:
-                line = f"{shown(path)}: the file is empty (0 bytes); record or copy it again"
+                line = f"{display_path(path)}: the file is empty (0 bytes); record or copy it again"
                 raise AudioFileError(line, code="empty") from None
-            line = f"{shown(path)}: cannot be read as audio or video ({plain(error)}); get a whole copy of it"
+            line = (
+                f"{display_path(path)}: cannot be read as audio or video ({plain(error)}); get a whole "
+                "copy of it"
+            )
             raise AudioFileError(line) from error
         with container:
             yield container

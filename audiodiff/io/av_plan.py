@@ -41,17 +41,8 @@ def media_plan(info: AudioInfo, suffix: str, line: str | None = None, whole: boo
 
     Args:
         info: The recording's header; if it is a media file, all its audio tracks are taken.
-        suffix: Suffix of the output with its dot.
-        line: What processed it, or None.
         whole: Whether the output has all samples at their places; otherwise it gets the first track, no
             picture, no subtitles and no chapters.
-
-    Returns:
-        The plan.
-
-    Raises:
-        AudioFileError: Code ``unsupported``: there is no such container, or it cannot hold rate or channels;
-            or the recording cannot be read.
     """
     tags = read_tags(info.path)
     if not whole:

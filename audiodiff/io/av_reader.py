@@ -16,15 +16,13 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library
 from audiodiff.io.av_ends import missing
 from audiodiff.io.av_tracks import Track, only, tells_end, track_of
-from audiodiff.io.formats import Damaged, Dtype, Truncated, shown
-
-Block = npt.NDArray[np.floating]
+from audiodiff.io.formats import Damaged, Dtype, Truncated, display_path
+from audiodiff.signal.types import Samples
 
 _JITTER_S = 0.02
 """Matroska rounds times to milliseconds, and some writers are worse; smaller gaps are none."""
@@ -33,21 +31,16 @@ _CUT_SHORT_S = 0.1
 _FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31}
 
 
-class MediaReader(Iterator[Block]):
+class MediaReader(Iterator[Samples]):
     """Iterator over the blocks of an audio stream; closes itself at the end or as a context.
 
     Args:
-        path: A regular file.
         block: Samples of one channel in a block, at least 1.
         dtype: ``float32``, or `AudioInfo.exact_dtype` to get the samples without rounding.
-        number: Which one of the audio streams.
 
     Attributes:
         info: What the container tells of the stream.
         truncated: After the last block: a note if the file is cut short or damaged, else None.
-
-    Raises:
-        AudioFileError: As `tracks`.
     """
 
     def __init__(self, path: Path, block: int = 1 << 16, dtype: Dtype = "float32", number: int = 0) -> None:
@@ -63,13 +56,8 @@ class MediaReader(Iterator[Block]):
         self._n_read = 0
         self._open = True
 
-    def __next__(self) -> Block:
-        """The next samples, [C, n], n = block except for the last.
-
-        Raises:
-            AudioFileError: Codes ``nonfinite``, ``empty``, ``unreadable``, ``unsupported`` (rate or channels
-                change in the middle).
-        """
+    def __next__(self) -> Samples:
+        """The next samples, [C, n], n = block except for the last."""
         if not self._open:
             raise StopIteration
         x = self._fill()
@@ -77,7 +65,7 @@ class MediaReader(Iterator[Block]):
         if not finite.all():
             seconds = (self._n_read + int(finite.argmin())) / self.info.sample_rate
             raise AudioFileError(
-                f"{shown(self.info.path)}: a sample at {seconds:.3f} s is not a finite number; "
+                f"{display_path(self.info.path)}: a sample at {seconds:.3f} s is not a finite number; "
                 "repair the file in an audio editor",
                 code="nonfinite",
             )
@@ -89,7 +77,7 @@ class MediaReader(Iterator[Block]):
             raise StopIteration
         return x
 
-    def _fill(self) -> Block:
+    def _fill(self) -> Samples:
         parts, n = [self._rest], self._rest.shape[1]
         while n < self._block:
             piece = next(self._pieces, None)
@@ -107,7 +95,7 @@ class MediaReader(Iterator[Block]):
         if self._n_read == 0:
             why = f"decoder: {samples.damage}" if samples.damage else "it announces audio and holds none"
             raise AudioFileError(
-                f"{shown(path)}: no sample could be read ({why}); get a whole copy of the file",
+                f"{display_path(path)}: no sample could be read ({why}); get a whole copy of the file",
                 code="unreadable" if samples.damage else "empty",
             )
         if samples.damage:
@@ -147,7 +135,7 @@ class _Samples:
         self._dtype = dtype
         self._n = 0
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[Samples]:
         """Yield arrays [C, n]."""
         end = self._track.info.n_samples if self.exact_end else 0
         for frame in self._frames():
@@ -181,11 +169,11 @@ class _Samples:
             except damages:
                 self.n_bad += 1
 
-    def _array(self, frame: Any) -> Block:
+    def _array(self, frame: Any) -> Samples:
         info = self._track.info
         if (frame.sample_rate, frame.layout.nb_channels) != (info.sample_rate, info.channels):
             raise AudioFileError(
-                f"{shown(info.path)}: the audio changes to {frame.sample_rate} Hz and "
+                f"{display_path(info.path)}: the audio changes to {frame.sample_rate} Hz and "
                 f"{frame.layout.nb_channels} channels in the middle; split the file there",
                 code="unsupported",
             )
@@ -207,12 +195,13 @@ class _Samples:
         gap = place - self._n
         return gap if gap > _JITTER_S * rate else 0
 
-    def _silence(self, n: int) -> Iterator[Block]:
+    def _silence(self, n: int) -> Iterator[Samples]:
         info = self._track.info
         if n > _MAX_SILENCE_S * info.sample_rate:
             seconds = self._n / info.sample_rate
             raise AudioFileError(
-                f"{shown(info.path)}: a gap of {n / info.sample_rate:.0f} s in the audio at {seconds:.3f} s; "
+                f"{display_path(info.path)}: a gap of {n / info.sample_rate:.0f} s in the audio at "
+                f"{seconds:.3f} s; "
                 "split the file there",
                 code="unsupported",
             )

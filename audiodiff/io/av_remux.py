@@ -44,16 +44,11 @@ class Copied:
     Streams are added to the output in the source's order; those that it cannot hold are left out.
 
     Args:
-        source: A media file.
-        out: The ``av.container.OutputContainer``; its header is not written yet.
         suffix: Suffix of the output with its dot, lower case.
         add_audio: Adds the output's next audio stream in the place of the source's.
 
     Attributes:
         left_out: What was left out, one line each.
-
-    Raises:
-        AudioFileError: The source cannot be read.
     """
 
     def __init__(self, source: Path, out: Any, suffix: str, add_audio: Callable[[], Any]) -> None:
@@ -110,9 +105,6 @@ class Copied:
 
         Args:
             seconds: On the container's clock; None for all that are left.
-
-        Raises:
-            OSError: Reading or writing failed; PyAV's errors are among these.
         """
         while True:
             if self._waiting is None:
@@ -143,8 +135,6 @@ def add_cover(out: Any, tags: Tags, suffix: str) -> Any:
     """Prepare the cover of a file whose header is not written yet (see `lost_tags`).
 
     Args:
-        out: The ``av.container.OutputContainer``.
-        tags: With pictures; the first one is the cover.
         suffix: Suffix of the output with its dot, lower case.
 
     Returns:
@@ -178,11 +168,7 @@ def lost_tags(tags: Tags, suffix: str) -> tuple[str, ...]:
     """Say what has no place in a media file.
 
     Args:
-        tags: Texts and pictures.
         suffix: Suffix of the output with its dot, lower case.
-
-    Returns:
-        A line for each kind.
     """
     lost = []
     places = _TEXTS.get(MUXERS[suffix])
@@ -202,8 +188,6 @@ def add_tags(out: Any, tags: Tags, line: str | None, suffix: str) -> None:
     """Write texts and chapters into the header of a media file.
 
     Args:
-        out: The ``av.container.OutputContainer``; its header is not written yet.
-        tags: Texts and chapters.
         line: What processed the file, or None: mp4 tells it as the encoding tool, Matroska as AUDIODIFF; mov
             has no such place and tells it behind the comment.
         suffix: Suffix of the output with its dot, lower case.

@@ -10,7 +10,7 @@ from typing import Any
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library
-from audiodiff.io.formats import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioInfo, shown
+from audiodiff.io.formats import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioInfo, display_path
 
 _DEPTHS = {"u8": "PCM_U8", "s16": "PCM_16", "flt": "FLOAT", "dbl": "DOUBLE"}
 _LOSSLESS = frozenset({"flac", "alac", "wavpack", "tta", "truehd", "mlp"})
@@ -24,7 +24,6 @@ class Track:
         info: As for audio files; the length is 0 where the container tells none.
         number: Which one of the audio streams, from 0.
         index: Which one of all streams.
-        codec: ffmpeg's name.
         layout: ffmpeg's name of the channels' places.
         bit_rate: Bits a second, 0 if unknown.
         start: Seconds at which it begins, on the clock of the container.
@@ -40,36 +39,14 @@ class Track:
 
 
 def tracks(path: Path) -> tuple[Track, ...]:
-    """Look at the audio streams of a media file.
-
-    Args:
-        path: A regular file.
-
-    Returns:
-        One entry a stream, at least one.
-
-    Raises:
-        AudioFileError: Codes ``missing_extra`` (PyAV is not installed), ``unreadable``, ``unsupported`` (rate
-            outside 4 to 384 kHz, more than 32 channels), ``empty`` (no audio).
-    """
+    """Look at the audio streams of a media file."""
     with av_library.opened(path) as container:
         n = max(1, len(container.streams.audio))
     return tuple(track_of(path, number) for number in range(n))
 
 
 def track_of(path: Path, number: int) -> Track:
-    """Look at one audio stream of a media file.
-
-    Args:
-        path: The file.
-        number: Which one of the audio streams, from 0.
-
-    Returns:
-        What it is.
-
-    Raises:
-        AudioFileError: As `tracks`.
-    """
+    """Look at one audio stream of a media file."""
     # Opened anew for every track: going back does not restore a codec's beginning.
     with av_library.opened(path) as container:
         return _looked_at(path, container, number)
@@ -78,15 +55,8 @@ def track_of(path: Path, number: int) -> Track:
 def lead(source: Path, target: Path) -> int:
     """How much earlier the first track of a copy begins than that of its source.
 
-    Args:
-        source: A media file.
-        target: A media file made of it.
-
     Returns:
         Samples, 0 or more: the priming of a codec, where mp4 and mov cannot tell of it.
-
-    Raises:
-        AudioFileError: As `tracks`.
     """
     before, after = track_of(source, 0), track_of(target, 0)
     return max(0, round((before.start - after.start) * before.info.sample_rate))
@@ -95,25 +65,26 @@ def lead(source: Path, target: Path) -> int:
 def _looked_at(path: Path, container: Any, number: int) -> Track:
     streams = container.streams.audio
     if not streams:
-        raise AudioFileError(f"{shown(path)}: holds no audio; name a file with sound", code="empty")
+        raise AudioFileError(f"{display_path(path)}: holds no audio; name a file with sound", code="empty")
     if number >= len(streams):
-        raise AudioFileError(f"{shown(path)}: has {len(streams)} audio tracks; choose one of these")
+        raise AudioFileError(f"{display_path(path)}: has {len(streams)} audio tracks; choose one of these")
     stream = streams[number]
     context = stream.codec_context
     if context is None:
         raise AudioFileError(
-            f"{shown(path)}: audio track {number + 1} has a codec that is not known; convert it first",
+            f"{display_path(path)}: audio track {number + 1} has a codec that is not known; convert it first",
             code="unsupported",
         )
     rate, channels, layout, sample_format = _first_frame(path, container, stream)
     if not MIN_RATE <= rate <= MAX_RATE:
         raise AudioFileError(
-            f"{shown(path)}: {rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz; resample the file",
+            f"{display_path(path)}: {rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz; resample the file",
             code="unsupported",
         )
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioFileError(
-            f"{shown(path)}: {channels} channels, at most {MAX_CHANNELS} are processed; split the file",
+            f"{display_path(path)}: {channels} channels, at most {MAX_CHANNELS} are processed; split the "
+            "file",
             code="unsupported",
         )
     codec = _plain_codec(context.name)
@@ -139,16 +110,13 @@ def _first_frame(path: Path, container: Any, stream: Any) -> tuple[int, int, str
         why = av_library.plain(error)
     else:
         why = "nothing can be decoded"
-    raise AudioFileError(f"{shown(path)}: no sample could be read ({why}); get a whole copy of the file")
+    raise AudioFileError(
+        f"{display_path(path)}: no sample could be read ({why}); get a whole copy of the file"
+    )
 
 
 def only(container: Any, stream: Any) -> None:
-    """Spare the demuxer the other streams of a container.
-
-    Args:
-        container: An ``av.container.InputContainer``.
-        stream: The one that is wanted.
-    """
+    """Spare the demuxer the other streams of a container."""
     discard = av_library.module().stream.Discard
     for other in container.streams:
         other.discard = discard.default if other.index == stream.index else discard.all
@@ -171,9 +139,6 @@ def _subtype(codec: str, sample_format: str) -> str:
 
 def tells_end(container: Any) -> bool:
     """Whether the duration of a stream is exact, as in mp4 and mov.
-
-    Args:
-        container: An ``av.container.InputContainer``.
 
     Returns:
         False where it is rounded to milliseconds, estimated, or that of the longest stream.

@@ -18,13 +18,13 @@ import numpy.typing as npt
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library
-from audiodiff.io.atomic import Unfinished
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.av_codecs import MUXERS
 from audiodiff.io.av_encoder import Encoder
 from audiodiff.io.av_plan import Plan
 from audiodiff.io.av_remux import Copied, add_cover, add_tags, lost_tags
-from audiodiff.io.formats import shown
-from audiodiff.io.output_checks import refuse_block, refuse_existing, target_exists, writing_failed
+from audiodiff.io.formats import display_path
+from audiodiff.io.output_checks import check_block, name_output, open_output, writing_failed
 
 _TOLERANCE_S = Fraction(1, 10)
 """Longer than a packet of any codec."""
@@ -56,7 +56,7 @@ class MediaWriter:
         self._finished = self._committed = False
         self._stack = contextlib.ExitStack()
         self._tracks: list[Encoder] = []
-        self._unfinished: Unfinished  # these from entering on
+        self._atomic: AtomicFile  # these from entering on
         self._copied: Copied | None = None
         self._out: Any = None
 
@@ -73,21 +73,14 @@ class MediaWriter:
                 the source.
         """
         av_library.module()
-        refuse_existing(self._path, self._overwrite)
-        try:
-            self._unfinished = Unfinished(self._path.parent)
-        except OSError as error:
-            raise AudioFileError(
-                f"{shown(self._path)}: its folder cannot be written to ({error.strerror}); choose another",
-                code="unwritable",
-            ) from error
+        self._atomic = open_output(self._path, self._overwrite)
         try:
             self._begin()
         except BaseException as error:
             self._discard()
             if isinstance(error, _write_errors()):
                 raise AudioFileError(
-                    f"{shown(self._path)}: cannot be written ({av_library.plain(error)}); "
+                    f"{display_path(self._path)}: cannot be written ({av_library.plain(error)}); "
                     "choose another format",
                     code="unsupported",
                 ) from error
@@ -96,7 +89,7 @@ class MediaWriter:
 
     def _begin(self) -> None:
         plan, suffix = self._plan, self._path.suffix.lower()
-        file = self._stack.enter_context(os.fdopen(os.dup(self._unfinished.fd), "r+b"))
+        file = self._stack.enter_context(os.fdopen(os.dup(self._atomic.fd), "r+b"))
         self._out = _open(file, suffix, max(plan.rates))
         wanted = iter(zip(plan.rates, plan.channels, plan.encodings, plan.starts, strict=True))
 
@@ -128,7 +121,7 @@ class MediaWriter:
             AudioFileError: Codes ``nonfinite``, ``no_space``, ``unwritable``, and those of the source.
         """
         encoder = self._tracks[track]
-        refuse_block(self._path, block, encoder.channels, (encoder.n_samples, encoder.rate))
+        check_block(self._path, block, encoder.channels, (encoder.n_samples, encoder.rate))
         if not block.shape[1]:
             return
         try:
@@ -168,7 +161,7 @@ class MediaWriter:
             except _write_errors() as fault:
                 raise writing_failed(self._path, av_library.plain(fault)) from fault
             self._finished = True
-        return self._unfinished.fd
+        return self._atomic.fd
 
     def commit(self) -> None:
         """Give the file its name, finished if it was not; see `writer.AtomicWriter.commit`."""
@@ -176,16 +169,16 @@ class MediaWriter:
             return
         self.finish()
         try:
-            self._unfinished.give_name(self._path, self._overwrite)
-        except FileExistsError:
-            raise target_exists(self._path) from None
+            name_output(self._atomic, self._path, self._overwrite)
         except OSError as fault:
             raise writing_failed(self._path, str(fault)) from fault
         self._committed = True
 
     def _complete(self) -> None:
         if not all(track.n_samples for track in self._tracks):
-            raise AudioFileError(f"{shown(self._path)}: not written, there are no samples", code="empty")
+            raise AudioFileError(
+                f"{display_path(self._path)}: not written, there are no samples", code="empty"
+            )
         for track in self._tracks:
             self._out.mux(track.finish())
         if self._copied is not None:
@@ -197,7 +190,7 @@ class MediaWriter:
     def _verify(self) -> None:
         """Count what a reader will find: tracks, rates, channels, and the time that their packets span."""
         with (
-            os.fdopen(os.dup(self._unfinished.fd), "rb") as file,
+            os.fdopen(os.dup(self._atomic.fd), "rb") as file,
             _rewound(file) as container,
         ):
             found = [
@@ -215,7 +208,8 @@ class MediaWriter:
         if found != wanted or any(short):
             spans = [[round(float(end), 3) for end in each] for each in (ends.values(), until)]
             raise AudioFileError(
-                f"{shown(self._path)}: not written, verifying found audio (Hz, channels) {found} up to "
+                f"{display_path(self._path)}: not written, verifying found audio (Hz, channels) {found} "
+                "up to "
                 f"{spans[0]} s and not {wanted} up to {spans[1]} s; choose another format or disk",
                 code="unwritable",
             )
@@ -226,7 +220,7 @@ class MediaWriter:
             if self._out is not None:
                 self._out.close()
         self._stack.close()
-        self._unfinished.discard()
+        self._atomic.abort()
 
 
 def _open(file: IO[bytes], suffix: str, rate: int) -> Any:

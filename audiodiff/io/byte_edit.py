@@ -7,45 +7,23 @@ import os
 from pathlib import Path
 
 from audiodiff.errors import AudioFileError
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 
 _PIECE = 1 << 20
 
 
 def open_binary(path: Path) -> int:
-    """Open a file for reading, also one whose name is not UTF-8.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its descriptor.
-
-    Raises:
-        AudioFileError: It cannot be opened.
-    """
+    """Open a file for reading, also one whose name is not UTF-8; a pipe without a writer does not block."""
     try:
         return os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise AudioFileError(
-            f"{shown(path)}: cannot be opened ({error.strerror}); check name and rights"
+            f"{display_path(path)}: cannot be opened ({error.strerror}); check name and rights"
         ) from error
 
 
 def read_at(fd: int, start: int, n: int) -> bytes:
-    """Up to n bytes from a place of a file; fewer at its end.
-
-    Args:
-        fd: Descriptor.
-        start: First byte.
-        n: Number of bytes.
-
-    Returns:
-        What is there.
-
-    Raises:
-        OSError: The system refuses.
-    """
+    """Up to n bytes from a place of a file; fewer at its end."""
     os.lseek(fd, start, os.SEEK_SET)
     pieces = []
     while n > 0 and (piece := os.read(fd, min(n, _PIECE))):
@@ -54,35 +32,26 @@ def read_at(fd: int, start: int, n: int) -> bytes:
     return b"".join(pieces)
 
 
+def sha256_of(file: Path | int) -> str:
+    """SHA-256 of the whole content of a file, given by its path or an open descriptor, in hex."""
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    os.lseek(file, 0, os.SEEK_SET)
+    with os.fdopen(file, "rb", buffering=0, closefd=False) as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def write_at(fd: int, start: int, data: bytes) -> None:
-    """Write bytes at a place of a file.
-
-    Args:
-        fd: Descriptor.
-        start: Where the first byte goes.
-        data: The bytes.
-
-    Raises:
-        OSError: The system refuses, or the disk is full.
-    """
+    """Write bytes at a place of a file."""
     os.lseek(fd, start, os.SEEK_SET)
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
 
 
-def splice(fd: int, start: int, stop: int, data: bytes) -> None:
-    """Replace the bytes [start, stop) of a file; what follows moves, in flat memory.
-
-    Args:
-        fd: Descriptor open for reading and writing.
-        start: First byte replaced.
-        stop: Byte after the last one replaced.
-        data: What takes their place, of any length.
-
-    Raises:
-        OSError: The system refuses, or the disk is full.
-    """
+def replace_bytes(fd: int, start: int, stop: int, data: bytes) -> None:
+    """Replace the bytes [start, stop) of a file; what follows moves, in flat memory."""
     size = os.fstat(fd).st_size
     shift = len(data) - (stop - start)
     if shift > 0:
@@ -96,12 +65,3 @@ def splice(fd: int, start: int, stop: int, data: bytes) -> None:
             write_at(fd, position + shift, read_at(fd, position, min(_PIECE, size - position)))
         os.ftruncate(fd, size + shift)
     write_at(fd, start, data)
-
-
-def sha256_of(fd: int) -> str:
-    """SHA-256, hex, of all that an open descriptor has."""
-    digest = hashlib.sha256()
-    os.lseek(fd, 0, os.SEEK_SET)
-    while piece := os.read(fd, 1 << 20):
-        digest.update(piece)
-    return digest.hexdigest()

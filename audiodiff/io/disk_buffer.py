@@ -17,12 +17,8 @@ _AT_ONCE = 1 << 16
 """Numbers that are read together."""
 
 
-class Spool:
-    """A growing table of float32 rows, written once and then read as often as needed.
-
-    Args:
-        width: Numbers in a row; 1 for samples.
-    """
+class DiskBuffer:
+    """A growing table of float32 rows of one width, written once and then read as often as needed."""
 
     def __init__(self, width: int = 1) -> None:
         self._width = width
@@ -51,7 +47,7 @@ class Spool:
         """Forget everything."""
         self._file.close()
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> DiskBuffer:
         return self
 
     def __exit__(self, *_: object) -> None:

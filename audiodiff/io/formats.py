@@ -92,9 +92,6 @@ class AudioInfo:
     """What the header of an audio file says.
 
     Attributes:
-        path: The file.
-        sample_rate: Hz.
-        channels: Number of channels.
         n_samples: Announced length in samples of one channel; 0 if the header does not tell (a stream).
         container: libsndfile's name, such as "WAV", "FLAC", "OGG".
         subtype: libsndfile's name of the sample format, such as "PCM_16", "VORBIS", "OPUS".
@@ -118,7 +115,7 @@ class AudioInfo:
         return "float64" if self.subtype in {"PCM_32", "DOUBLE", "ALAC_32"} else "float32"
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path as a message can print it, also when its name is not UTF-8."""
     return os.fspath(path).encode("utf-8", "backslashreplace").decode()
 
@@ -128,7 +125,6 @@ class Truncated:
     """Note that a file holds less than it announces; what could be read was read.
 
     Attributes:
-        path: The file.
         n_samples: Samples of one channel that were read.
         reason: How it was noticed.
         code: Stable name of the fault.
@@ -140,7 +136,10 @@ class Truncated:
     code: str = "truncated"
 
     def __str__(self) -> str:
-        return f"{shown(self.path)}: cut short ({self.reason}); the {self.n_samples} samples there were used"
+        return (
+            f"{display_path(self.path)}: cut short ({self.reason}); the {self.n_samples} samples there "
+            "were used"
+        )
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ class Damaged(Truncated):
     code: str = "damaged"
 
     def __str__(self) -> str:
-        return f"{shown(self.path)}: {self.reason}; silence is in their place"
+        return f"{display_path(self.path)}: {self.reason}; silence is in their place"
 
 
 def output_format(info: AudioInfo, suffix: str) -> tuple[str, str]:
@@ -162,15 +161,7 @@ def output_format(info: AudioInfo, suffix: str) -> tuple[str, str]:
     where its samples would pass 4 GiB.
 
     Args:
-        info: The input.
         suffix: Suffix of the output with its dot, such as ".flac"; upper or lower case.
-
-    Returns:
-        (container, subtype) for `AtomicWriter`.
-
-    Raises:
-        AudioFileError: Code ``unsupported`` if there is no such format, or it cannot hold the input's rate
-            or channels.
     """
     suffix = suffix.lower()
     containers = _CONTAINERS.get(suffix)
@@ -190,11 +181,6 @@ def output_format(info: AudioInfo, suffix: str) -> tuple[str, str]:
 def max_samples(container: str, subtype: str, channels: int) -> float:
     """How long a file can be.
 
-    Args:
-        container: libsndfile's name.
-        subtype: libsndfile's name of the sample format.
-        channels: C.
-
     Returns:
         Samples of one channel; infinity but for wav and aiff, which tell their size in 32 bits (EBU Tech 3306
         is about that).
@@ -207,12 +193,6 @@ def usual_suffix(info: AudioInfo) -> str:
 
     Args:
         info: Header of a file, of which the name says nothing.
-
-    Returns:
-        Suffix with its dot.
-
-    Raises:
-        AudioFileError: Code ``unsupported``: such files are read but never written.
     """
     if info.subtype == "OPUS":
         return ".opus"
@@ -249,4 +229,4 @@ def _check(info: AudioInfo, container: str, subtype: str) -> None:
 
 
 def _unsupported(info: AudioInfo, what: str) -> AudioFileError:
-    return AudioFileError(f"{shown(info.path)}: {what}", code="unsupported")
+    return AudioFileError(f"{display_path(info.path)}: {what}", code="unsupported")

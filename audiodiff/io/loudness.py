@@ -60,25 +60,14 @@ class Loudness:
         return 20 * math.log10(self.true_peak) if self.true_peak > 0 else -math.inf
 
     def gain_db(self, target: Target) -> float | None:
-        """The gain that brings a recording to its target, or as near as its true peak allows.
-
-        Args:
-            target: How loud it shall be.
-
-        Returns:
-            dB; None if the loudness is not known.
-        """
+        """The gain in dB that brings a recording to its target, or as near as its true peak allows."""
         if self.lufs is None:
             return None
         return min(target.lufs - self.lufs, target.true_peak_db - self.true_peak_db)
 
 
 def require() -> None:
-    """Refuse to measure where that is not possible.
-
-    Raises:
-        ConfigError: Code ``missing_extra``: PyAV is not installed.
-    """
+    """Refuse to measure where that is not possible."""
     try:
         av_library.module()
     except AudioFileError as error:
@@ -90,13 +79,6 @@ class Meter:
 
     One channel is measured as one channel (a mono file is 3 LU quieter than a stereo file of it twice).
     Files of 5, 6 and 8 channels are taken for 5.0, 5.1 and 7.1 in their usual order.
-
-    Args:
-        sample_rate: Hz.
-        channels: C.
-
-    Raises:
-        ConfigError: Code ``missing_extra``: PyAV is not installed.
     """
 
     def __init__(self, sample_rate: int, channels: int) -> None:
@@ -125,9 +107,6 @@ class Meter:
 
         Args:
             block: [C, n], full scale 1; n may be 0.
-
-        Raises:
-            ShapeError: If block is not [C, n].
         """
         if block.ndim != 2 or block.shape[0] != self._channels:
             raise ShapeError(f"expected a block [{self._channels}, n], got shape {list(block.shape)}")
@@ -144,11 +123,7 @@ class Meter:
         self._drain()
 
     def finish(self) -> Loudness:
-        """End the stream.
-
-        Returns:
-            What was measured.
-        """
+        """What was measured; ends the stream."""
         self._see(self._finer.flush())
         self._in.push(None)
         self._drain()

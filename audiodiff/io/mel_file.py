@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tokenize
 import zipfile
 import zlib
@@ -21,12 +20,12 @@ import safetensors
 import safetensors.numpy
 
 from audiodiff.errors import AudioFileError, MelError
-from audiodiff.io.atomic import Unfinished
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
+from audiodiff.io.output_checks import check_existing, small_output
 from audiodiff.signal.mel import difference
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_guess import Guess, guess
-from audiodiff.signal.mel_presets import PRESETS, named, names
+from audiodiff.signal.mel_presets import PRESETS, get_convention, names_of
 
 SUFFIXES = (".npz", ".safetensors", ".npy")
 """Suffixes of mel files."""
@@ -62,7 +61,6 @@ class MelFile:
 
     Attributes:
         values: float32 [M, N] in the convention's own numbers.
-        spec: The convention.
         stored: Whether the file named it; if not, it was given by the caller or guessed.
         guesses: For a guessed convention all guesses, the best first; else empty.
         note: One line: what was guessed, transposed or squeezed, and why; empty if nothing was.
@@ -90,7 +88,7 @@ def read_mel(path: Path, preset: str | None = None) -> MelFile:
         AudioFileError: The file cannot be read, or holds no finite mel.
         MelError: The file names another convention than preset, does not fit it, or fits none.
     """
-    given = None if preset is None else named(preset)
+    given = None if preset is None else get_convention(preset)
     array, text = _load(path)
     array, notes = _two_axes(array, path)
     if text is not None:
@@ -98,11 +96,11 @@ def read_mel(path: Path, preset: str | None = None) -> MelFile:
         if given is not None and given.fingerprint != spec.fingerprint:
             lines = ", ".join(difference(spec, given))
             raise MelError(
-                f"{shown(path)}: the file's convention is not {preset}: {lines}; leave out the name"
+                f"{display_path(path)}: the file's convention is not {preset}: {lines}; leave out the name"
             )
         if array.shape[0] != spec.n_mels:
             raise AudioFileError(
-                f"{shown(path)}: {array.shape[0]} rows where its convention has {spec.n_mels} bands; "
+                f"{display_path(path)}: {array.shape[0]} rows where its convention has {spec.n_mels} bands; "
                 "the file is damaged, compute it anew"
             )
         return MelFile(array, spec, True, (), "; ".join(notes))
@@ -112,7 +110,7 @@ def read_mel(path: Path, preset: str | None = None) -> MelFile:
     guesses = tuple(guess(array))
     if not guesses:
         raise MelError(
-            f"{shown(path)}: a bare array {list(array.shape)} with values from {array.min():.4g} to "
+            f"{display_path(path)}: a bare array {list(array.shape)} with values from {array.min():.4g} to "
             f"{array.max():.4g} fits no known mel convention; name one, or see that it is a log-mel"
         )
     best = guesses[0]
@@ -122,9 +120,6 @@ def read_mel(path: Path, preset: str | None = None) -> MelFile:
 
 def guess_line(guesses: tuple[Guess, ...]) -> str:
     """What is told of a guessed convention.
-
-    Args:
-        guesses: At least one, the best first.
 
     Returns:
         One line with the guess, its reason, the runner-up and what fits as well.
@@ -145,7 +140,6 @@ def write_mel(path: Path, values: Values, spec: MelSpec, overwrite: bool = False
     Args:
         path: Target with a suffix of `SUFFIXES`; ``.npy`` cannot hold the convention. Its folder must exist.
         values: [M, N] in the convention's own numbers; stored as float32.
-        spec: The convention.
         overwrite: Whether an existing file may be replaced.
 
     Raises:
@@ -154,57 +148,30 @@ def write_mel(path: Path, values: Values, spec: MelSpec, overwrite: bool = False
     """
     if values.ndim != 2 or values.shape[0] != spec.n_mels or not np.isfinite(values).all():
         raise MelError(
-            f"{shown(path)}: not written, expected finite values [{spec.n_mels}, frames], "
+            f"{display_path(path)}: not written, expected finite values [{spec.n_mels}, frames], "
             f"got shape {list(values.shape)}"
         )
     check_target(path, overwrite)
     data = _encoded(path.suffix.lower(), np.ascontiguousarray(values, dtype=np.float32), spec)
-    unfinished = None
-    try:
-        unfinished = Unfinished(path.parent)
-        with os.fdopen(os.dup(unfinished.fd), "wb") as file:
-            file.write(data)
-        unfinished.give_name(path, overwrite)
-    except FileExistsError:
-        raise _exists(path) from None
-    except OSError as error:
-        raise AudioFileError(
-            f"{shown(path)}: not written ({error.strerror}); choose another place", code="unwritable"
-        ) from error
-    finally:
-        if unfinished is not None:
-            unfinished.discard()
+    with small_output(path, overwrite) as file:
+        file.write(data)
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """Refuse a target before any work is done for it.
-
-    Args:
-        path: The target.
-        overwrite: Whether an existing file may be replaced.
-
-    Raises:
-        AudioFileError: Codes ``format``, ``exists``.
-    """
+    """Refuse a target before any work is done for it."""
     if path.suffix.lower() not in SUFFIXES:
         raise AudioFileError(
-            f"{shown(path)}: mels are written to {', '.join(SUFFIXES)} files; use one of these suffixes",
+            f"{display_path(path)}: mels are written to {', '.join(SUFFIXES)} files; use one of these "
+            "suffixes",
             code="format",
         )
-    if path.is_dir():
-        raise AudioFileError(f"{shown(path)}: is a folder; name a file", code="exists")
-    if not overwrite and os.path.lexists(path):
-        raise _exists(path)
-
-
-def _exists(path: Path) -> AudioFileError:
-    return AudioFileError(f"{shown(path)}: exists already; use --overwrite or another name", code="exists")
+    check_existing(path, overwrite)
 
 
 def _encoded(suffix: str, values: Values, spec: MelSpec) -> bytes:
     text = json.dumps(spec.as_dict())
     if suffix == ".safetensors":
-        known = names(spec)
+        known = names_of(spec)
         extra = {"preset": known[0]} if known else {}
         metadata = {_SPEC: text, "fingerprint": spec.fingerprint, **extra}
         return _sorted_header(safetensors.numpy.save({_VALUES: values}, metadata=metadata))
@@ -230,10 +197,10 @@ def _load(path: Path) -> tuple[npt.NDArray[Any], str | None]:
     suffix = path.suffix.lower()
     if suffix in _PICKLES:
         raise AudioFileError(
-            f"{shown(path)}: {suffix} files are pickles, which are not opened; save the array as .npy"
+            f"{display_path(path)}: {suffix} files are pickles, which are not opened; save the array as .npy"
         )
     if suffix not in SUFFIXES:
-        raise AudioFileError(f"{shown(path)}: not a mel file; expected {', '.join(SUFFIXES)}")
+        raise AudioFileError(f"{display_path(path)}: not a mel file; expected {', '.join(SUFFIXES)}")
     try:
         if suffix == ".npy":
             return _load_npy(path), None
@@ -242,14 +209,16 @@ def _load(path: Path) -> tuple[npt.NDArray[Any], str | None]:
         if error.strerror is None:
             raise _unreadable(path, str(error)) from error
         raise AudioFileError(
-            f"{shown(path)}: cannot be opened ({error.strerror}); check name and rights"
+            f"{display_path(path)}: cannot be opened ({error.strerror}); check name and rights"
         ) from error
     except _DAMAGED as error:
         raise _unreadable(path, str(error)) from error
     name = _VALUES if _VALUES in arrays else next(iter(arrays), "")
     if not arrays or (name != _VALUES and len(arrays) > 1):
         found = ", ".join(arrays) or "none"
-        raise AudioFileError(f"{shown(path)}: expected one array or one called {_VALUES}, found {found}")
+        raise AudioFileError(
+            f"{display_path(path)}: expected one array or one called {_VALUES}, found {found}"
+        )
     return arrays[name], text
 
 
@@ -284,7 +253,7 @@ def _load_safetensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str | No
 
 
 def _unreadable(path: Path, reason: str) -> AudioFileError:
-    return AudioFileError(f"{shown(path)}: cannot be read as a mel file ({reason}); write it again")
+    return AudioFileError(f"{display_path(path)}: cannot be read as a mel file ({reason}); write it again")
 
 
 def _stored_spec(text: str, path: Path) -> MelSpec:
@@ -295,7 +264,7 @@ def _stored_spec(text: str, path: Path) -> MelSpec:
         return MelSpec.from_dict(values)
     except (ValueError, MelError) as error:
         raise MelError(
-            f"{shown(path)}: its stored convention is damaged ({error}); write it again"
+            f"{display_path(path)}: its stored convention is damaged ({error}); write it again"
         ) from error
 
 
@@ -307,13 +276,15 @@ def _two_axes(array: npt.NDArray[Any], path: Path) -> tuple[Values, list[str]]:
         array = array.reshape(array.shape[-2:])
     if array.ndim != 2 or not array.size or array.dtype.kind not in "fiu":
         raise AudioFileError(
-            f"{shown(path)}: expected one mel [bands, frames] of numbers, found {array.dtype} "
+            f"{display_path(path)}: expected one mel [bands, frames] of numbers, found {array.dtype} "
             f"{list(array.shape)}; store one recording a file"
         )
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(values).all():
-        raise AudioFileError(f"{shown(path)}: holds values that are not finite numbers; compute it anew")
+        raise AudioFileError(
+            f"{display_path(path)}: holds values that are not finite numbers; compute it anew"
+        )
     return values, notes
 
 
@@ -327,6 +298,6 @@ def _turned(array: Values, spec: MelSpec, path: Path) -> tuple[Values, list[str]
     if columns == spec.n_mels:
         return np.ascontiguousarray(array.T), ["was [frames, bands], transposed"]
     raise MelError(
-        f"{shown(path)}: an array {list(array.shape)} has no axis of {spec.n_mels} bands; "
+        f"{display_path(path)}: an array {list(array.shape)} has no axis of {spec.n_mels} bands; "
         "name the convention that it follows"
     )

@@ -20,12 +20,6 @@ def fix_serial(descriptor: int) -> None:
 
     The checksum is linear: that of the new page is that of the old one xor that of the changed bits, which
     depends only on them and on how many bytes follow. So the content need not be read.
-
-    Args:
-        descriptor: The whole file, open for reading and writing.
-
-    Raises:
-        OSError: The system refuses.
     """
     position, size = 0, os.fstat(descriptor).st_size
     changes: list[int] = []

@@ -1,9 +1,11 @@
-"""What can be wrong with the file that is to be written, in one line each."""
+"""Opening and naming the file that is to be written, and what can be wrong with it, in one line each."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,74 +13,83 @@ import numpy as np
 import numpy.typing as npt
 
 from audiodiff.errors import AudioFileError, ShapeError
-from audiodiff.io.formats import shown
+from audiodiff.io.atomic import AtomicFile
+from audiodiff.io.formats import display_path
 
 
-def refuse_existing(path: Path, overwrite: bool) -> None:
+def check_existing(path: Path, overwrite: bool) -> None:
     """Refuse a target that is there.
 
     Args:
-        path: The target.
         overwrite: Whether a file may be replaced; a folder never is.
-
-    Raises:
-        AudioFileError: Code ``exists``.
     """
     if path.is_dir():
-        raise AudioFileError(f"{shown(path)}: is a folder; name a file", code="exists")
+        raise AudioFileError(f"{display_path(path)}: is a folder; name a file", code="exists")
     if not overwrite and os.path.lexists(path):
         raise target_exists(path)
 
 
 def target_exists(path: Path) -> AudioFileError:
-    """The error for a target that is there.
+    """The error for a target that is there, code ``exists``."""
+    return AudioFileError(
+        f"{display_path(path)}: exists already; use --overwrite or another name", code="exists"
+    )
 
-    Args:
-        path: The target.
 
-    Returns:
-        Code ``exists``.
-    """
-    return AudioFileError(f"{shown(path)}: exists already; use --overwrite or another name", code="exists")
+def open_output(path: Path, overwrite: bool) -> AtomicFile:
+    """The file of a target, still without its name."""
+    check_existing(path, overwrite)
+    try:
+        return AtomicFile(path.parent)
+    except OSError as error:
+        line = f"{display_path(path)}: its folder cannot be written to ({error.strerror}); choose another"
+        raise AudioFileError(line, code="unwritable") from error
+
+
+def name_output(file: AtomicFile, path: Path, overwrite: bool) -> None:
+    """Give a whole file the name of its target."""
+    check_existing(path, overwrite)
+    try:
+        file.commit(path, overwrite)
+    except FileExistsError:
+        raise target_exists(path) from None
+
+
+@contextlib.contextmanager
+def small_output(path: Path, overwrite: bool) -> Iterator[AtomicFile]:
+    """A file that is written in the block, and gets its name when that has ended without an exception."""
+    with open_output(path, overwrite) as file:
+        try:
+            yield file
+            name_output(file, path, overwrite)
+        except OSError as error:
+            raise writing_failed(path, error.strerror or str(error)) from error
 
 
 def writing_failed(path: Path, reason: str) -> AudioFileError:
     """The error for a write that the system refused.
-
-    Args:
-        path: The target.
-        reason: Its words.
 
     Returns:
         Code ``no_space`` if the disk is full, else ``unwritable``.
     """
     full = shutil.disk_usage(path.parent).free < 1 << 20
     what = "the disk is full; make room" if full else f"writing failed ({reason}); choose another place"
-    return AudioFileError(f"{shown(path)}: not written, {what}", code="no_space" if full else "unwritable")
+    return AudioFileError(
+        f"{display_path(path)}: not written, {what}", code="no_space" if full else "unwritable"
+    )
 
 
-def refuse_block(
+def check_block(
     path: Path, block: npt.NDArray[np.floating[Any]], channels: int, position: tuple[int, int]
 ) -> None:
-    """Refuse samples that no file should hold.
-
-    Args:
-        path: The target.
-        block: What is to be appended.
-        channels: C.
-        position: Samples before the block, and samples a second.
-
-    Raises:
-        ShapeError: The block is not [C, n].
-        AudioFileError: Code ``nonfinite``.
-    """
+    """Refuse samples that no file should hold; position is (samples before the block, samples a second)."""
     if block.ndim != 2 or block.shape[0] != channels:
         raise ShapeError(f"expected a block [{channels}, n], got shape {list(block.shape)}")
     finite = np.isfinite(block).all(axis=0)
     if not finite.all():
         seconds = (position[0] + int(finite.argmin())) / position[1]
         raise AudioFileError(
-            f"{shown(path)}: not written, the sample at {seconds:.3f} s is not a finite number; "
+            f"{display_path(path)}: not written, the sample at {seconds:.3f} s is not a finite number; "
             "this is a fault of the processing, please report it",
             code="nonfinite",
         )

@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io.av_library import is_media
 from audiodiff.io.av_reader import MediaReader
 from audiodiff.io.av_tracks import track_of
+from audiodiff.io.byte_edit import open_binary
 from audiodiff.io.formats import (
     MAX_CHANNELS,
     MAX_RATE,
@@ -24,10 +24,11 @@ from audiodiff.io.formats import (
     AudioInfo,
     Dtype,
     Truncated,
+    display_path,
     output_format,
-    shown,
 )
 from audiodiff.io.writer import AtomicWriter
+from audiodiff.signal.types import Samples
 
 __all__ = [
     "AtomicWriter",
@@ -40,7 +41,6 @@ __all__ = [
     "read_blocks",
 ]
 
-Block = npt.NDArray[np.floating]
 
 # A decoder that fails in the middle loses at most so many samples before the damage.
 _PIECE = 2048
@@ -49,13 +49,12 @@ _UNKNOWN_LENGTH = 1 << 62
 _SLACK_BYTES = 16
 
 
-class SoundReader(Iterator[Block]):
+class SoundReader(Iterator[Samples]):
     """Iterator over the blocks of a file that libsndfile reads, made by `read_blocks`.
 
     It closes itself at the end, or as a context.
 
     Attributes:
-        info: The header.
         truncated: After the last block: a note if the file was cut short, else None.
     """
 
@@ -74,12 +73,8 @@ class SoundReader(Iterator[Block]):
         self._n_read = 0
         self._open = True
 
-    def __next__(self) -> Block:
-        """The next samples, [C, n], n = block except for the last.
-
-        Raises:
-            AudioFileError: Codes ``nonfinite``, ``empty``, ``unreadable``.
-        """
+    def __next__(self) -> Samples:
+        """The next samples, [C, n], n = block except for the last."""
         if not self._open:
             raise StopIteration
         x, damage = self._fill()
@@ -92,7 +87,7 @@ class SoundReader(Iterator[Block]):
             raise StopIteration
         return np.ascontiguousarray(x.T)
 
-    def _fill(self) -> tuple[Block, str]:
+    def _fill(self) -> tuple[Samples, str]:
         """Read up to a block, [n, C], and how the decoder failed if it did."""
         x = np.empty((self._block, self.info.channels), dtype=self._dtype)
         n = 0
@@ -106,13 +101,13 @@ class SoundReader(Iterator[Block]):
             n += got
         return x[:n], ""
 
-    def _check_finite(self, x: Block) -> None:
+    def _check_finite(self, x: Samples) -> None:
         finite = np.isfinite(x).all(axis=1)
         if finite.all():
             return
         seconds = (self._n_read + int(finite.argmin())) / self.info.sample_rate
         raise AudioFileError(
-            f"{shown(self.info.path)}: a sample at {seconds:.3f} s is not a finite number; "
+            f"{display_path(self.info.path)}: a sample at {seconds:.3f} s is not a finite number; "
             "repair the file in an audio editor",
             code="nonfinite",
         )
@@ -122,7 +117,7 @@ class SoundReader(Iterator[Block]):
         if self._n_read == 0:
             why = f"decoder: {damage}" if damage else "it announces samples and holds none"
             raise AudioFileError(
-                f"{shown(path)}: no sample could be read ({why}); get a whole copy of the file",
+                f"{display_path(path)}: no sample could be read ({why}); get a whole copy of the file",
                 code="unreadable" if damage else "empty",
             )
         if damage:
@@ -197,12 +192,8 @@ def read_blocks(path: Path, block: int = 1 << 16, dtype: Dtype = "float32", trac
     return SoundReader(path, block, dtype)
 
 
-def read(path: Path, dtype: Dtype = "float32") -> tuple[Block, int]:
+def read(path: Path, dtype: Dtype = "float32") -> tuple[Samples, int]:
     """Read a whole audio file.
-
-    Args:
-        path: The file.
-        dtype: As for `read_blocks`.
 
     Returns:
         Samples [C, T], full scale 1, and the sample rate in Hz.
@@ -223,22 +214,16 @@ class _ForwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has 
 
 def _open(path: Path) -> int:
     """A file descriptor: libsndfile gets no names, since soundfile fails on those that are not UTF-8."""
-    try:
-        # Not blocking: opening a pipe without a writer would wait for ever.
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        raise AudioFileError(
-            f"{shown(path)}: cannot be opened ({error.strerror}); check name and rights"
-        ) from error
+    fd = open_binary(path)
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode) and status.st_size:
         return fd
     os.close(fd)
     if stat.S_ISREG(status.st_mode):
         raise AudioFileError(
-            f"{shown(path)}: the file is empty (0 bytes); record or copy it again", code="empty"
+            f"{display_path(path)}: the file is empty (0 bytes); record or copy it again", code="empty"
         )
-    raise AudioFileError(f"{shown(path)}: not a regular file; name an audio file")
+    raise AudioFileError(f"{display_path(path)}: not a regular file; name an audio file")
 
 
 def _sound(fd: int, path: Path) -> _ForwardFile:
@@ -247,7 +232,7 @@ def _sound(fd: int, path: Path) -> _ForwardFile:
         return _ForwardFile(fd, "r", closefd=False)
     except soundfile.LibsndfileError as error:
         raise AudioFileError(
-            f"{shown(path)}: cannot be read as audio ({_plain(error)}); "
+            f"{display_path(path)}: cannot be read as audio ({_plain(error)}); "
             "expected wav, flac, ogg, opus, mp3, aiff, caf, w64 or rf64: convert it first"
         ) from error
 
@@ -262,17 +247,19 @@ def _info(file: _ForwardFile, path: Path) -> AudioInfo:
     info = AudioInfo(path, file.samplerate, file.channels, frames, file.format, file.subtype)
     if not MIN_RATE <= info.sample_rate <= MAX_RATE:
         raise AudioFileError(
-            f"{shown(path)}: {info.sample_rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz; resample the file",
+            f"{display_path(path)}: {info.sample_rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz; resample "
+            "the file",
             code="unsupported",
         )
     if info.channels > MAX_CHANNELS:
         raise AudioFileError(
-            f"{shown(path)}: {info.channels} channels, at most {MAX_CHANNELS} are processed; split the file",
+            f"{display_path(path)}: {info.channels} channels, at most {MAX_CHANNELS} are processed; split "
+            "the file",
             code="unsupported",
         )
     if file.frames == 0:
         raise AudioFileError(
-            f"{shown(path)}: the file holds no samples; record or copy it again", code="empty"
+            f"{display_path(path)}: the file holds no samples; record or copy it again", code="empty"
         )
     return info
 

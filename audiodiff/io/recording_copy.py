@@ -15,9 +15,9 @@ from audiodiff.io.av_library import is_media, module
 from audiodiff.io.av_plan import Plan, media_plan
 from audiodiff.io.av_tracks import tracks
 from audiodiff.io.av_writer import MediaWriter
-from audiodiff.io.formats import MEDIA_SUFFIXES, AudioInfo, output_format, shown
+from audiodiff.io.formats import MEDIA_SUFFIXES, AudioInfo, display_path, output_format
 from audiodiff.io.reader import AtomicWriter
-from audiodiff.io.tag_copy import Baggage, pack
+from audiodiff.io.tag_copy import CopiedTags, collect_tags
 
 B = TypeVar("B", bound=npt.NDArray[np.floating[Any]])
 
@@ -76,7 +76,7 @@ class RecordingCopy:
         self.notes: tuple[str, ...] = ()
         self._target = target
         self._finished = False
-        self._baggage: Baggage | None = None
+        self._baggage: CopiedTags | None = None
         self._writer: AtomicWriter | MediaWriter
         found = tracks(info.path) if is_media(info.path) else ()
         if target.suffix.lower() in MEDIA_SUFFIXES:
@@ -85,13 +85,13 @@ class RecordingCopy:
             self._writer = MediaWriter(target, plan, overwrite)
         else:
             container, subtype = output_format(info, target.suffix)
-            self._baggage = pack(info, container, line, whole)
+            self._baggage = collect_tags(info, container, line, whole)
             self.notes = self._baggage.notes
             shape = (info.sample_rate, info.channels)
             self._writer = AtomicWriter(target, *shape, container, subtype, overwrite)
         if len(found) > len(self.infos):
             told = f"only the first of {len(found)} audio tracks was taken; {target.suffix} files hold one"
-            self.notes += (f"{shown(info.path)}: {told}",)
+            self.notes += (f"{display_path(info.path)}: {told}",)
 
     @property
     def n_samples(self) -> int:
@@ -111,7 +111,7 @@ class RecordingCopy:
         """
         self._writer.__enter__()
         if isinstance(self._writer, MediaWriter):
-            self.notes += tuple(f"{shown(self._target)}: {line}" for line in self._writer.left_out)
+            self.notes += tuple(f"{display_path(self._target)}: {line}" for line in self._writer.left_out)
         elif self._baggage is not None:
             with self._closing_on_error():
                 self._writer.describe(self._baggage.strings)
@@ -162,7 +162,7 @@ class RecordingCopy:
         """
         fd = self._writer.finish()
         if not self._finished and self._baggage is not None:
-            self._baggage.into(self._target, fd)
+            self._baggage.write_to(self._target, fd)
         self._finished = True
         return fd
 

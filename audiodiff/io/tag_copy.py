@@ -16,7 +16,7 @@ from pathlib import Path
 from audiodiff.errors import AudioFileError
 from audiodiff.io import tag_flac, tag_id3, tag_vorbis, wav_chunks
 from audiodiff.io.byte_edit import open_binary
-from audiodiff.io.formats import AudioInfo, shown
+from audiodiff.io.formats import AudioInfo, display_path
 from audiodiff.io.tags import Tags, read_tags
 
 _FAMILIES = {
@@ -52,7 +52,7 @@ _HOLDS = {
 
 
 @dataclass(frozen=True)
-class Baggage:
+class CopiedTags:
     """What a finished file still gets.
 
     Attributes:
@@ -66,38 +66,25 @@ class Baggage:
     strings: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def into(self, target: Path, fd: int) -> None:
-        """Write it into a finished file that has no name yet.
-
-        Args:
-            target: The file's name to be, for errors.
-            fd: Its descriptor, open for reading and writing.
-
-        Raises:
-            AudioFileError: Code ``tags``: the format has no room for it.
-            OSError: The system refuses, or the disk is full.
-        """
+    def write_to(self, target: Path, fd: int) -> None:
+        """Write it into a finished file that has no name yet."""
         try:
             self.put(fd)
         except ValueError as error:
-            raise AudioFileError(f"{shown(target)}: not written, {error}; use .w64", code="tags") from error
+            raise AudioFileError(
+                f"{display_path(target)}: not written, {error}; use .w64", code="tags"
+            ) from error
 
 
-def pack(info: AudioInfo, container: str, line: str | None = None, whole: bool = True) -> Baggage:
+def collect_tags(info: AudioInfo, container: str, line: str | None = None, whole: bool = True) -> CopiedTags:
     """Collect from a recording what its processed copy gets; nothing is written.
 
     Args:
-        info: The recording's header.
-        container: libsndfile's name of the copy's container.
-        line: What processed it, or None.
         whole: Whether the copy has all samples at their places; otherwise chapters, cue points and time
             codes stay behind.
 
     Returns:
-        The baggage; for containers without tags (w64, au) an empty one with a note.
-
-    Raises:
-        AudioFileError: The recording cannot be opened.
+        The tags; for containers without tags (w64, au) an empty one with a note.
     """
     family = _FAMILIES.get(container, "")
     if container == "CAF" or (family == "ogg" and not tag_vorbis.available()):
@@ -110,7 +97,7 @@ def pack(info: AudioInfo, container: str, line: str | None = None, whole: bool =
     return _other(info.path, tags, container, line)
 
 
-def _strings(path: Path, container: str, line: str | None) -> Baggage:
+def _strings(path: Path, container: str, line: str | None) -> CopiedTags:
     tags = read_tags(path)
     # libsndfile loses all texts of a caf file if one is very long.
     texts = {key: value for key, value in tags.text.items() if len(value) < _MAX_STRING}
@@ -120,48 +107,52 @@ def _strings(path: Path, container: str, line: str | None) -> Baggage:
     notes = _lost(path, replace(tags, text={}), "", container)
     if container == "OGG" and notes:
         notes = (f"{notes[0]} ({tag_vorbis.HINT} keeps them)",)
-    return Baggage(_nothing, found, notes)
+    return CopiedTags(_nothing, found, notes)
 
 
-def _same(path: Path, family: str, line: str | None, whole: bool) -> Baggage:
+def _same(path: Path, family: str, line: str | None, whole: bool) -> CopiedTags:
     fd = open_binary(path)
     try:
         match family:
             case "flac":
-                return Baggage(functools.partial(tag_flac.insert, blocks=tag_flac.copied(fd, line, whole)))
+                return CopiedTags(functools.partial(tag_flac.insert, blocks=tag_flac.copied(fd, line, whole)))
             case "mp3":
-                return Baggage(functools.partial(_tag_if_any, tag=tag_id3.copied(fd, line, whole)))
+                return CopiedTags(functools.partial(_tag_if_any, tag=tag_id3.copied(fd, line, whole)))
             case "ogg":
-                return Baggage(
+                return CopiedTags(
                     functools.partial(tag_vorbis.insert, comments=tag_vorbis.copied(fd, line, whole))
                 )
         carried = wav_chunks.collect(fd, whole)
-        notes = tuple(f"{shown(path)}: {what} is left out, it is too large" for what in carried.left_out)
+        notes = tuple(
+            f"{display_path(path)}: {what} is left out, it is too large" for what in carried.left_out
+        )
         if line:
             carried = wav_chunks.with_line(carried, line, family == "riff")
-        return Baggage(functools.partial(wav_chunks.insert, carried=carried), notes=notes)
+        return CopiedTags(functools.partial(wav_chunks.insert, carried=carried), notes=notes)
     finally:
         os.close(fd)
 
 
-def _other(path: Path, tags: Tags, container: str, line: str | None) -> Baggage:
+def _other(path: Path, tags: Tags, container: str, line: str | None) -> CopiedTags:
     family = _FAMILIES.get(container, "")
     notes = _lost(path, tags, family, container)
     match family:
         case "flac":
-            return Baggage(functools.partial(tag_flac.insert, blocks=tag_flac.built(tags, line)), notes=notes)
+            return CopiedTags(
+                functools.partial(tag_flac.insert, blocks=tag_flac.built(tags, line)), notes=notes
+            )
         case "mp3":
-            return Baggage(functools.partial(_tag_if_any, tag=tag_id3.built(tags, line)), notes=notes)
+            return CopiedTags(functools.partial(_tag_if_any, tag=tag_id3.built(tags, line)), notes=notes)
         case "ogg":
-            return Baggage(
+            return CopiedTags(
                 functools.partial(tag_vorbis.insert, comments=tag_vorbis.built(tags, line)), notes=notes
             )
         case "riff" | "aiff":
             carried = wav_chunks.texts(tags.text, family == "riff")
             if line:
                 carried = wav_chunks.with_line(carried, line, family == "riff")
-            return Baggage(functools.partial(wav_chunks.insert, carried=carried), notes=notes)
-    return Baggage(_nothing, notes=notes)
+            return CopiedTags(functools.partial(wav_chunks.insert, carried=carried), notes=notes)
+    return CopiedTags(_nothing, notes=notes)
 
 
 def _lost(path: Path, tags: Tags, family: str, container: str) -> tuple[str, ...]:
@@ -177,10 +168,10 @@ def _lost(path: Path, tags: Tags, family: str, container: str) -> tuple[str, ...
     ]
     notes = []
     if lost:
-        notes.append(f"{shown(path)}: {container} files hold no {' and no '.join(lost)}; left out")
+        notes.append(f"{display_path(path)}: {container} files hold no {' and no '.join(lost)}; left out")
     if family in {"riff", "aiff"} and (homeless := set(tags.text) - wav_chunks.fields(family == "riff")):
         names = ", ".join(sorted(homeless))
-        notes.append(f"{shown(path)}: {container} files have no place for the tags {names}; left out")
+        notes.append(f"{display_path(path)}: {container} files have no place for the tags {names}; left out")
     return tuple(notes)
 
 

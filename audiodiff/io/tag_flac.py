@@ -9,7 +9,7 @@ import base64
 import struct
 
 from audiodiff.io import tag_id3
-from audiodiff.io.byte_edit import read_at, splice
+from audiodiff.io.byte_edit import read_at, replace_bytes
 from audiodiff.io.tags import Picture, Tags
 
 _MAX_BLOCKS = 1024
@@ -24,7 +24,6 @@ def copied(fd: int, line: str | None, whole: bool = True) -> list[Block]:
     """The blocks of a recording that go over to a processed copy.
 
     Args:
-        fd: Descriptor of a flac file.
         line: What processed it, or None: becomes one more comment.
         whole: Whether the copy keeps all samples at their places; otherwise cue sheet and chapters are left
             out.
@@ -50,15 +49,7 @@ def copied(fd: int, line: str | None, whole: bool = True) -> list[Block]:
 
 
 def built(tags: Tags, line: str | None) -> list[Block]:
-    """Blocks from general tags.
-
-    Args:
-        tags: Texts, pictures, chapters.
-        line: What processed the file, or None.
-
-    Returns:
-        (type, content) of the blocks.
-    """
+    """Blocks (type, content) from general tags."""
     comments = [one.encode() for one in comments_of(tags)] + _line_comment(line)
     return [
         (_COMMENT, _comment_block(b"audiodiff", comments)),
@@ -67,14 +58,7 @@ def built(tags: Tags, line: str | None) -> list[Block]:
 
 
 def comments_of(tags: Tags) -> list[str]:
-    """Vorbis comments from general tags; chapters as the comments CHAPTER000 and CHAPTER000NAME.
-
-    Args:
-        tags: Texts and chapters.
-
-    Returns:
-        Lines ``NAME=value``.
-    """
+    """Vorbis comments from general tags; chapters as the comments CHAPTER000 and CHAPTER000NAME."""
     lines = [f"{_NAMES.get(key, key.upper())}={value}" for key, value in tags.text.items()]
     for i, chapter in enumerate(tags.chapters[:1000]):
         minutes, ms = divmod(round(1000 * chapter.start), 60_000)
@@ -88,9 +72,6 @@ def comments_of(tags: Tags) -> list[str]:
 def picture_block(picture: Picture) -> bytes:
     """Content of a PICTURE block (section 8.8); in Ogg files its base64 is a comment.
 
-    Args:
-        picture: The front cover.
-
     Returns:
         The bytes; width, height and depth are told as 0, unknown.
     """
@@ -100,27 +81,12 @@ def picture_block(picture: Picture) -> bytes:
 
 
 def picture_comment(picture: Picture) -> str:
-    """Value of the comment METADATA_BLOCK_PICTURE.
-
-    Args:
-        picture: The front cover.
-
-    Returns:
-        base64.
-    """
+    """Value of the comment METADATA_BLOCK_PICTURE, base64."""
     return base64.b64encode(picture_block(picture)).decode()
 
 
 def insert(fd: int, blocks: list[Block]) -> None:
-    """Give a finished flac file its metadata, in place of what it has beside stream info and seek table.
-
-    Args:
-        fd: Descriptor open for reading and writing.
-        blocks: (type, content), each below 16 MiB.
-
-    Raises:
-        OSError: The system refuses, or the disk is full.
-    """
+    """Give a finished flac file its metadata, in place of what it has beside stream info and seek table."""
     found, end = _read(fd)
     own = [block for block in found if block[0] in {_STREAMINFO, _SEEKTABLE}]
     fitting = [block for block in blocks if len(block[1]) < 1 << 24]
@@ -129,7 +95,7 @@ def insert(fd: int, blocks: list[Block]) -> None:
         bytes([kind | (0x80 if i == len(everything) - 1 else 0)]) + len(content).to_bytes(3, "big") + content
         for i, (kind, content) in enumerate(everything)
     )
-    splice(fd, 0, end, b"fLaC" + data)
+    replace_bytes(fd, 0, end, b"fLaC" + data)
 
 
 def _read(fd: int) -> tuple[list[Block], int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from audiodiff.io.byte_edit import read_at, splice
+from audiodiff.io.byte_edit import read_at, replace_bytes
 from audiodiff.io.tags import Tags
 
 MAX_BYTES = 64 << 20
@@ -37,9 +37,6 @@ _UNSYNCHRONISED, _EXTENDED, _FOOTER = 0x80, 0x40, 0x10
 def size_of(fd: int) -> int:
     """Bytes that a tag takes at the start of a file.
 
-    Args:
-        fd: Descriptor open for reading.
-
     Returns:
         Its size with header and footer, 0 if there is none.
     """
@@ -53,8 +50,6 @@ def copied(fd: int, line: str | None, whole: bool = True) -> bytes:
     """The tag of a file with what processed it as one more frame.
 
     Args:
-        fd: Descriptor of the recording.
-        line: What processed it, or None.
         whole: Whether the copy keeps all samples at their places; otherwise chapters and other frames that
             tell a time are left out.
 
@@ -74,10 +69,6 @@ def copied(fd: int, line: str | None, whole: bool = True) -> bytes:
 
 def built(tags: Tags, line: str | None) -> bytes:
     """A tag of version 2.4 from general tags.
-
-    Args:
-        tags: Texts, pictures, chapters.
-        line: What processed the file, or None.
 
     Returns:
         The tag; b"" if there is nothing to tell.
@@ -101,16 +92,8 @@ def built(tags: Tags, line: str | None) -> bytes:
 
 
 def insert(fd: int, tag: bytes) -> None:
-    """Put a tag in front of an mp3 file, in place of one that is there.
-
-    Args:
-        fd: Descriptor open for reading and writing.
-        tag: The tag.
-
-    Raises:
-        OSError: The system refuses, or the disk is full.
-    """
-    splice(fd, 0, size_of(fd), tag)
+    """Put a tag in front of an mp3 file, in place of one that is there."""
+    replace_bytes(fd, 0, size_of(fd), tag)
 
 
 def _chapter_frames(tags: Tags) -> list[bytes]:

@@ -34,12 +34,7 @@ def copied(fd: int, line: str | None, whole: bool = True) -> Comments:
     """All comments of an Ogg file, its cover and chapters among them.
 
     Args:
-        fd: Descriptor of the recording.
-        line: What processed it, or None.
         whole: Whether the copy keeps all samples at their places; otherwise chapters are left out.
-
-    Returns:
-        (name, value) in their order.
     """
     from mutagen import MutagenError
 
@@ -54,31 +49,14 @@ def copied(fd: int, line: str | None, whole: bool = True) -> Comments:
 
 
 def built(tags: Tags, line: str | None) -> Comments:
-    """Comments from general tags.
-
-    Args:
-        tags: Texts, pictures, chapters.
-        line: What processed the file, or None.
-
-    Returns:
-        (name, value).
-    """
+    """Comments (name, value) from general tags."""
     pairs = (comment.split("=", 1) for comment in comments_of(tags))
     pictures = [(_PICTURE, picture_comment(picture)) for picture in tags.pictures]
     return [(name, value) for name, value in pairs] + pictures + _line(line)
 
 
 def insert(fd: int, comments: Comments) -> None:
-    """Give a finished Ogg file its comments, in place of those it has.
-
-    Args:
-        fd: Descriptor open for reading and writing.
-        comments: (name, value).
-
-    Raises:
-        ValueError: The file is no Ogg file that mutagen knows.
-        OSError: The system refuses, or the disk is full.
-    """
+    """Give a finished Ogg file its comments, in place of those it has."""
     from mutagen import MutagenError
 
     with os.fdopen(os.dup(fd), "r+b") as file:

@@ -53,13 +53,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter.
-
-    Attributes:
-        start: Seconds.
-        end: Seconds.
-        title: Its title.
-    """
+    """A chapter; start and end are seconds."""
 
     start: float
     end: float
@@ -73,8 +67,6 @@ class Tags:
     Attributes:
         text: Values by their general names in lower case: title, artist, album, comment, date, genre, track,
             copyright, and whatever else there is under its own name.
-        pictures: Covers.
-        chapters: In order.
     """
 
     text: Mapping[str, str] = field(default_factory=dict)
@@ -88,9 +80,6 @@ def read_tags(path: Path) -> Tags:
     With PyAV, everything; without it the texts that libsndfile reads (title, artist, album, comment, date,
     genre, track, copyright).
 
-    Args:
-        path: The file.
-
     Returns:
         Its tags; empty where nothing can be read.
     """
@@ -102,14 +91,7 @@ def read_tags(path: Path) -> Tags:
 
 
 def tags_of(container: Any) -> Tags:
-    """The tags of a container that is open and of which nothing has been read.
-
-    Args:
-        container: An ``av.container.InputContainer``.
-
-    Returns:
-        Its tags.
-    """
+    """The tags of a container that is open and of which nothing has been read."""
     found = dict(container.metadata)
     if container.streams.audio and "ogg" in container.format.name:
         found |= container.streams.audio[0].metadata
@@ -139,11 +121,7 @@ def _pictures(container: Any) -> tuple[Picture, ...]:
 
 
 def is_cover(stream: Any) -> bool:
-    """Whether a stream is a still picture that belongs to the whole file.
-
-    Args:
-        stream: An ``av.stream.Stream``.
-    """
+    """Whether a stream is a still picture that belongs to the whole file."""
     return bool(stream.type == "video" and stream.disposition & type(stream.disposition).attached_pic)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from audiodiff.io.byte_edit import read_at, splice, write_at
+from audiodiff.io.byte_edit import read_at, replace_bytes, write_at
 
 MAX_BYTES = 64 << 20
 """What is copied of one file at most."""
@@ -59,7 +59,6 @@ class Chunk:
     """Place of a chunk in a file.
 
     Attributes:
-        name: Its four letters.
         start: First byte after its header.
         size: Bytes of content, without the byte that pads an odd size.
     """
@@ -75,7 +74,6 @@ class Carried:
 
     Attributes:
         before: Those in front of the samples.
-        after: Those behind them.
         left_out: What was too large, one line each.
     """
 
@@ -85,22 +83,12 @@ class Carried:
 
 
 def fields(riff: bool) -> frozenset[str]:
-    """General names of the texts that a format has a place for.
-
-    Args:
-        riff: Whether wav and RF64 are meant, else aiff.
-
-    Returns:
-        The names.
-    """
+    """General names of the texts that a format has a place for."""
     return frozenset(_INFO if riff else _AIFF_TEXT)
 
 
 def walk(fd: int) -> Iterator[Chunk]:
     """Go through the chunks of a RIFF, RF64 or AIFF file; ends where they stop to make sense.
-
-    Args:
-        fd: Descriptor open for reading.
 
     Yields:
         Chunks in their order, at most 4096; the last may reach beyond the end of a file that is cut short.
@@ -128,14 +116,7 @@ def _is_name(name: bytes) -> bool:
 
 
 def is_riff(fd: int) -> bool:
-    """Whether a file is of the RIFF kind (wav, RF64), not aiff.
-
-    Args:
-        fd: Descriptor open for reading.
-
-    Returns:
-        True for RIFF, RF64 and BW64.
-    """
+    """Whether a file is of the RIFF kind (wav, RF64), not aiff."""
     return read_at(fd, 0, 4) in {b"RIFF", b"RF64", b"BW64"}
 
 
@@ -143,12 +124,8 @@ def collect(fd: int, whole: bool = True) -> Carried:
     """Take from a file the chunks that go over to a processed copy of it.
 
     Args:
-        fd: Descriptor of the recording.
         whole: Whether the copy has all its samples at the same places; otherwise only texts and pictures go
             over, since cue points, loops and time codes would be wrong.
-
-    Returns:
-        The chunks.
     """
     samples = _SAMPLES["RIFF" if is_riff(fd) else "FORM"]
     size = os.fstat(fd).st_size
@@ -180,7 +157,6 @@ def texts(values: Mapping[str, str], riff: bool) -> Carried:
 
     Args:
         values: By their general names (title, artist, album, comment, date, genre, track, copyright).
-        riff: Whether for wav and RF64, else for aiff.
 
     Returns:
         The chunks; what has no place in the format is left out.
@@ -196,12 +172,7 @@ def with_line(carried: Carried, line: str, riff: bool) -> Carried:
     """Add what processed a recording: to ISFT (software) of LIST INFO, or as an annotation of aiff.
 
     Args:
-        carried: Chunks.
         line: The words. Behind the software that is named already, which stays.
-        riff: Whether for wav and RF64, else for aiff.
-
-    Returns:
-        The chunks with the line.
     """
     if not riff:
         # In front: readers take the last annotation for the comment, and that is the recording's own.
@@ -231,11 +202,6 @@ def insert(fd: int, carried: Carried) -> None:
 
     Args:
         fd: Descriptor of a wav, RF64 or aiff file, open for reading and writing.
-        carried: The chunks.
-
-    Raises:
-        ValueError: The file would grow beyond what its sizes can tell (4 GiB; not RF64).
-        OSError: The system refuses, or the disk is full.
     """
     before, after = b"".join(carried.before), b"".join(carried.after)
     kind = read_at(fd, 0, 4)
@@ -249,7 +215,7 @@ def insert(fd: int, carried: Carried) -> None:
     place = next(chunk.start - 8 for chunk in walk(fd) if chunk.name == samples)
     write_at(fd, size, bytes(size % 2) + after)
     if before:
-        splice(fd, place, place, before)
+        replace_bytes(fd, place, place, before)
     if kind == b"RF64":
         write_at(fd, 20, struct.pack("<Q", total - 8))
     else:

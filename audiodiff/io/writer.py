@@ -14,10 +14,10 @@ import numpy.typing as npt
 import soundfile
 
 from audiodiff.errors import AudioFileError
-from audiodiff.io.atomic import Unfinished
-from audiodiff.io.formats import max_samples, shown
+from audiodiff.io.atomic import AtomicFile
+from audiodiff.io.formats import display_path, max_samples
 from audiodiff.io.ogg import fix_serial
-from audiodiff.io.output_checks import refuse_block, refuse_existing, target_exists, writing_failed
+from audiodiff.io.output_checks import check_block, name_output, open_output, writing_failed
 
 _BITS = {
     "PCM_S8": 8,
@@ -38,7 +38,7 @@ _WRITE_ERRORS = (soundfile.SoundFileError, OSError, AssertionError)
 class AtomicWriter:
     """Context manager that writes an audio file which gets its name when all is well.
 
-    Samples go to an `Unfinished` file in the target's folder. `finish` closes it, opens it again and compares
+    Samples go to an `AtomicFile` file in the target's folder. `finish` closes it, opens it again and compares
     length, rate and channels; `commit` flushes it to the disk and gives it its name. A clean exit does both
     unless they were called; any exception, Ctrl-C too, removes the file, so the old one or none stays.
 
@@ -75,7 +75,7 @@ class AtomicWriter:
         self._overwrite = overwrite
         self._finished = self._committed = False
         self._file: Any = None
-        self._unfinished: Unfinished  # from entering on
+        self._atomic: AtomicFile  # from entering on
 
     def __enter__(self) -> AtomicWriter:
         """Create the unfinished file.
@@ -83,24 +83,17 @@ class AtomicWriter:
         Raises:
             AudioFileError: Codes ``exists``, ``unwritable``, ``unsupported``.
         """
-        refuse_existing(self._path, self._overwrite)
-        try:
-            self._unfinished = Unfinished(self._path.parent)
-        except OSError as error:
-            raise AudioFileError(
-                f"{shown(self._path)}: its folder cannot be written to ({error.strerror}); choose another",
-                code="unwritable",
-            ) from error
+        self._atomic = open_output(self._path, self._overwrite)
         try:
             rate, channels = self._shape
             container, subtype = self._format
             self._file = soundfile.SoundFile(
-                self._unfinished.fd, "w", rate, channels, subtype, format=container, closefd=False
+                self._atomic.fd, "w", rate, channels, subtype, format=container, closefd=False
             )
         except (soundfile.SoundFileError, ValueError) as error:
             self._discard()
             raise AudioFileError(
-                f"{shown(self._path)}: {channels} channels at {rate} Hz cannot be written as "
+                f"{display_path(self._path)}: {channels} channels at {rate} Hz cannot be written as "
                 f"{container} {subtype} ({error}); choose another format",
                 code="unsupported",
             ) from error
@@ -124,7 +117,7 @@ class AtomicWriter:
                 setattr(self._file, name, value)
         except soundfile.SoundFileError as error:
             raise AudioFileError(
-                f"{shown(self._path)}: {self._format[0]} files hold no tags ({error}); use .flac",
+                f"{display_path(self._path)}: {self._format[0]} files hold no tags ({error}); use .flac",
                 code="unsupported",
             ) from error
 
@@ -139,8 +132,8 @@ class AtomicWriter:
             AudioFileError: Codes ``nonfinite`` (then nothing of the block is written), ``no_space``,
                 ``unwritable``, ``too_long`` (the container would grow beyond the 4 GiB that it can tell).
         """
-        refuse_block(self._path, block, self._shape[1], (self.n_samples, self._shape[0]))
-        self._refuse_beyond(block.shape[1])
+        check_block(self._path, block, self._shape[1], (self.n_samples, self._shape[0]))
+        self._check_length(block.shape[1])
         x = np.ascontiguousarray(block.T)
         try:
             self._file.write(self._codes(x) if self._format[1] in _BITS else x)
@@ -148,12 +141,12 @@ class AtomicWriter:
             raise writing_failed(self._path, str(error)) from error
         self.n_samples += block.shape[1]
 
-    def _refuse_beyond(self, n: int) -> None:
+    def _check_length(self, n: int) -> None:
         """Stop where the sizes in the file would overflow, which libsndfile does not notice."""
         most = max_samples(*self._format, self._shape[1])
         if self.n_samples + n > most:
             line = f"not written, {self._format[0]} files end at 4 GiB; use .w64, .caf or .flac"
-            raise AudioFileError(f"{shown(self._path)}: {line}", code="too_long")
+            raise AudioFileError(f"{display_path(self._path)}: {line}", code="too_long")
 
     def _codes(self, x: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
         """Integer codes in the high bits of int32, as libsndfile takes them."""
@@ -195,7 +188,7 @@ class AtomicWriter:
             except _WRITE_ERRORS as fault:
                 raise writing_failed(self._path, str(fault)) from fault
             self._finished = True
-        return self._unfinished.fd
+        return self._atomic.fd
 
     def commit(self) -> None:
         """Give the file its name, finished if it was not.
@@ -207,26 +200,26 @@ class AtomicWriter:
             return
         self.finish()
         try:
-            self._unfinished.give_name(self._path, self._overwrite)
-        except FileExistsError:
-            raise target_exists(self._path) from None
+            name_output(self._atomic, self._path, self._overwrite)
         except OSError as fault:
             raise writing_failed(self._path, str(fault)) from fault
         self._committed = True
 
     def _verify(self) -> None:
         if self.n_samples == 0:
-            raise AudioFileError(f"{shown(self._path)}: not written, there are no samples", code="empty")
+            raise AudioFileError(
+                f"{display_path(self._path)}: not written, there are no samples", code="empty"
+            )
         self._file.close()
         self._clear_time_stamp()
         if self._format[0] == "OGG":
-            fix_serial(self._unfinished.fd)
-        os.lseek(self._unfinished.fd, 0, os.SEEK_SET)
-        with soundfile.SoundFile(self._unfinished.fd, closefd=False) as file:
+            fix_serial(self._atomic.fd)
+        os.lseek(self._atomic.fd, 0, os.SEEK_SET)
+        with soundfile.SoundFile(self._atomic.fd, closefd=False) as file:
             found = (file.frames, file.samplerate, file.channels)
         if found != (self.n_samples, *self._shape):
             raise AudioFileError(
-                f"{shown(self._path)}: not written, verifying found (samples, Hz, channels) {found} "
+                f"{display_path(self._path)}: not written, verifying found (samples, Hz, channels) {found} "
                 f"and not {(self.n_samples, *self._shape)}; choose another format or disk",
                 code="unwritable",
             )
@@ -235,15 +228,15 @@ class AtomicWriter:
         """Make equal samples give equal bytes: the PEAK chunk of float files tells when it was written."""
         if self._format[1] not in {"FLOAT", "DOUBLE"} or self._format[0] == "CAF":
             return
-        os.lseek(self._unfinished.fd, 0, os.SEEK_SET)
-        chunk = os.read(self._unfinished.fd, 4096).find(b"PEAK")
+        os.lseek(self._atomic.fd, 0, os.SEEK_SET)
+        chunk = os.read(self._atomic.fd, 4096).find(b"PEAK")
         if chunk > 0:
-            os.lseek(self._unfinished.fd, chunk + 12, os.SEEK_SET)
-            os.write(self._unfinished.fd, bytes(4))
+            os.lseek(self._atomic.fd, chunk + 12, os.SEEK_SET)
+            os.write(self._atomic.fd, bytes(4))
 
     def _discard(self) -> None:
         """Close what is open, remove the unfinished file; must not hide the error it is called for."""
         with contextlib.suppress(*_WRITE_ERRORS):
             if self._file is not None:
                 self._file.close()
-        self._unfinished.discard()
+        self._atomic.abort()

@@ -97,7 +97,6 @@ class ModelConfig(Settings):
         target: What the network predicts.
         network: ``kind`` and the parameters of the network.
         start: Time in (0, 1] at which sampling starts.
-        presets: Sampler presets.
         reach_encode: Frames on one side that `encode` looks at.
         reach_step: Frames on one side that one evaluation looks at.
         licence: Licence of the weights (SPDX name or a short sentence).

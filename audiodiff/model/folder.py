@@ -14,8 +14,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from torch import Tensor
 
 from audiodiff import networks
 from audiodiff.errors import AudiodiffError, ConfigError, ModelError
+from audiodiff.io.atomic import atomic_folder, set_aside
 from audiodiff.model.config import FORMAT_VERSION, ModelConfig
 from audiodiff.model.model import Model, assemble, build_process
 from audiodiff.model.shipped import SHIPPED
@@ -62,17 +61,7 @@ def load_model(model: str | os.PathLike[str]) -> Model:
 
 
 def find(model: str | os.PathLike[str]) -> Path:
-    """The folder of a model; a shipped name wins over a folder of that name in the current directory.
-
-    Args:
-        model: Name or path.
-
-    Returns:
-        An existing folder.
-
-    Raises:
-        ModelError: Neither a shipped name nor a folder.
-    """
+    """The folder of a model; a shipped name wins over a folder of that name in the current directory."""
     name = os.fspath(model)
     shipped = SHIPPED / name
     if Path(name).name == name and (shipped / _CONFIG).is_file():
@@ -129,12 +118,6 @@ def load(folder: Path) -> Model:
 def verify(folder: Path) -> Model:
     """Load a model and run its network once on silence at the start of sampling.
 
-    Args:
-        folder: Model folder.
-
-    Returns:
-        The model.
-
     Raises:
         ModelError: As `load`, or the network gives NaN or the wrong shape.
     """
@@ -154,16 +137,11 @@ def save(
     card: str,
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write a model folder beside its target, then rename it; a crash leaves the old model or the new one.
-
-    A folder cannot be renamed over a full one, so for a moment the old one is called ``.NAME.old``. If that
-    moment was the last one, `load` and `find` take it from there, and the next save removes it.
+    """Write a model folder (see `atomic_folder`): a crash leaves the old model or the new one.
 
     Args:
         folder: Target; an older model folder there is replaced.
-        config: Settings.
         state_dict: Parameters; floating ones are stored as `dtype`.
-        card: Text of ``card.md``.
         dtype: ``torch.float16`` or ``torch.float32``.
 
     Raises:
@@ -183,41 +161,14 @@ def save(
     }
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[_HASHES] = (json.dumps(hashes, indent=2) + "\n").encode()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = folder.parent / f".audiodiff-{secrets.token_hex(4)}.part"
-    fresh.mkdir()
-    try:
+    with atomic_folder(folder, replace=True) as fresh:
         for name, content in files.items():
-            _write(fresh / name, content)
-        _swap(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _swap(fresh: Path, folder: Path) -> None:
-    old = _aside(folder)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)  # of a save that was killed after its second rename
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _aside(folder: Path) -> Path:
-    """Where the old model is while the new one gets its name."""
-    return folder.parent / f".{folder.name}.old"
+            (fresh / name).write_bytes(content)
 
 
 def _standing(folder: Path) -> Path:
     """The folder, or the old model that a save, killed between its renames, had set aside."""
-    return _aside(folder) if not folder.exists() and _aside(folder).is_dir() else folder
+    return set_aside(folder) if not folder.exists() and set_aside(folder).is_dir() else folder
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:

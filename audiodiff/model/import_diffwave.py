@@ -6,9 +6,13 @@ published; `networks.wavenet.WaveNet` has the same parameter names, so the weigh
 
 from __future__ import annotations
 
+import pickletools
+import struct
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from pickle import UnpicklingError  # noqa: TID251  the exception alone
 from typing import Any
 
 import torch
@@ -21,7 +25,6 @@ from audiodiff.diffusion.vp import VP, linear_betas
 from audiodiff.errors import ModelError
 from audiodiff.model.config import ModelConfig, Presets, SamplerPreset
 from audiodiff.model.folder import save, verify
-from audiodiff.model.import_archive import read_checkpoint
 from audiodiff.networks.wavenet import WaveNet, WaveNetConfig
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_presets import PRESETS
@@ -31,6 +34,33 @@ MEL = "diffwave"
 
 _MAX_LAYERS = 200
 
+MAX_MEMBERS = 65_536
+MAX_PROGRAM = 16 * 2**20
+"""Bytes of the pickled program; a checkpoint of 254 tensors with its optimiser takes 80 kB."""
+MAX_BYTES = 4 * 2**30
+"""Bytes of all members together."""
+
+# All that a DiffWave checkpoint names. `torch.load` allows a few more, among them bytearray(n) for any n.
+_NAMES = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
+    f"torch {kind}Storage"
+    for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+}
+# What zipfile, pickletools and torch raise for damaged files.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    UnpicklingError,
+)
+
 
 def convert(source: Path, folder: Path, licence: str) -> ModelConfig:
     """Write the model folder of a published checkpoint.
@@ -39,9 +69,6 @@ def convert(source: Path, folder: Path, licence: str) -> ModelConfig:
         source: Checkpoint, read without running anything in it.
         folder: Model folder to write; an older model there is replaced.
         licence: Licence of the weights, for the folder; the checkpoint states none.
-
-    Returns:
-        The folder's settings.
 
     Raises:
         ModelError: The file cannot be read, holds anything but tensors and plain values, or has another
@@ -59,6 +86,49 @@ def convert(source: Path, folder: Path, licence: str) -> ModelConfig:
     return config
 
 
+def read_checkpoint(path: Path) -> Any:
+    """Tensors and plain values of a checkpoint, by torch's restricted unpickler and within size limits."""
+    try:
+        _check_archive(path)
+        # the only unpickling of the package: weights_only runs no code of the file
+        return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}", code=error.code) from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ModelError(f"{path}: cannot be read ({reason}); check the path", code="missing") from None
+    except _DAMAGED as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"{path}: not a complete torch checkpoint ({reason}); get it again, or save it again with torch "
+            "1.6 or newer",
+            code="damaged",
+        ) from None
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse absurd sizes, and every name that a DiffWave checkpoint does not need."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        # torch stores without compression, so a member is never larger than the file that holds it
+        if any(info.compress_type or info.file_size != info.compress_size for info in members):
+            raise ModelError("a member is compressed, which torch never does", code="refused")
+        programs = [info for info in members if info.filename.partition("/")[2] == "data.pkl"]
+        if len(programs) != 1:
+            raise ModelError("there is no data.pkl in it; is it a checkpoint of torch?", code="refused")
+        sizes = len(members), programs[0].file_size, sum(info.file_size for info in members)
+        if any(
+            size > limit for size, limit in zip(sizes, (MAX_MEMBERS, MAX_PROGRAM, MAX_BYTES), strict=True)
+        ):
+            raise ModelError(f"it is too large: {sizes[0]} members, {sizes[2]} bytes", code="refused")
+        for instruction, argument, _ in pickletools.genops(archive.read(programs[0])):
+            if instruction.name == "PROTO" and argument != 2:
+                raise ModelError(f"pickle protocol {argument}, but torch.save writes 2", code="refused")
+            if instruction.name == "GLOBAL" and argument not in _NAMES:
+                name = str(argument).replace(" ", ".")
+                raise ModelError(f"it holds {name}; only tensors and plain values are read", code="refused")
+
+
 def _settings(checkpoint: Any, licence: str) -> tuple[ModelConfig, dict[str, Tensor]]:
     """Settings and weights of a checkpoint of the published layout."""
     state = checkpoint.get("model") if isinstance(checkpoint, dict) else None
@@ -66,6 +136,9 @@ def _settings(checkpoint: Any, licence: str) -> tuple[ModelConfig, dict[str, Ten
         type(name) is str and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise ModelError('expected a key "model" with named tensors; is it a DiffWave checkpoint?')
+    for name, value in state.items():
+        if value.numel() * value.itemsize > value.untyped_storage().nbytes():
+            raise ModelError(f"parameter {name} repeats its values, which no weight does", code="refused")
     params = checkpoint.get("params") or {}
     if not isinstance(params, dict):
         raise ModelError('expected names and values in "params", found something else')

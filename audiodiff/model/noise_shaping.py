@@ -11,7 +11,7 @@ from torch import Tensor
 
 from audiodiff.diffusion.noise_prior import EnergyPrior, Prior
 from audiodiff.networks.upsampling import interpolate_frames
-from audiodiff.signal.mel import analysis_window, bands
+from audiodiff.signal.mel import analysis_window, to_linear_mel
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_inversion import invert_magnitude
 
@@ -44,14 +44,12 @@ def shape(prior: Prior, mel: Tensor, spec: MelSpec) -> Shaping:
     """Fit a prior to mels.
 
     Args:
-        prior: The prior.
         mel: ``[B, M, N]`` in the numbers of `spec`.
-        spec: The convention.
 
     Returns:
         The shaping of noise [B, N hop].
     """
-    linear = bands(mel, spec)
+    linear = to_linear_mel(mel, spec)
     if isinstance(prior, EnergyPrior):
         return Shaping(prior.scale(linear, spec.hop), even=False)
     level = prior.level(invert_magnitude(linear, spec, ITERATIONS), analysis_window(spec))

@@ -3,7 +3,7 @@
 Letters: B items, F frequency bins, M mel bands, N frames, T samples. A network's state is a spectrum, real
 ``[B, F, N, 2]`` (re, im), compressed, or a waveform ``[B, T]``. Beside a spectrum the condition is a spectrum
 of the same frames; beside a waveform it is a mel ``[B, M, N]`` with T = N hop, or another waveform. A network
-of waveforms says which by its attribute ``domain``, a `WaveDomain`; `networks.checks.check` holds it to all.
+of waveforms says which by its attribute ``domain``, a `WaveDomain`; the tests check all of it.
 """
 
 from __future__ import annotations

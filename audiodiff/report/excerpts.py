@@ -12,9 +12,9 @@ import soundfile
 from audiodiff.io.formats import RATES
 from audiodiff.report.measure import pairs
 from audiodiff.report.report_data import Place, ReportEntry
-from audiodiff.report.spectra import Samples
-from audiodiff.signal.level import LevelMeter
+from audiodiff.signal.level import mix_to_mono
 from audiodiff.signal.resample import resample
+from audiodiff.signal.types import Samples
 
 LONGEST_S = 60.0
 """So much of one recording is embedded at most."""
@@ -134,13 +134,6 @@ def matching_gains_db(before_db: float | None, after_db: float | None) -> tuple[
     return min(0.0, after_db - before_db), min(0.0, before_db - after_db)
 
 
-def active_db(samples: Samples, sample_rate: int) -> float | None:
-    """Gated level of samples [C, T] in dBFS, None for silence."""
-    meter = LevelMeter(sample_rate)
-    meter.push(samples.astype(np.float32, copy=False))
-    return meter.active_db()
-
-
 def encoded(samples: Samples, sample_rate: int, lossless: bool) -> tuple[str, bytes]:
     """Sound that browsers play.
 
@@ -165,4 +158,4 @@ def encoded(samples: Samples, sample_rate: int, lossless: bool) -> tuple[str, by
 
 
 def _few(samples: Samples) -> Samples:
-    return samples if samples.shape[0] <= 2 else samples.mean(axis=0, keepdims=True)
+    return samples if samples.shape[0] <= 2 else mix_to_mono(samples)

@@ -14,8 +14,9 @@ from audiodiff.io.av_tracks import lead
 from audiodiff.io.reader import probe, read_blocks
 from audiodiff.report import findings
 from audiodiff.report.report_data import Place, ReportEntry
-from audiodiff.report.spectra import SILENCE_DB, Framer, Grid, Samples, decibels
+from audiodiff.report.spectra import SILENCE_DB, Framer, Grid, decibels
 from audiodiff.signal.level import LevelMeter
+from audiodiff.signal.types import Samples
 
 _POINTS = 200
 _FLOOR_SHARE = 0.1

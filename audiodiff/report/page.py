@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import functools
 import hashlib
-import os
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,8 +14,7 @@ import jinja2
 
 from audiodiff import __version__
 from audiodiff.errors import AudioFileError
-from audiodiff.io.atomic import Unfinished
-from audiodiff.io.formats import shown
+from audiodiff.io.output_checks import check_existing, small_output
 from audiodiff.report import excerpts, view
 from audiodiff.report.measure import Survey, survey
 from audiodiff.report.picture import data_uri, ramp
@@ -49,9 +48,7 @@ def write(path: Path, entries: Sequence[ReportEntry], run: ReportRun, overwrite:
     Raises:
         AudioFileError: The page exists or cannot be written (codes ``exists``, ``unwritable``).
     """
-    if os.path.lexists(path) and not overwrite:
-        line = f"{shown(path)}: exists already; use --overwrite or another name"
-        raise AudioFileError(line, code="exists")
+    check_existing(path, overwrite)
     surveys = [_surveyed(entry) for entry in entries]
     sounding = [found for found, _ in surveys if found is not None]
     share_s = min(excerpts.LONGEST_S, max(_SHORTEST_SHARE_S, AUDIO_S / max(1, len(sounding))))
@@ -169,20 +166,11 @@ def _counts(cards: Sequence[Card], sounding: Sequence[Survey]) -> dict[str, obje
 
 
 def _save(path: Path, pieces: Iterator[str], overwrite: bool) -> None:
-    try:
-        page = Unfinished(path.parent)
-    except OSError as error:
-        line = f"{shown(path)}: cannot be written ({error.strerror}); choose another place"
-        raise AudioFileError(line, code="unwritable") from error
-    try:
-        with os.fdopen(os.dup(page.fd), "w", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.writelines(pieces)
-        page.give_name(path, overwrite)
-    except OSError as error:
-        line = f"{shown(path)}: cannot be written ({error.strerror}); check the space on the disk"
-        raise AudioFileError(line, code="unwritable") from error
-    finally:
-        page.discard()
+    with (
+        small_output(path, overwrite) as page,
+        io.TextIOWrapper(page.stream(), "utf-8", errors="replace", newline="\n") as file,
+    ):
+        file.writelines(pieces)
 
 
 def _hash(text: str) -> str:

@@ -9,7 +9,10 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
-from audiodiff.report.spectra import Grid, Samples, decibels
+from audiodiff.report.spectra import Grid, decibels
+from audiodiff.signal.frames import power_pieces
+from audiodiff.signal.mel_scale import hz_to_mel, mel_to_hz
+from audiodiff.signal.types import Samples
 
 ROWS, COLUMNS = 128, 760
 RANGE_DB = 70.0
@@ -19,7 +22,7 @@ LEVELS = 96
 _ANCHORS = ("0b0d16", "222a58", "33618a", "56988f", "c9b679", "fdf6e3")
 """From nothing to the loudest, lighter at every step, so that it also reads in grey."""
 
-_WINDOW_S, _MOST_WINDOWS, _BATCH = 0.032, 6000, 512
+_WINDOW_S, _MOST_WINDOWS = 0.032, 6000
 _TOP_PERCENTILE = 99.8
 
 Bytes = npt.NDArray[np.uint8]
@@ -39,23 +42,18 @@ def spectrogram(samples: Samples, sample_rate: int) -> Grid:
     n_fft = 2 * round(_WINDOW_S * sample_rate / 2)
     hop = max(n_fft // 4, -(-samples.shape[1] // _MOST_WINDOWS))
     padded = np.pad(samples.astype(np.float32), ((0, 0), (n_fft // 2, n_fft // 2)))
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=1)[:, ::hop]
     rows = _row_weights(row_edges_hz(sample_rate) / sample_rate * n_fft, n_fft // 2 + 1)
-    power = []
-    for first in range(0, frames.shape[1], _BATCH):
-        spectrum = np.fft.rfft(frames[:, first : first + _BATCH] * window) / (window.sum() / 2)
-        power.append((spectrum.real**2 + spectrum.imag**2).mean(axis=0).astype(np.float32) @ rows.T)
-    n_columns = min(COLUMNS, frames.shape[1])
-    bounds = np.arange(n_columns + 1) * frames.shape[1] // n_columns
-    sums = np.add.reduceat(np.concatenate(power), bounds[:-1], axis=0)
+    full_scale = (n_fft / 4) ** 2  # of a sine in its bin: half the sum of the window, squared
+    power = np.concatenate([x.mean(axis=0) @ rows.T for x in power_pieces(padded, n_fft, hop)]) / full_scale
+    n_columns = min(COLUMNS, len(power))
+    bounds = np.arange(n_columns + 1) * len(power) // n_columns
+    sums = np.add.reduceat(power, bounds[:-1], axis=0)
     return decibels(sums.T / np.diff(bounds))
 
 
 def row_edges_hz(sample_rate: int) -> npt.NDArray[np.float64]:
     """Limits of the rows in Hz, [`ROWS` + 1], evenly spaced on the mel scale of O'Shaughnessy (1987)."""
-    top = 2595 * np.log10(1 + sample_rate / 2 / 700)
-    return np.asarray(700 * (10 ** (np.linspace(0, top, ROWS + 1) / 2595) - 1), dtype=np.float64)
+    return mel_to_hz(np.linspace(0, hz_to_mel(sample_rate / 2), ROWS + 1))
 
 
 def scale_top_db(before: Grid) -> float:

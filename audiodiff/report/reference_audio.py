@@ -10,9 +10,10 @@ import torch
 
 from audiodiff.io.mel_file import read_mel
 from audiodiff.io.reader import AtomicWriter, read_blocks
-from audiodiff.report.spectra import Samples
+from audiodiff.signal.level import mix_to_mono
 from audiodiff.signal.mel_inversion import invert_long
 from audiodiff.signal.resample import StreamResampler
+from audiodiff.signal.types import Samples
 
 ITERATIONS = 4
 """Of the plain inversion that stands for a mel: enough to be understood."""
@@ -37,7 +38,7 @@ def write_recording(source: Path, target: Path, sample_rate: int) -> str:
         with read_blocks(source) as reader:
             resampler = StreamResampler(reader.info.sample_rate, sample_rate, 1)
             for block in reader:
-                yield resampler.push(block.mean(axis=0, keepdims=True, dtype=np.float32))
+                yield resampler.push(mix_to_mono(block))
             yield resampler.flush()
 
     _write(mixed(), target, sample_rate)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from audiodiff.signal.frames import frame_power
 from audiodiff.signal.mel import filterbank
 from audiodiff.signal.mel_convention import MelSpec
+from audiodiff.signal.types import Samples
 
 Grid = npt.NDArray[np.float32]
-Samples = npt.NDArray[np.floating[Any]]
 
 SILENCE_DB = -120.0
 N_BANDS = 32
@@ -46,8 +46,6 @@ class Framer:
         self._hop = max(1, round(_HOP_S * sample_rate))
         self._n_fft = 2 * math.ceil(_WINDOW_S * sample_rate / 2)
         self._bank = _bank(sample_rate, self._n_fft, self._hop)
-        n = np.arange(self._n_fft)
-        self._window = (0.5 - 0.5 * np.cos(2 * np.pi * n / self._n_fft)).astype(np.float32)
         self._rest: Samples | None = None
         self.hop_s = self._hop / sample_rate
         self.first_s = self._n_fft / 2 / sample_rate
@@ -66,13 +64,7 @@ class Framer:
         self._rest = x[:, n_frames * self._hop :].copy()
         if n_frames == 0:
             return np.zeros((0, N_BANDS), dtype=np.float32)
-        frames = np.lib.stride_tricks.sliding_window_view(x, self._n_fft, axis=1)[:, :: self._hop][
-            :, :n_frames
-        ]
-        power = np.zeros((n_frames, self._n_fft // 2 + 1), dtype=np.float32)
-        for channel in frames:
-            spectrum = np.fft.rfft(channel * self._window, axis=1)
-            power += (spectrum.real**2 + spectrum.imag**2) / len(frames)
+        power = np.mean([frame_power(channel, self._n_fft, self._hop) for channel in x], axis=0)
         # by Parseval: a sine of amplitude 1 spreads n_fft^2 * 3 / 32 over its bins
         scale = 32 / (3 * self._n_fft**2)
         return np.asarray(scale * (power @ self._bank.T), dtype=np.float32)

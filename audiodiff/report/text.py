@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 from audiodiff.report.report_data import Kind, Place
 from audiodiff.report.spectra import SILENCE_DB
+from audiodiff.signal.mel_scale import hz_to_mel
 
 KINDS: dict[Kind, str] = {"added": "New sound", "changed": "Changed sound", "disagreement": "Uncertain"}
 
@@ -20,7 +20,7 @@ _TICKS_HZ = (500, 1000, 2000, 4000, 8000, 16000, 32000, 64000)
 
 def name(path: Path) -> str:
     """A file's name on one line, whatever it holds: line breaks, marks that turn text round, no UTF-8."""
-    return printable(shown(Path(path.name)))
+    return printable(display_path(Path(path.name)))
 
 
 def printable(text: str) -> str:
@@ -86,12 +86,12 @@ def time_ticks(start_s: float, stop_s: float) -> list[tuple[float, str]]:
     return ticks
 
 
-def frequency_ticks(sample_rate: int, to_mel: Callable[[float], float]) -> list[tuple[float, str]]:
+def frequency_ticks(sample_rate: int) -> list[tuple[float, str]]:
     """Round frequencies of a mel axis: height from the top (0 to 1) and label."""
-    top = to_mel(sample_rate / 2)
+    top = float(hz_to_mel(sample_rate / 2))
     ticks: list[tuple[float, str]] = []
     for hz in _TICKS_HZ:
-        height = 1 - to_mel(hz) / top
+        height = 1 - float(hz_to_mel(hz)) / top
         free = not ticks or ticks[-1][0] - height > _CLOSEST_TICKS
         if 0.06 < height < 0.94 and free:
             ticks.append((height, f"{hz / 1000:g}"))

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 from audiodiff.report import excerpts, picture, text
 from audiodiff.report.excerpts import Excerpt, Window
 from audiodiff.report.measure import Survey
 from audiodiff.report.report_data import Place, ReportEntry
+from audiodiff.signal.level import active_db
 
 _CURVE_RANGE_DB = 70.0
 _LEAD_S = 1.0
@@ -120,8 +121,8 @@ def outline(
     base = Card(
         id=f"r{number}",
         name=text.name(entry.source),
-        folder=text.printable(shown(entry.source.parent)),
-        target=text.printable(shown(entry.target)),
+        folder=text.printable(display_path(entry.source.parent)),
+        target=text.printable(display_path(entry.target)),
         status=entry.status,
         error=text.printable(fault),
         warnings=warnings,
@@ -162,7 +163,7 @@ def _measured(base: Card, entry: ReportEntry, survey: Survey, most_s: float) -> 
         review=tuple(_review(place, windows) for place in survey.places),
         left_out=survey.left_out,
         uncertainty=uncertainty,
-        frequencies=_percent(text.frequency_ticks(survey.sample_rate, _mel)),
+        frequencies=_percent(text.frequency_ticks(survey.sample_rate)),
     )
 
 
@@ -188,9 +189,7 @@ def excerpt_views(
     views = []
     for excerpt, versions, pictures in zip(found, shown_of, grids, strict=True):
         rate, window = excerpt.sample_rate, excerpt.window
-        gains = excerpts.matching_gains_db(
-            excerpts.active_db(excerpt.before, rate), excerpts.active_db(excerpt.after, rate)
-        )
+        gains = excerpts.matching_gains_db(active_db(excerpt.before, rate), active_db(excerpt.after, rate))
         names = (("a", "Before", gains[0]), ("b", "After", gains[1]), ("r", "Removed", 0.0))
         tracks = tuple(
             Track(
@@ -280,7 +279,3 @@ def _percent(ticks: Sequence[tuple[float, str]]) -> tuple[Tick, ...]:
 
 def _share(value: float) -> str:
     return f"{100 * value:.2f}%"
-
-
-def _mel(hz: float) -> float:
-    return 2595 * math.log10(1 + hz / 700)

@@ -25,7 +25,6 @@ def gaussian(seed: int, stream: int, step: int, start: int, n: int) -> npt.NDArr
         stream: What the noise is for (start state, steps, ...), same range.
         step: Which draw, same range.
         start: First position, at least 0.
-        n: How many.
 
     Returns:
         float32 [n].

@@ -1,4 +1,4 @@
-"""Gated active-speech level of a stream."""
+"""Gated active-speech level, gains, and mixing to one channel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audiodiff.errors import ShapeError
+from audiodiff.signal.types import Audio, Samples
 
 BLOCK_S = 0.04
 ABSOLUTE_GATE_DB = -70.0
@@ -25,9 +26,6 @@ class LevelMeter:
     ITU-T P.56, method B, so that a gain moves the level by exactly that gain while speech stays above
     -60 dBFS.
     0 dBFS is the power of a square wave of amplitude 1. The sizes of the pushed blocks do not matter.
-
-    Args:
-        sample_rate: Hz.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -70,6 +68,24 @@ class LevelMeter:
             if above.sum() == keep.sum():
                 return float(10 * np.log10(mean))
             keep = above
+
+
+def active_db(x: Samples, sample_rate: int) -> float | None:
+    """Level in dBFS of samples [C, T] or [T] while something sounds (see `LevelMeter`), None for silence."""
+    meter = LevelMeter(sample_rate)
+    meter.push(np.atleast_2d(x).astype(np.float32, copy=False))
+    return meter.active_db()
+
+
+def gain_of(db: float) -> np.float32:
+    """Factor of a gain in decibels."""
+    return np.float32(10 ** (db / 20))
+
+
+def mix_to_mono(x: Samples) -> Audio:
+    """Mean of the channels: [C, T] to float32 [1, T]."""
+    mono: Audio = x.mean(axis=0, keepdims=True, dtype=np.float32)
+    return mono
 
 
 def _power(blocks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

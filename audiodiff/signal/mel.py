@@ -9,6 +9,7 @@ import math
 from dataclasses import fields
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,18 +17,20 @@ from torch.nn import functional
 from audiodiff.errors import MelError, ShapeError
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_presets import PRESETS
+from audiodiff.signal.mel_scale import hz_to_mel, mel_to_hz
+from audiodiff.signal.stft import transform_frames
 
 __all__ = [
     "PRESETS",
     "MelSpec",
     "analysis_window",
-    "bands",
     "convert",
     "difference",
     "filterbank",
-    "from_bands",
+    "from_linear_mel",
     "mel",
     "stft",
+    "to_linear_mel",
 ]
 
 _FRAMES_AT_ONCE = 4096
@@ -44,13 +47,7 @@ def analysis_window(spec: MelSpec) -> Tensor:
 
 @lru_cache(maxsize=32)
 def filterbank(spec: MelSpec) -> Tensor:
-    """Triangular mel filters, computed in float64.
-
-    The corners lie evenly on the mel scale: for ``htk`` 2595 log10(1 + f / 700) (O'Shaughnessy 1987), for
-    ``slaney`` 3 f / 200 below 1 kHz and then 27 steps for every factor 6.4 (Slaney, Auditory Toolbox, 1998).
-
-    Args:
-        spec: The convention.
+    """Triangular mel filters, computed in float64; their corners lie evenly on the mel scale.
 
     Returns:
         float32 [M, F], shared by all callers: not to be written to.
@@ -60,9 +57,9 @@ def filterbank(spec: MelSpec) -> Tensor:
 
 def _filters(spec: MelSpec) -> Tensor:
     """The filters in float64 [M, F]."""
-    ends = _hz_to_mel(torch.tensor([spec.f_min, spec.f_max], dtype=torch.float64), spec.scale)
-    steps = torch.linspace(0, 1, spec.n_mels + 2, dtype=torch.float64)
-    corners = _mel_to_hz(ends[0] + (ends[1] - ends[0]) * steps, spec.scale)
+    low, high = (float(hz_to_mel(hz, spec.scale)) for hz in (spec.f_min, spec.f_max))
+    mels = np.linspace(low, high, spec.n_mels + 2)
+    corners = torch.from_numpy(mel_to_hz(mels, spec.scale))
     hz = torch.arange(spec.n_bins, dtype=torch.float64) * (spec.bank_rate / spec.n_fft)
     left, peak, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     rising = (hz - left) / (peak - left)
@@ -71,29 +68,11 @@ def _filters(spec: MelSpec) -> Tensor:
     return filters * (2 / (right - left)) if spec.norm == "slaney" else filters
 
 
-_BEND_HZ, _BEND_MEL, _LOG_STEP = 1000.0, 15.0, math.log(6.4) / 27
-
-
-def _hz_to_mel(hz: Tensor, scale: str) -> Tensor:
-    if scale == "htk":
-        return 2595 * torch.log10(1 + hz / 700)
-    above = _BEND_MEL + torch.log(hz.clamp_min(_BEND_HZ) / _BEND_HZ) / _LOG_STEP
-    return torch.where(hz < _BEND_HZ, hz * (_BEND_MEL / _BEND_HZ), above)
-
-
-def _mel_to_hz(mels: Tensor, scale: str) -> Tensor:
-    if scale == "htk":
-        return 700 * (10 ** (mels / 2595) - 1)
-    above = _BEND_HZ * torch.exp((mels - _BEND_MEL) * _LOG_STEP)
-    return torch.where(mels < _BEND_MEL, mels * (_BEND_HZ / _BEND_MEL), above)
-
-
 def stft(wave: Tensor, spec: MelSpec) -> Tensor:
     """Short-time Fourier transform with the convention's window, frames and padding.
 
     Args:
         wave: Real samples [..., T].
-        spec: The convention.
 
     Returns:
         Complex [..., F, N] with N = spec.n_frames(T), scaled as ``torch.stft(normalized=False)``.
@@ -113,7 +92,6 @@ def mel(wave: Tensor, spec: MelSpec) -> Tensor:
 
     Args:
         wave: float32 or float64 samples [..., T] at spec.sample_rate, full scale 1.
-        spec: The convention.
 
     Returns:
         [..., M, N] with N = spec.n_frames(T), of the type of wave.
@@ -126,7 +104,7 @@ def mel(wave: Tensor, spec: MelSpec) -> Tensor:
     filters = _filters(spec).to(wave)
     # In pieces, or an hour of audio would take gigabytes: every sample lies in several windows.
     pieces = [
-        from_bands(
+        from_linear_mel(
             filters @ _spectrum(_transform(padded, spec, i, min(i + _FRAMES_AT_ONCE, n_frames)), spec), spec
         )
         for i in range(0, n_frames, _FRAMES_AT_ONCE)
@@ -167,20 +145,17 @@ def _mirrored(index: Tensor, n: int) -> Tensor:
 def _transform(padded: Tensor, spec: MelSpec, first: int, stop: int) -> Tensor:
     """Frames first..stop of the padded samples, complex [..., F, stop - first]."""
     part = padded[..., first * spec.hop : (stop - 1) * spec.hop + spec.n_fft]
-    cut = part.unfold(-1, spec.n_fft, spec.hop) * analysis_window(spec).to(padded)
-    z: Tensor = torch.fft.rfft(cut)
-    return z.transpose(-1, -2)
+    return transform_frames(part, analysis_window(spec), spec.n_fft, spec.hop)
 
 
-def bands(values: Tensor, spec: MelSpec) -> Tensor:
+def to_linear_mel(values: Tensor, spec: MelSpec) -> Tensor:
     """Linear band values filterbank(spec) @ |X|^power, X the plain transform of `stft`.
 
-    Undoes `from_bands`. What lay at the floor or beyond a cut comes back as that limit; epsilon and
+    Undoes `from_linear_mel`. What lay at the floor or beyond a cut comes back as that limit; epsilon and
     power_floor, which act before the filter bank, stay in the values.
 
     Args:
         values: [..., M, N] in the convention's own numbers.
-        spec: The convention.
 
     Returns:
         [..., M, N], not negative.
@@ -195,12 +170,11 @@ def bands(values: Tensor, spec: MelSpec) -> Tensor:
     return linear * _unit(spec)
 
 
-def from_bands(bands: Tensor, spec: MelSpec) -> Tensor:
-    """The convention's own numbers for linear band values; undoes `bands`.
+def from_linear_mel(linear_mel: Tensor, spec: MelSpec) -> Tensor:
+    """The convention's own numbers for linear band values; undoes `to_linear_mel`.
 
     Args:
-        bands: [..., M, N], not negative, in the unit of `bands`.
-        spec: The convention.
+        linear_mel: [..., M, N], not negative, in the unit of `to_linear_mel`.
 
     Returns:
         [..., M, N].
@@ -208,8 +182,8 @@ def from_bands(bands: Tensor, spec: MelSpec) -> Tensor:
     Raises:
         ShapeError: If there are not M bands on the second last axis.
     """
-    _check_bands(bands, spec)
-    linear = bands / _unit(spec)
+    _check_bands(linear_mel, spec)
+    linear = linear_mel / _unit(spec)
     linear = linear.clamp_min(spec.floor) if spec.floor_rule == "max" else linear + spec.floor
     values = (torch.log(linear) / _LOG_UNIT[spec.log] - spec.mean) / spec.std
     return values if spec.low is None and spec.high is None else values.clamp(spec.low, spec.high)
@@ -251,10 +225,6 @@ _REFUSED = {
 def difference(a: MelSpec, b: MelSpec) -> list[str]:
     """What separates two conventions.
 
-    Args:
-        a: One convention.
-        b: Another.
-
     Returns:
         One line a difference, such as ``hop: 256 against 300``; empty for the same convention.
     """
@@ -286,8 +256,6 @@ def convert(values: Tensor, source: MelSpec, target: MelSpec) -> tuple[Tensor, b
 
     Args:
         values: [..., M, N] in the numbers of source.
-        source: Their convention.
-        target: The one wanted.
 
     Returns:
         The new values [..., M, N], whether they are exact, and one line that says what was done.
@@ -311,11 +279,11 @@ def convert(values: Tensor, source: MelSpec, target: MelSpec) -> tuple[Tensor, b
         return values, True, "exact: the same convention"
     wide = values.double()
     # Not below what the other convention makes of silence: its safeguards lift every band.
-    linear = torch.maximum(bands(wide, source), _silence(target))
+    linear = torch.maximum(to_linear_mel(wide, source), _silence(target))
     losses = _approximations(wide, source, target)
     notes = _exact_steps(source, target, apart) + losses
     kind = "approximate" if losses else "exact"
-    return from_bands(linear, target).to(values.dtype), not losses, f"{kind}: {'; '.join(notes)}"
+    return from_linear_mel(linear, target).to(values.dtype), not losses, f"{kind}: {'; '.join(notes)}"
 
 
 def _silent_bands(spec: MelSpec) -> Tensor:
@@ -326,7 +294,7 @@ def _silent_bands(spec: MelSpec) -> Tensor:
 
 def _silence(spec: MelSpec) -> Tensor:
     """The smallest plain band values that the convention can tell, float64 [M, 1]."""
-    return bands(from_bands(_silent_bands(spec), spec), spec)
+    return to_linear_mel(from_linear_mel(_silent_bands(spec), spec), spec)
 
 
 def _exact_steps(source: MelSpec, target: MelSpec, apart: list[str]) -> list[str]:
@@ -353,7 +321,7 @@ def _approximations(wide: Tensor, source: MelSpec, target: MelSpec) -> list[str]
         notes.append("the windows differ, bands by 0.1 % on average, more where a frame is quiet")
     if source.padding != target.padding:
         notes.append("what lies outside the recording differs, so do the first and last frames")
-    linear, lowest = bands(wide, source), _silence(source)
+    linear, lowest = to_linear_mel(wide, source), _silence(source)
     lost = (linear <= lowest * (1 + 1e-5)) & (lowest > _silence(target) * (1 + 1e-5))
     if bool(lost.any()):
         notes.append(

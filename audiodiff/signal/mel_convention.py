@@ -25,7 +25,6 @@ class MelSpec:
     (l - mean) / std, cut to [low, high].
 
     Attributes:
-        sample_rate: Hz.
         n_fft: Transform length in samples, even.
         hop: Distance of two frames in samples.
         win: Window length in samples, at most n_fft; shorter windows lie in the middle of the transform.
@@ -157,9 +156,6 @@ class MelSpec:
 
         Args:
             values: Names and values; what has a default may be missing.
-
-        Returns:
-            The convention.
 
         Raises:
             MelError: An unknown or missing name, a wrong type or a value out of range.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from audiodiff.errors import ShapeError
-from audiodiff.signal.mel import analysis_window, bands, filterbank, from_bands
+from audiodiff.signal.mel import analysis_window, filterbank, from_linear_mel, to_linear_mel
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_presets import PRESETS
 
@@ -101,7 +101,7 @@ def _judge(mel: Tensor, spec: MelSpec) -> tuple[float, str]:
 
 def _range_evidence(mel: Tensor, spec: MelSpec) -> tuple[float, list[str]]:
     """Does the smallest value lie on the floor, and does anything lie beyond floor or cut?"""
-    floor = float(from_bands(torch.zeros(spec.n_mels, 1, dtype=mel.dtype), spec)[0, 0])
+    floor = float(from_linear_mel(torch.zeros(spec.n_mels, 1, dtype=mel.dtype), spec)[0, 0])
     step = 0.02 * abs(floor - spec.mean / spec.std) / 10  # a fraction of what the logarithm spans
     smallest = float(mel.min())
     beyond = float((mel < floor - 10 * step).double().mean())
@@ -124,5 +124,5 @@ def _range_evidence(mel: Tensor, spec: MelSpec) -> tuple[float, list[str]]:
 def _level_db(mel: Tensor, spec: MelSpec) -> Tensor:
     """Level of each cell in dB: 0 where every bin of the band holds a full-scale sine."""
     weight = filterbank(spec).double().sum(dim=1, keepdim=True).clamp_min(1e-9)
-    size = (bands(mel, spec) / weight) ** (1 / spec.power) / (float(analysis_window(spec).sum()) / 2)
+    size = (to_linear_mel(mel, spec) / weight) ** (1 / spec.power) / (float(analysis_window(spec).sum()) / 2)
     return 20 * torch.log10(size.clamp(1e-15, 1e15))

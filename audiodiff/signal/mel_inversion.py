@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from audiodiff.errors import ConfigError, MelError, ShapeError
-from audiodiff.signal.griffin_lim import FramedSTFT, accelerated
-from audiodiff.signal.mel import MelSpec, analysis_window, bands, filterbank, from_bands
+from audiodiff.signal.griffin_lim import accelerated
+from audiodiff.signal.mel import MelSpec, analysis_window, filterbank, from_linear_mel, to_linear_mel
 from audiodiff.signal.phase_gradient import available, gradient_phase, random_phase
+from audiodiff.signal.stft import FramedSTFT
 
 Preset = Literal["fast", "balanced", "best"]
 
@@ -45,9 +46,6 @@ _TINY = 1e-12
 
 def transform_of(spec: MelSpec) -> FramedSTFT:
     """The transform that a mel convention analyses with, without its padding.
-
-    Args:
-        spec: The convention.
 
     Returns:
         The transform; its sample 0 lies `lead(spec)` samples before the audio's.
@@ -138,14 +136,13 @@ class _Inverter:
 
         Args:
             values: [..., M, N] in the convention's own numbers.
-            first: Absolute number of the first frame.
             known: Samples [..., T] from the beginning of the first window on; the first `overlap` hops of
                 them stand, and the window after that fades into new ones.
 
         Returns:
             float32 [..., T].
         """
-        match = _Match.of(_heard(bands(_checked(values, self.spec), self.spec), self.spec), self.spec)
+        match = _Match.of(_heard(to_linear_mel(_checked(values, self.spec), self.spec), self.spec), self.spec)
         magnitude = _to_magnitude(match.improved(match.first(), MAGNITUDE_ITERATIONS), self.spec)
         phase = self._start(magnitude.transpose(-1, -2), first, known)
         n_samples = self.stft.n_samples(values.shape[-1])
@@ -192,7 +189,6 @@ def invert_magnitude(bands: Tensor, spec: MelSpec, iterations: int = MAGNITUDE_I
 
     Args:
         bands: Linear band values [..., M, N], as of `audiodiff.signal.mel.bands`.
-        spec: The convention.
         iterations: How many corrections, at least 0.
 
     Returns:
@@ -216,7 +212,6 @@ def projection(values: Tensor, spec: MelSpec) -> Callable[[Tensor], Tensor]:
 
     Args:
         values: ``[..., M, N]`` in the convention's own numbers.
-        spec: The convention.
 
     Returns:
         Maps signals ``[..., N hop]``, in which frame n belongs to the samples from n hop on, to the same
@@ -227,7 +222,7 @@ def projection(values: Tensor, spec: MelSpec) -> Callable[[Tensor], Tensor]:
         MelError: If a value is not finite, or the convention cannot be inverted.
     """
     stft, before = transform_of(spec), lead(spec)
-    match = _Match.of(_heard(bands(_checked(values, spec), spec), spec), spec)
+    match = _Match.of(_heard(to_linear_mel(_checked(values, spec), spec), spec), spec)
     n_samples = stft.n_samples(values.shape[-1])
 
     def project(wave: Tensor) -> Tensor:
@@ -246,7 +241,6 @@ def invert(values: Tensor, spec: MelSpec, preset: Preset | int = "balanced", see
 
     Args:
         values: [M, N] or [B, M, N] in the convention's own numbers.
-        spec: The convention.
         preset: Name or number of iterations, at least 0.
         seed: Draws the phases that the mel leaves open; 0 <= seed < 2^64.
 
@@ -275,9 +269,7 @@ def invert_long(
 
     Args:
         blocks: Consecutive frames [M, n] or [B, M, n], any n >= 0, in the convention's own numbers.
-        spec: The convention.
         preset: Name or number of iterations, at least 0.
-        seed: As in `invert`.
 
     Yields:
         Consecutive samples, float32 [n] or [B, n]; together T = `length(spec, N)`, nothing without frames.
@@ -349,7 +341,7 @@ def _checked(values: Tensor, spec: MelSpec) -> Tensor:
 def _heard(target: Tensor, spec: MelSpec) -> Tensor:
     """Bands [..., M, N] with 0 where silence would give the same number."""
     silence = _to_spectrum(torch.zeros(spec.n_bins, 1), spec)
-    limit = bands(from_bands(filterbank(spec) @ silence, spec), spec).to(target)
+    limit = to_linear_mel(from_linear_mel(filterbank(spec) @ silence, spec), spec).to(target)
     # A hundredth above the limit: mels of half precision lie that much beside it.
     return torch.where(target > 1.01 * limit + 0.01 * spec.floor, target, 0.0)
 

@@ -109,14 +109,11 @@ PRESETS: dict[str, MelSpec] = {
 """Conventions by name, the most used first."""
 
 
-def named(name: str) -> MelSpec:
+def get_convention(name: str) -> MelSpec:
     """The convention of a name.
 
     Args:
         name: A key of `PRESETS`.
-
-    Returns:
-        The convention.
 
     Raises:
         MelError: No such name; the message has the nearest one.
@@ -129,6 +126,6 @@ def named(name: str) -> MelSpec:
     )
 
 
-def names(spec: MelSpec) -> list[str]:
+def names_of(spec: MelSpec) -> list[str]:
     """All names of a convention, the most used first; empty if it has none."""
     return [name for name, known in PRESETS.items() if known.fingerprint == spec.fingerprint]

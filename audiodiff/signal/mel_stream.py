@@ -19,7 +19,6 @@ def mel_blocks(blocks: Iterable[Tensor], spec: MelSpec) -> Iterator[Tensor]:
 
     Args:
         blocks: Consecutive samples [n], n >= 0, at spec.sample_rate.
-        spec: The convention.
 
     Yields:
         Consecutive frames [M, n]; together those of the whole recording, nothing without samples.

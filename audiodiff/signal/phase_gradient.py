@@ -16,7 +16,7 @@ from torch import Tensor
 
 from audiodiff.errors import ConfigError
 from audiodiff.signal.counter_noise import gaussian
-from audiodiff.signal.griffin_lim import FramedSTFT
+from audiodiff.signal.stft import FramedSTFT
 
 HANN_GAMMA = 0.25645
 """gamma / win^2 of the Gaussian exp(-pi t^2 / gamma) that is nearest to a Hann window (Prusa et al. 2017)."""
@@ -40,8 +40,6 @@ def random_phase(seed: int, first_frame: int, n_bins: int, n_frames: int) -> Ten
     Args:
         seed: The user's seed, 0 <= seed < 2^64.
         first_frame: Absolute number of the first frame.
-        n_bins: F.
-        n_frames: N.
 
     Returns:
         float32 [F, N], uniform between -pi and pi.

@@ -111,7 +111,6 @@ def spread(
         steps: Phase step in radians to the next frame and to the next bin, flat [N F] each.
         phase: Phases in radians, flat [N F]; written where done is False, except at seeds.
         done: Which phases stand, flat [N F]; True everywhere reachable afterwards.
-        n_bins: F.
         border: Bins with known phases to start from, all together.
         seeds: Bins to start from with the phase they hold, strongest first, when nothing else is left.
     """

@@ -9,12 +9,10 @@ it agree.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from soxr import soxr_ext
 
 from audiodiff.errors import ShapeError
-
-Samples = npt.NDArray[np.float32]
+from audiodiff.signal.types import Audio
 
 _SLICE = 1 << 16
 # soxr.h's SOXR_STEEP_FILTER, which the Python class does not offer; the tests hold the flank it promises.
@@ -29,7 +27,7 @@ def resampled_length(n_samples: int, rate_in: int, rate_out: int) -> int:
     return -(-n_samples * rate_out // rate_in)
 
 
-def fit_length(x: Samples, n_samples: int) -> Samples:
+def fit_length(x: Audio, n_samples: int) -> Audio:
     """Cut [..., T] to n_samples samples at its end, or fill it up with zeros."""
     missing = n_samples - x.shape[-1]
     if missing <= 0:
@@ -60,7 +58,7 @@ class StreamResampler:
             kind, quality = soxr_ext.SOXR_FLOAT32_I, soxr_ext.HQ | _STEEP
             self._soxr = soxr_ext.CSoxr(rate_in, rate_out, channels, kind, quality, False)
 
-    def push(self, block: Samples) -> Samples:
+    def push(self, block: Audio) -> Audio:
         """Take the next samples, give those that are ready.
 
         Args:
@@ -77,7 +75,7 @@ class StreamResampler:
         self._n_in += block.shape[1]
         return self._run(np.asarray(block, dtype=np.float32), last=False)
 
-    def flush(self) -> Samples:
+    def flush(self) -> Audio:
         """End the stream.
 
         Returns:
@@ -90,7 +88,7 @@ class StreamResampler:
             return zeros[:, :0]
         return fit_length(self._run(zeros, last=True), wanted)
 
-    def _run(self, block: Samples, last: bool) -> Samples:
+    def _run(self, block: Audio, last: bool) -> Audio:
         if self._soxr is None:
             return block
         pieces = [
@@ -106,7 +104,7 @@ class StreamResampler:
         return out
 
 
-def resample(x: Samples, rate_in: int, rate_out: int, n_out: int | None = None) -> Samples:
+def resample(x: Audio, rate_in: int, rate_out: int, n_out: int | None = None) -> Audio:
     """Change the sample rate of a whole recording; bit-equal to `StreamResampler`.
 
     Args:

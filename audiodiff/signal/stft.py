@@ -14,6 +14,9 @@ from torch.nn import functional
 
 from audiodiff.errors import ConfigError, ShapeError
 
+_LEAST_WEIGHT = 1e-8
+"""Summed squared window under which a sample at the ends of a `FramedSTFT` counts as outside."""
+
 LINEAR_BELOW = 1e-4
 """Magnitude under which `Compression` is linear: about 20 dB below the STFT of 16-bit dither."""
 
@@ -53,22 +56,6 @@ class STFT:
         """N = 1 + ceil(n_samples / hop), the frames of a recording of n_samples samples."""
         return 1 - (-n_samples // self.hop)
 
-    def covering_frames(self, start: int, stop: int, n_samples: int) -> tuple[int, int]:
-        """Frames of the recording that reach into its samples start..stop.
-
-        Args:
-            start: First sample.
-            stop: Sample after the last, above start.
-            n_samples: Length of the recording.
-
-        Returns:
-            First frame and the frame after the last.
-        """
-        half = self.n_fft // 2
-        first = max(0, (start - half) // self.hop + 1)
-        last = min(self.n_frames(n_samples) - 1, -(-(stop - 1 + half) // self.hop) - 1)
-        return first, last + 1
-
     def forward(self, x: Tensor) -> Tensor:
         """Transform a whole recording.
 
@@ -98,9 +85,7 @@ class STFT:
         inner = x[..., min(max(begin, 0), n_samples) : min(max(end, 0), n_samples)]
         before = min(max(-begin, 0), end - begin)
         padded = functional.pad(inner, (before, end - begin - before - inner.shape[-1]))
-        cut = padded.unfold(-1, self.n_fft, self.hop) * self._window.to(x)
-        spectrum: Tensor = torch.fft.rfft(cut)
-        return spectrum.transpose(-1, -2)
+        return transform_frames(padded, self._window, self.n_fft, self.hop)
 
     def inverse(self, z: Tensor, n_samples: int) -> Tensor:
         """Invert `forward`.
@@ -124,13 +109,12 @@ class STFT:
     def overlap_add(self, z: Tensor, first_frame: int, start: int, n_samples: int) -> Tensor:
         """Invert a slice of frames to a slice of the recording.
 
-        Equals the same samples of `inverse` if z holds every frame of `covering_frames`.
+        Equals the same samples of `inverse` if z holds every frame that reaches into them.
 
         Args:
             z: Complex spectrum [..., F, N] of N consecutive frames.
             first_frame: Absolute number of z[..., 0].
             start: Absolute position of the first sample wanted.
-            n_samples: How many samples.
 
         Returns:
             Real samples [..., n_samples].
@@ -150,21 +134,127 @@ class STFT:
         pieces = torch.fft.irfft(z.transpose(-1, -2), n=self.n_fft) * window
         weight = (window * window).expand(z.shape[-1], self.n_fft)
         wanted = slice(offset, offset + n_samples)
-        return self._add(pieces)[..., wanted] / self._add(weight)[wanted]
-
-    def _add(self, pieces: Tensor) -> Tensor:
-        """Sum windows [..., N, n_fft] that lie hop apart to [..., (N - 1) hop + n_fft]."""
-        ratio = self.n_fft // self.hop
-        parts = pieces.reshape(*pieces.shape[:-1], ratio, self.hop)
-        total = functional.pad(parts[..., 0, :], (0, 0, 0, ratio - 1))
-        for r in range(1, ratio):
-            total = total + functional.pad(parts[..., r, :], (0, 0, r, ratio - 1 - r))
-        return total.flatten(-2)
+        total, weights = (_add_frames(x, self.hop).flatten(-2) for x in (pieces, weight))
+        return total[..., wanted] / weights[wanted]
 
     @cached_property
     def _window(self) -> Tensor:
         """Periodic square-root Hann window [n_fft]: the square root of sin^2 is the sine itself."""
         return torch.sin(torch.arange(self.n_fft, dtype=torch.float64) * (torch.pi / self.n_fft))
+
+
+@dataclass(frozen=True, eq=False)
+class FramedSTFT:
+    """Transform with one window for analysis, whose frame n covers the samples n hop ... n hop + win - 1.
+
+    Nothing is padded: the signal is what lies under the windows. The inverse is that of Griffin and Lim
+    (1984), eq. 6, the signal whose transform is nearest in least squares. Phases refer to the first sample
+    of a frame, magnitudes are those of ``torch.stft(normalized=False)``.
+
+    Attributes:
+        window: Analysis window, float64 [win].
+        n_fft: Transform length in samples, at least win.
+        hop: Distance of two frames in samples, at most win / 2.
+
+    Raises:
+        ConfigError: If the three do not fit together.
+    """
+
+    window: Tensor
+    n_fft: int
+    hop: int
+
+    def __post_init__(self) -> None:
+        if self.n_fft < self.win:
+            raise ConfigError(f"a window of {self.win} samples does not fit in n_fft = {self.n_fft}")
+        if not 0 < 2 * self.hop <= self.win:
+            raise ConfigError(f"windows of {self.win} samples must overlap by half, the hop is {self.hop}")
+
+    @property
+    def win(self) -> int:
+        """Window length in samples."""
+        return self.window.shape[0]
+
+    @property
+    def n_bins(self) -> int:
+        """F, the number of frequency bins."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def overlap(self) -> int:
+        """Frames over one sample, rounded up."""
+        return -(-self.win // self.hop)
+
+    def n_samples(self, n_frames: int) -> int:
+        """Samples under n_frames frames."""
+        return (n_frames - 1) * self.hop + self.win
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform.
+
+        Args:
+            x: Real samples [..., T], at least win; what reaches over the last whole frame is left out.
+
+        Returns:
+            Complex [..., F, N], the frames next to each other in memory.
+
+        Raises:
+            ShapeError: If x is shorter than one window.
+        """
+        if x.shape[-1] < self.win:
+            raise ShapeError(f"a frame has {self.win} samples, got {x.shape[-1]}")
+        return transform_frames(x, self.window, self.n_fft, self.hop)
+
+    def inverse(self, z: Tensor, n_samples: int) -> Tensor:
+        """Signal whose transform is nearest to z in least squares.
+
+        Args:
+            z: Complex [..., F, N].
+
+        Returns:
+            Real samples [..., n_samples].
+
+        Raises:
+            ShapeError: If the sizes do not fit.
+        """
+        n_frames = z.shape[-1]
+        if z.shape[-2] != self.n_bins or n_samples != self.n_samples(n_frames):
+            raise ShapeError(
+                f"{self.n_bins} bins and {n_frames} frames have {self.n_samples(n_frames)} samples, "
+                f"got {z.shape[-2]} bins and {n_samples} samples"
+            )
+        pieces = torch.fft.irfft(z.transpose(-1, -2), n=self.n_fft)[..., : self.win]
+        total = _add_frames(pieces * self.window.to(pieces), self.hop)
+        total *= self._gain(n_frames).to(total)
+        return total.flatten(-2)[..., :n_samples]
+
+    def _gain(self, n_frames: int) -> Tensor:
+        """1 / summed squared window in blocks [N + overlap - 1, hop]."""
+        few = min(n_frames, self.overlap)
+        weight = _add_frames((self.window * self.window).expand(few, self.win), self.hop)
+        gain = torch.where(weight > _LEAST_WEIGHT, 1 / weight.clamp_min(_LEAST_WEIGHT), 0.0)
+        # In the middle all blocks are alike.
+        block = torch.arange(n_frames + self.overlap - 1)
+        picked: Tensor = gain[torch.minimum(block, (block - (n_frames - few)).clamp_min(few - 1))]
+        return picked
+
+
+def transform_frames(x: Tensor, window: Tensor, n_fft: int, hop: int) -> Tensor:
+    """Transform of all whole windows, frame n from sample n hop on: real [..., T] to complex [..., F, N]."""
+    z: Tensor = torch.fft.rfft(x.unfold(-1, window.shape[0], hop) * window.to(x), n=n_fft)
+    return z.transpose(-1, -2)
+
+
+def _add_frames(pieces: Tensor, hop: int) -> Tensor:
+    """Sum windows [..., N, win] that lie hop apart to blocks [..., N + ceil(win / hop) - 1, hop]."""
+    n_frames, win = pieces.shape[-2:]
+    overlap = -(-win // hop)
+    parts = functional.pad(pieces, (0, missing)) if (missing := overlap * hop - win) else pieces
+    parts = parts.reshape(*parts.shape[:-1], overlap, hop)
+    total = parts.new_zeros(*parts.shape[:-3], n_frames + overlap - 1, hop)
+    for r in range(overlap):
+        total[..., r : r + n_frames, :] += parts[..., r, :]
+    return total
 
 
 @dataclass(frozen=True)
@@ -177,7 +267,6 @@ class Compression:
 
     Attributes:
         exponent: Power of the magnitude, above 0, at most 1.
-        scale: Positive factor.
 
     Raises:
         ConfigError: If one of them is out of range.

@@ -27,7 +27,7 @@ from audiodiff.networks import complete, sizes_of
 from audiodiff.networks.contract import Network
 from audiodiff.settings import Setting, Settings, load_json, load_toml, nearest, parse
 from audiodiff.signal.mel_convention import MelSpec
-from audiodiff.signal.mel_presets import named
+from audiodiff.signal.mel_presets import get_convention
 from audiodiff.training.losses import NoiseObjective, ObjectiveConfig
 from audiodiff.training.pesq_loss import MIN_RATE
 
@@ -109,7 +109,7 @@ class WaveModel(Settings):
     @model_validator(mode="after")
     def _parts_are_known(self) -> WaveModel:
         try:
-            named(self.mel)
+            get_convention(self.mel)
         except MelError as error:
             raise ConfigError(f"model.mel: {error}") from None
         if self.prior is not None:
@@ -124,7 +124,7 @@ class WaveModel(Settings):
     @property
     def spec(self) -> MelSpec:
         """The mel convention."""
-        return named(self.mel)
+        return get_convention(self.mel)
 
     @property
     def sample_rate(self) -> int:

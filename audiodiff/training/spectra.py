@@ -20,12 +20,13 @@ from audiodiff.diffusion.process import Process
 from audiodiff.inference.denoiser import Denoiser
 from audiodiff.model.model import Model
 from audiodiff.signal.stft import STFT, Compression
+from audiodiff.signal.types import Audio
 from audiodiff.training.loaders import Loader, mixture_loader, pair_loader
 from audiodiff.training.losses import Front, ObjectiveConfig, objective
 from audiodiff.training.ranks import Ranks
 from audiodiff.training.recipe import MixData, PairData, RunSection, SpectralModel, TimedOptim
 from audiodiff.training.step import Losses, TrainingContext
-from audiodiff.training.validation import Audio, DevItem
+from audiodiff.training.validation import DevItem
 
 
 @dataclass(frozen=True)

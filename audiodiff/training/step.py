@@ -17,9 +17,10 @@ from torch import Tensor
 from audiodiff.data.batches import Batch
 from audiodiff.model.model import Model
 from audiodiff.networks.contract import Features
+from audiodiff.signal.types import Audio
 from audiodiff.training.loaders import Loader
 from audiodiff.training.ranks import Ranks
-from audiodiff.training.validation import Audio, DevItem
+from audiodiff.training.validation import DevItem
 
 
 @dataclass(frozen=True)

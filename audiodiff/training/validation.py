@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from audiodiff.evaluation.intelligibility import stoi
 from audiodiff.evaluation.pesq import Pesq
-from audiodiff.evaluation.reason import Reason, Score
-from audiodiff.evaluation.waveform import frame_power, si_sdr
-
-Audio = NDArray[np.float32]
+from audiodiff.evaluation.score import Score, Unscored
+from audiodiff.evaluation.waveform import si_sdr
+from audiodiff.signal.frames import frame_power
+from audiodiff.signal.types import Audio
 
 BAND_EDGES_HZ = (0, 500, 1000, 2000, 4000, 8000, 16000, 24000)
 ACTIVE_DB = -30.0  # speech is active in a band's frame within this of the band's loudest frame
@@ -174,7 +174,7 @@ def _means(scores: list[dict[str, Score]]) -> tuple[dict[str, float], int]:
     unscored = 0
     for name in scores[0]:
         values = [score[name] for score in scores]
-        numbers = [value for value in values if not isinstance(value, Reason)]
+        numbers = [value for value in values if not isinstance(value, Unscored)]
         unscored += len(values) - len(numbers)
         if numbers:
             means[name] = float(np.mean(numbers))

@@ -21,12 +21,13 @@ from audiodiff.inference.vocoder import Vocoder
 from audiodiff.model.model import Model
 from audiodiff.model.noise_shaping import shape
 from audiodiff.signal.mel import mel
+from audiodiff.signal.types import Audio
 from audiodiff.training.loaders import Loader, wave_loader
 from audiodiff.training.losses import NoiseObjective
 from audiodiff.training.ranks import Ranks
 from audiodiff.training.recipe import RunSection, WaveData, WaveModel
 from audiodiff.training.step import Losses, TrainingContext
-from audiodiff.training.validation import Audio, DevItem
+from audiodiff.training.validation import DevItem
 
 
 @dataclass(frozen=True)

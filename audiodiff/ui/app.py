@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from audiodiff.errors import AudiodiffError, AudioFileError
 from audiodiff.inference.arguments import Quality
-from audiodiff.io.formats import shown
+from audiodiff.io.formats import display_path
 from audiodiff.report import TEMPLATES as REPORT
 from audiodiff.ui.jobs import PREVIEW_S, Busy, Desk, Wish
 
@@ -147,7 +147,7 @@ class _Server:
     async def open(self, request: Request) -> Response:
         path = Path(_Opening.model_validate_json(await request.body()).path.strip()).expanduser()
         if not path.is_absolute():
-            raise AudioFileError(f"{shown(path)}: not a whole path; begin with / or ~")
+            raise AudioFileError(f"{display_path(path)}: not a whole path; begin with / or ~")
         return self._taken(path, own=False)
 
     def _taken(self, path: Path, own: bool) -> Response:
@@ -158,7 +158,7 @@ class _Server:
         return JSONResponse(
             {
                 "recording": number,
-                "name": shown(Path(path.name)),
+                "name": display_path(Path(path.name)),
                 "seconds": info.seconds,
                 "rate": info.sample_rate,
                 "channels": info.channels,
@@ -186,8 +186,8 @@ class _Server:
             "error": job.error,
         }
         if job.state == "done" and job.result is not None:
-            answer["saved"] = shown(job.result) if job.saved else ""
-            answer["name"] = shown(Path(job.result.name))
+            answer["saved"] = display_path(job.result) if job.saved else ""
+            answer["name"] = display_path(Path(job.result.name))
         return JSONResponse(answer)
 
     async def stop(self, request: Request) -> Response:

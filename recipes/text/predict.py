@@ -22,7 +22,7 @@ from train import load_data, pitched
 
 from audiodiff.evaluation.intelligibility import stoi
 from audiodiff.evaluation.pesq import Pesq
-from audiodiff.evaluation.reason import Reason, Score
+from audiodiff.evaluation.score import Score, Unscored
 from audiodiff.io.mel_file import write_mel
 from audiodiff.signal.mel import mel
 from audiodiff.signal.mel_inversion import invert
@@ -84,12 +84,12 @@ def main() -> None:
             shutil.copyfile(source, args.references / source.name)
             rows.append(scores(values, soundfile.read(source, dtype="float32")[0], model, pesq))
             print(line(name, rows[-1]), flush=True)
-    columns = [[x for x in column if not isinstance(x, Reason)] for column in zip(*rows, strict=True)]
+    columns = [[x for x in column if not isinstance(x, Unscored)] for column in zip(*rows, strict=True)]
     print(line("mean", [float(np.mean(c)) for c in columns]))
 
 
 def line(name: str, row: list[Score] | list[str]) -> str:
-    cells = [f"{x:.3f}" if isinstance(x, float) else "-" if isinstance(x, Reason) else x for x in row]
+    cells = [f"{x:.3f}" if isinstance(x, float) else "-" if isinstance(x, Unscored) else x for x in row]
     return f"| {' | '.join([name, *cells])} |"
 
 

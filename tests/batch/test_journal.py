@@ -18,7 +18,7 @@ from audiodiff.batch.job_options import Options, Result
 from audiodiff.batch.journal import Record, key_of, locked
 from audiodiff.batch.sidecar import sidecar_path
 from audiodiff.errors import AudioFileError
-from audiodiff.io.atomic import Unfinished
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.loudness import Target
 
 pytestmark = pytest.mark.slow
@@ -38,10 +38,10 @@ def finished(source: Path, target: Path, content: bytes = b"result", key: str = 
     """Do what a job does."""
     record = Record((target,), key)
     record.begin(source, {})
-    file = Unfinished(target.parent)
+    file = AtomicFile(target.parent)
     os.write(file.fd, content)
     record.ready(target, file.fd)
-    file.give_name(target, replace=True)
+    file.commit(target, replace=True)
     record.finish(1.5, ("a warning",))
     return record
 
@@ -123,21 +123,21 @@ def test_a_crash_at_any_naming_and_a_second_run(
     source, clean = shows / "a.wav", shows.parent / "clean"
     spec = make_spec(options=Options(residual=True, overwrite=overwrite, sidecar=sidecar))
     item = Item(source, clean / "a.wav", "a.wav")
-    give_name = Unfinished.give_name
+    commit = AtomicFile.commit
     countdown = [0]
 
-    def crashing(self: Unfinished, path: Path, replace: bool) -> None:
+    def crashing(self: AtomicFile, path: Path, replace: bool) -> None:
         countdown[0] -= 1
         if countdown[0] == 0:
             raise Crash
-        give_name(self, path, replace)
+        commit(self, path, replace)
         if countdown[0] == -100:
             raise Crash
 
     assert run_one(spec, item).status == "done"
     truth = hashes(clean)
     assert sorted(truth) == ["a.residual.wav", "a.wav", *["a.wav.audiodiff.json"] * sidecar]
-    monkeypatch.setattr(Unfinished, "give_name", crashing)
+    monkeypatch.setattr(AtomicFile, "commit", crashing)
     # Names are given to record, target, record, residual, record; before all to record and sidecar.
     last = 7 if sidecar else 5
     for n in range(1, last + 1):

@@ -152,7 +152,7 @@ def test_a_full_temporary_folder_is_one_line(
     def full(self: object, rows: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("audiodiff.io.disk_buffer.Spool.write", full)
+    monkeypatch.setattr("audiodiff.io.disk_buffer.DiskBuffer.write", full)
     source = write(tmp_path / "a.wav", recording())
     with pytest.raises(AudioFileError, match="set TMPDIR") as caught:
         denoise_file(source, tmp_path / "b.wav", denoiser, Options(loudness=Target(-16.0)))

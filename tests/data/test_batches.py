@@ -14,11 +14,11 @@ import soundfile
 import torch
 
 from audiodiff.data.batches import batches, dev_set, epoch_items, item, make_batch, write_pairs
-from audiodiff.data.levels import active_level_db
 from audiodiff.data.mixing import MixConfig
 from audiodiff.data.sources import open_sources
 from audiodiff.data.store import Labels, Store, StoreWriter
 from audiodiff.errors import DataError
+from audiodiff.signal.level import active_db
 
 RATE, N = 16_000, 16_000
 MIX = MixConfig(p_codec=0.0)
@@ -81,7 +81,7 @@ def test_dev_set_is_fixed_and_told_apart(store: Store) -> None:
         assert mixture.meta.snr_db is not None
         assert 0 <= mixture.meta.snr_db <= 20
         assert mixture.meta.speaker in {f"speaker{k}" for k in range(5, 9)}
-        assert active_level_db(mixture.noisy, RATE) == pytest.approx(-25, abs=0.01)
+        assert active_db(mixture.noisy, RATE) == pytest.approx(-25, abs=0.01)
     assert [mixture.full_band for mixture in first] == [True, False] * 3
     assert {mixture.meta.category for mixture in first if mixture.full_band} == {"A"}
     # More mixtures leave the first ones alone.

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audiodiff.data.levels import active_level_db
 from audiodiff.data.mixing import GENERATED, Item, MixConfig, at_snr, draw_item
 from audiodiff.data.sources import Sources, draw_speech, draw_voices, open_sources
 from audiodiff.data.store import Store
 from audiodiff.errors import ConfigError, DataError
 from audiodiff.settings import parse
+from audiodiff.signal.level import active_db
 
 RATE, N = 16_000, 32_000
 SEEDS = st.integers(0, 2**32)
@@ -47,7 +47,7 @@ def test_snr_is_the_difference_of_active_levels(snr_db: float, gain_db: float, s
     noise = np.float32(0.1 * 10 ** (gain_db / 20)) * rng.standard_normal(N, dtype=np.float32)
     scaled = at_snr(noise, speech, snr_db, RATE)
     assert scaled is not None
-    speech_db, noise_db = active_level_db(speech, RATE), active_level_db(scaled, RATE)
+    speech_db, noise_db = active_db(speech, RATE), active_db(scaled, RATE)
     assert speech_db is not None
     assert noise_db is not None
     assert speech_db - noise_db == pytest.approx(snr_db, abs=0.1)
@@ -66,7 +66,7 @@ def test_items_are_finite_loud_and_labelled(draw: Callable[..., Item], seed: int
     assert item.noisy.dtype == item.clean.dtype == np.float32
     assert np.isfinite(item.noisy).all()
     assert np.isfinite(item.clean).all()
-    assert active_level_db(item.noisy, RATE) == pytest.approx(-25, abs=0.01)
+    assert active_db(item.noisy, RATE) == pytest.approx(-25, abs=0.01)
     assert item.clean.any() == bool(item.meta.speaker)
     assert 0 < item.bandwidth_hz <= RATE // 2
 
@@ -77,8 +77,8 @@ def test_items_are_finite_loud_and_labelled(draw: Callable[..., Item], seed: int
 def test_every_noise_is_added_at_the_stated_snr(draw: Callable[..., Item], kind: str, seed: int) -> None:
     item = draw(config(snr_db=(0.0, 10.0), **{f"p_{kind}": 1.0}), seed)
     assert item.meta.snr_db is not None
-    clean_db = active_level_db(item.clean, RATE)
-    noise_db = active_level_db(item.noisy - item.clean, RATE)
+    clean_db = active_db(item.clean, RATE)
+    noise_db = active_db(item.noisy - item.clean, RATE)
     assert clean_db is not None
     assert noise_db is not None
     assert clean_db - noise_db == pytest.approx(item.meta.snr_db, abs=0.1)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pystoi import stoi as pystoi_stoi
 
 from audiodiff.evaluation.intelligibility import stoi
-from audiodiff.evaluation.reason import Reason
+from audiodiff.evaluation.score import Unscored
 
 RATE = 16000
 Wave = NDArray[np.float32]
@@ -25,9 +25,9 @@ def test_perfect_is_one(speech: Wave) -> None:
 
 
 def test_too_little_speech_has_a_reason(speech: Wave, noisy: Wave) -> None:
-    assert stoi(speech[:5000], noisy[:5000], RATE) == Reason("short", "less than 384 ms of speech")
+    assert stoi(speech[:5000], noisy[:5000], RATE) == Unscored("short", "less than 384 ms of speech")
 
 
 def test_silence_has_a_reason(speech: Wave) -> None:
     score = stoi(speech, np.zeros_like(speech), RATE)
-    assert score == Reason("silence", "the estimate is silent")
+    assert score == Unscored("silence", "the estimate is silent")

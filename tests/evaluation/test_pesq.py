@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pesq import pesq as pesq_in_process
 
 from audiodiff.evaluation.pesq import Band, Pesq, mean_of_windows
-from audiodiff.evaluation.reason import Reason
+from audiodiff.evaluation.score import Unscored
 
 RATE = 16000
 Wave = NDArray[np.float32]
@@ -62,7 +62,7 @@ def test_a_window_without_speech_is_left_out_with_a_reason(counting: Pesq) -> No
     tone = np.sin(np.arange(30 * RATE), dtype=np.float32)
     tone[: 15 * RATE] *= 1e-3
     windows = counting.windows(tone, tone, RATE)
-    assert windows == [Reason("silence", "window 1 of 2 holds no speech"), 15 * RATE]
+    assert windows == [Unscored("silence", "window 1 of 2 holds no speech"), 15 * RATE]
     assert counting.score(tone, tone, RATE) == 15 * RATE
 
 
@@ -71,16 +71,16 @@ def test_deleted_speech_costs_the_score_of_the_whole_file(counting: Pesq) -> Non
     gated = tone.copy()
     gated[: 15 * RATE] = 0
     score = counting.score(tone, gated, RATE)
-    assert isinstance(score, Reason)
+    assert isinstance(score, Unscored)
     assert score.code == "deleted"
 
 
 def test_what_pesq_refuses_has_a_reason_and_the_child_lives_on(pesq: Pesq, speech: Wave, noisy: Wave) -> None:
     short = pesq.score(speech[4000:6000], noisy[4000:6000], RATE)
-    assert isinstance(short, Reason)
+    assert isinstance(short, Unscored)
     assert short.code == "short"
     silent = pesq.score(np.zeros(RATE, np.float32), noisy[:RATE], RATE)
-    assert isinstance(silent, Reason)
+    assert isinstance(silent, Unscored)
     assert silent.code == "silence"
     assert isinstance(pesq.score(speech, noisy, RATE), float)
 
@@ -103,7 +103,7 @@ def test_a_crash_is_a_reason(tmp_path: Path, speech: Wave, noisy: Wave, script: 
     with Pesq(child=child) as crashing:
         for _ in range(2):
             score = crashing.score(speech, noisy, RATE)
-            assert isinstance(score, Reason)
+            assert isinstance(score, Unscored)
             assert score.code == "crash"
 
 
@@ -112,11 +112,11 @@ def test_a_hang_is_a_reason(tmp_path: Path, speech: Wave, noisy: Wave) -> None:
     child.write_text("import sys\nwhile sys.stdin.buffer.read(1 << 16): pass\n")
     with Pesq(timeout_s=0.5, child=child) as hanging:
         score = hanging.score(speech, noisy, RATE)
-    assert score == Reason("timeout", "window 1 of 1: PESQ did not end within 0.5 s")
+    assert score == Unscored("timeout", "window 1 of 1: PESQ did not end within 0.5 s")
 
 
 def test_the_mean_prefers_a_fault_to_silence() -> None:
-    silence, fault = Reason("silence", "a"), Reason("crash", "b")
+    silence, fault = Unscored("silence", "a"), Unscored("crash", "b")
     assert mean_of_windows([silence, 2.0, 3.0]) == 2.5
     assert mean_of_windows([silence, 2.0, fault]) == fault
     assert mean_of_windows([silence]) == silence

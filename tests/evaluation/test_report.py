@@ -7,10 +7,10 @@ import math
 import pytest
 
 from audiodiff.evaluation.pair import METRICS, FileScore, unscored
-from audiodiff.evaluation.reason import Reason
 from audiodiff.evaluation.report import Report, Summary, summarise
+from audiodiff.evaluation.score import Unscored
 
-LOST = Reason("unpaired", "there is no estimate of this name")
+LOST = Unscored("unpaired", "there is no estimate of this name")
 
 
 def scored(name: str, value: float) -> FileScore:
@@ -33,7 +33,7 @@ def test_a_reason_never_counts() -> None:
 
 
 def test_single_metrics_without_a_number_are_named() -> None:
-    short = Reason("short", "less than 384 ms of speech")
+    short = Unscored("short", "less than 384 ms of speech")
     file = FileScore("a", {**dict.fromkeys(METRICS, 1.0), "estoi": short})
     report = Report((file,))
     assert report.unscored() == [("a", "estoi", short)]

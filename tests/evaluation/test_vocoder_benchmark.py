@@ -17,7 +17,7 @@ import torch
 
 from audiodiff import Vocoder
 from audiodiff.errors import MelError
-from audiodiff.evaluation.reason import Reason
+from audiodiff.evaluation.score import Unscored
 from audiodiff.evaluation.voicing import Voicing
 from audiodiff.io.mel_file import write_mel
 from audiodiff.model.folder import save
@@ -38,7 +38,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """`benchmarks/vocoder.py` with its folder on the path; scores that take long are left out."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     module = [importlib.import_module(name) for name in MODULES][-1]
-    monkeypatch.setattr(module, "distill_mos", lambda *_: Reason("missing", "left out"))
+    monkeypatch.setattr(module, "distill_mos", lambda *_: Unscored("missing", "left out"))
     for name in ("vocoder", "_vocoder_sets"):
         monkeypatch.setattr(f"{name}.track", lambda *_: Voicing(np.ones(9), np.ones(9)))
     yield module

@@ -14,8 +14,8 @@ import soundfile
 from filelock import FileLock, Timeout
 
 from audiodiff.evaluation.opinion import distill_mos
-from audiodiff.evaluation.reason import Reason
-from audiodiff.evaluation.spectral import log_mel_l1, multi_resolution_stft
+from audiodiff.evaluation.score import Unscored
+from audiodiff.evaluation.spectral import log_mel_l1, multi_resolution_stft_distance
 from audiodiff.evaluation.voicing import HOP, SAMPLE_RATE, Voicing, compare, import_pyin, pyin_lock, track
 from audiodiff.signal.mel import PRESETS
 
@@ -30,23 +30,23 @@ def noise(n: int, seed: int = 0) -> np.ndarray:
 
 
 def code(score: object) -> str:
-    assert isinstance(score, Reason)
+    assert isinstance(score, Unscored)
     return score.code
 
 
 def test_spectral_distances_of_a_copy_and_of_a_gain() -> None:
     x = noise(24000)
-    assert multi_resolution_stft(x, x) == 0
+    assert multi_resolution_stft_distance(x, x) == 0
     assert log_mel_l1(x, x, SPEC) == 0
     # A gain g: convergence |1 - g|, log distance |ln g|, in every bin and band far from the floors.
     gain = 0.5
-    assert multi_resolution_stft(x, gain * x) == pytest.approx(1 - gain - np.log(gain), rel=1e-3)
+    assert multi_resolution_stft_distance(x, gain * x) == pytest.approx(1 - gain - np.log(gain), rel=1e-3)
     assert log_mel_l1(x, gain * x, SPEC) == pytest.approx(-np.log(gain), rel=1e-3)
 
 
 def test_spectral_distances_of_nothing_and_silence() -> None:
     x = noise(4000)
-    assert code(multi_resolution_stft(x, x[:-2])) == "length"
+    assert code(multi_resolution_stft_distance(x, x[:-2])) == "length"
     assert code(log_mel_l1(x, np.zeros(4000), SPEC)) == "silence"
 
 

@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiodiff.errors import ShapeError
-from audiodiff.evaluation.reason import Reason, comparable
+from audiodiff.evaluation.score import Unscored, check_pair
 from audiodiff.evaluation.waveform import (
     MAX_SI_SDR_DB,
-    PIECE_FRAMES,
-    frame_power,
     log_spectral_distance,
     si_sdr,
 )
+from audiodiff.signal.frames import PIECE_FRAMES, frame_power
 
 RATE = 16000
 T = np.arange(RATE) / RATE
@@ -67,13 +66,13 @@ def test_log_spectral_distance_is_finite_where_the_estimate_is_digitally_silent(
 )
 def test_what_cannot_be_compared_has_a_reason(ref: np.ndarray, est: np.ndarray, code: str) -> None:
     for score in (si_sdr(ref, est), log_spectral_distance(ref, est, RATE)):
-        assert isinstance(score, Reason)
+        assert isinstance(score, Unscored)
         assert score.code == code
 
 
 def test_one_sample_of_difference_is_cut_off() -> None:
-    pair = comparable(NOISE, NOISE[:-1])
-    assert not isinstance(pair, Reason)
+    pair = check_pair(NOISE, NOISE[:-1])
+    assert not isinstance(pair, Unscored)
     assert pair[0].size == pair[1].size == RATE - 1
 
 
@@ -95,6 +94,6 @@ def test_log_spectral_distance_in_pieces_is_that_of_the_whole(n_frames: int) -> 
 
 
 def test_less_than_a_window_has_no_log_spectral_distance() -> None:
-    assert log_spectral_distance(NOISE[:511], NOISE[:511], RATE) == Reason(
+    assert log_spectral_distance(NOISE[:511], NOISE[:511], RATE) == Unscored(
         "short", "shorter than one window of 512 samples"
     )

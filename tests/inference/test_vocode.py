@@ -18,13 +18,13 @@ import audiodiff
 from audiodiff.errors import ConfigError, MelError, ModelError, ShapeError
 from audiodiff.inference import mel_guard, waveform_sampler
 from audiodiff.inference.vocoder import COPY_MEL, Vocoder
-from audiodiff.io.disk_buffer import Spool
+from audiodiff.io.disk_buffer import DiskBuffer
 from audiodiff.model.model import Model, assemble
 from audiodiff.model.shipped import default_vocoder
 from audiodiff.networks.contract import Features
 from audiodiff.signal import mel_inversion
 from audiodiff.signal.mel import PRESETS, MelSpec, mel
-from audiodiff.signal.mel_presets import names
+from audiodiff.signal.mel_presets import names_of
 
 MakeWave = Callable[..., Model]
 Recording = Callable[..., npt.NDArray[np.float32]]
@@ -65,7 +65,7 @@ def spoilt(model: Model, factor: float) -> Model:
     return assemble(config, Spoilt(factor))
 
 
-@pytest.mark.parametrize("name", sorted({names(spec)[0] for spec in PRESETS.values()}))
+@pytest.mark.parametrize("name", sorted({names_of(spec)[0] for spec in PRESETS.values()}))
 def test_every_convention_is_inverted_with_its_length(name: str, recording: Recording) -> None:
     spec = PRESETS[name]
     values = a_mel(recording, spec, 0.3)
@@ -221,7 +221,7 @@ def test_distance_of_a_mel_is_relative(recording: Recording) -> None:
     values = a_mel(recording)
     n_frames = values.shape[1]
     wave = recording(0.7, HIFIGAN.sample_rate)[0, : HIFIGAN.span(n_frames)]
-    with Spool() as same, Spool() as louder, Spool(HIFIGAN.n_mels) as frames:
+    with DiskBuffer() as same, DiskBuffer() as louder, DiskBuffer(HIFIGAN.n_mels) as frames:
         same.write(wave)
         louder.write(1.25 * wave)
         frames.write(values.T.numpy())

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from audiodiff.errors import AudioFileError
-from audiodiff.io.formats import _CONTAINERS, _SUBTYPES, AudioInfo, max_samples, output_format, shown
+from audiodiff.io.formats import _CONTAINERS, _SUBTYPES, AudioInfo, display_path, max_samples, output_format
 
 
 def info(container: str, subtype: str, rate: int = 48000, channels: int = 2, n: int = 48000) -> AudioInfo:
@@ -132,4 +132,4 @@ def test_seconds_and_exact_dtype() -> None:
 
 
 def test_names_that_are_not_utf8_can_be_shown() -> None:
-    assert shown(Path("caf\udce9.wav")) == "caf\\udce9.wav"
+    assert display_path(Path("caf\udce9.wav")) == "caf\\udce9.wav"

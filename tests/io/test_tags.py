@@ -20,7 +20,7 @@ pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library, tag_flac, tag_id3, tag_vorbis
 from audiodiff.io.reader import probe
-from audiodiff.io.tag_copy import pack
+from audiodiff.io.tag_copy import collect_tags
 from audiodiff.io.tags import Chapter, Picture, Tags, read_tags
 from tests.io.containers import CHAPTERS, RATE, TEXTS, Recipe, make, png
 
@@ -65,10 +65,10 @@ def carry(source: Path, target: Path, line: str | None = LINE, whole: bool = Tru
     """Give a new file what goes over from the source; its samples must stay as they are."""
     write(target)
     before = soundfile.read(target)[0]
-    baggage = pack(probe(source), FORMATS[target.suffix][0], line, whole)
-    edit(target, lambda fd: baggage.into(target, fd))
+    copied = collect_tags(probe(source), FORMATS[target.suffix][0], line, whole)
+    edit(target, lambda fd: copied.write_to(target, fd))
     np.testing.assert_array_equal(soundfile.read(target)[0], before)
-    return baggage.notes
+    return copied.notes
 
 
 def tagged(tmp_path: Path, suffix: str, tags: Tags = TAGS) -> Path:
@@ -138,8 +138,8 @@ def test_a_media_file_hands_its_tags_on(tmp_path: Path) -> None:
     for suffix in (".mp3", ".flac"):
         target = tmp_path / f"b{suffix}"
         write(target)
-        baggage = pack(tracks(source)[0].info, FORMATS[suffix][0], LINE)
-        edit(target, lambda fd, baggage=baggage, target=target: baggage.into(target, fd))  # type: ignore[misc]
+        copied = collect_tags(tracks(source)[0].info, FORMATS[suffix][0], LINE)
+        edit(target, lambda fd, copied=copied, target=target: copied.write_to(target, fd))  # type: ignore[misc]
         assert read_tags(target) == replace(TAGS, text={**TEXTS, "audiodiff": LINE})
 
 
@@ -223,11 +223,11 @@ def test_without_the_extra_for_ogg_texts_go_by_libsndfile_and_the_rest_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tag_vorbis, "available", lambda: False)
-    baggage = pack(probe(tagged(tmp_path, ".flac")), "OGG", LINE)
-    assert baggage.strings["title"] == TEXTS["title"]
-    assert baggage.strings["tracknumber"] == TEXTS["track"]
-    assert baggage.strings["software"] == LINE
-    (note,) = baggage.notes
+    copied = collect_tags(probe(tagged(tmp_path, ".flac")), "OGG", LINE)
+    assert copied.strings["title"] == TEXTS["title"]
+    assert copied.strings["tracknumber"] == TEXTS["track"]
+    assert copied.strings["software"] == LINE
+    (note,) = copied.notes
     assert "no cover" in note
     assert "audiodiff[tags]" in note
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiodiff.io import wav_chunks
-from audiodiff.io.byte_edit import read_at, splice, write_at
+from audiodiff.io.byte_edit import read_at, replace_bytes, write_at
 from audiodiff.io.reader import probe
 
 BEXT = (b"A description".ljust(256, b"\0") + bytes(346)) + b"A=PCM,F=48000,W=16,M=mono\r\n"
@@ -227,5 +227,5 @@ def test_splice_is_what_slices_do(numbered: tuple[int, bytes], start: int, stop:
     fd, data = numbered
     stop = min(stop, len(data))
     new = bytes(n)
-    splice(fd, start, stop, new)
+    replace_bytes(fd, start, stop, new)
     assert read_at(fd, 0, 1 << 30) == data[:start] + new + data[stop:]

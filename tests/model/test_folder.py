@@ -19,8 +19,8 @@ from audiodiff.model import folder as room
 from audiodiff.model.config import ModelConfig
 from audiodiff.model.folder import find, load, load_model, save, verify
 from audiodiff.model.model import Model, assemble, build_process
-from audiodiff.networks.checks import check
 from audiodiff.networks.contract import Network
+from tests.networks.contract_checks import check
 
 FILES = ["card.md", "config.json", "hashes.json", "weights.safetensors"]
 
@@ -177,7 +177,7 @@ def test_a_failed_save_leaves_the_old_model(toy_folder: Path, monkeypatch: pytes
     def full_disk(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(room, "_write", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space"):
         save(toy_folder, old.config, old.net.state_dict(), "")
     assert [entry.name for entry in toy_folder.parent.iterdir()] == ["toy"]

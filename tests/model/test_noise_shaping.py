@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from audiodiff.diffusion.noise_prior import EnergyPrior, LevelPrior
 from audiodiff.model.noise_shaping import shape
-from audiodiff.signal.mel import bands, mel
+from audiodiff.signal.mel import mel, to_linear_mel
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_presets import PRESETS
 from audiodiff.signal.resample import resample
@@ -69,4 +69,4 @@ def test_the_network_sees_an_even_level_and_energy_priors_leave_the_state() -> N
     assert_close(even.leave(even.enter(z)), z)
     assert energy.enter(z) is z
     assert energy.leave(z) is z
-    assert_close(energy.scale, EnergyPrior().scale(bands(values, spec), spec.hop))
+    assert_close(energy.scale, EnergyPrior().scale(to_linear_mel(values, spec), spec.hop))

@@ -7,8 +7,8 @@ import torch
 
 from audiodiff.errors import ConfigError
 from audiodiff.networks import build, complete
-from audiodiff.networks.checks import check
 from audiodiff.networks.spectral_unet import Spectral, SpectralConfig
+from tests.networks.contract_checks import check
 
 SMALL = SpectralConfig(
     n_bins=65,

@@ -7,8 +7,8 @@ import torch
 
 from audiodiff.errors import ConfigError, ShapeError
 from audiodiff.networks import build, complete
-from audiodiff.networks.checks import check
 from audiodiff.networks.waveform_unet import UNet1d, UNet1dConfig
+from tests.networks.contract_checks import check
 
 SIZES = {
     "even": UNet1dConfig((4, 6, 8), (4, 2), layers=2, n_mels=6, hop=16),

@@ -14,9 +14,9 @@ from torch.testing import assert_close
 
 from audiodiff.errors import ConfigError, ShapeError
 from audiodiff.networks import WaveDomain, build, complete, domain_of, halo_samples
-from audiodiff.networks.checks import check
 from audiodiff.networks.upsampling import Conditioner, interpolate_frames
 from audiodiff.networks.wavenet import StepEmbedding, WaveNet, WaveNetConfig
+from tests.networks.contract_checks import check
 
 SIZES: dict[Conditioner, WaveNetConfig] = {
     "published": WaveNetConfig(residual_channels=4, layers=5, cycle=3, step_width=12, n_mels=6),

@@ -95,15 +95,13 @@ def test_slice_of_frames_gives_the_samples_of_the_whole(grid: tuple[int, int], d
     z = stft.forward(x)
     start = data.draw(st.integers(0, n_samples - 1))
     stop = data.draw(st.integers(start + 1, n_samples))
-    first, end = stft.covering_frames(start, stop, n_samples)
-    assert 0 <= first < end <= z.shape[-1]
-    part = stft.overlap_add(z[..., first:end], first, start, stop - start)
-    assert (part - x[:, start:stop]).abs().max() < 2e-6
     reach = stft.n_fft // 2 - 1
     touching = [
         n for n in range(z.shape[-1]) if n * stft.hop + reach >= start and n * stft.hop - reach < stop
     ]
-    assert (touching[0], touching[-1] + 1) == (first, end)
+    first, end = touching[0], touching[-1] + 1
+    part = stft.overlap_add(z[..., first:end], first, start, stop - start)
+    assert (part - x[:, start:stop]).abs().max() < 2e-6
 
 
 def test_usual_grid_needs_no_normaliser() -> None:

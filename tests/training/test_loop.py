@@ -189,7 +189,7 @@ def test_the_average_of_constant_weights_has_the_closed_form() -> None:
     assert average["weight"].item() == pytest.approx(5.0 + (start - 5.0) * left, rel=1e-5)
 
 
-def test_only_the_last_two_checkpoints_stay_and_unfinished_ones_do_not_count(tmp_path: Path) -> None:
+def test_only_the_last_two_checkpoints_stay_and_atomic_ones_do_not_count(tmp_path: Path) -> None:
     config = recipe()
     state = new_state(config)
     for _ in steps(config, state):

@@ -18,12 +18,12 @@ from safetensors.torch import load_file
 
 import audiodiff
 from audiodiff import cli
-from audiodiff.data.levels import active_level_db
 from audiodiff.data.manifest import Split
 from audiodiff.data.store import Labels, StoreWriter
 from audiodiff.errors import ConfigError
 from audiodiff.model.folder import verify
 from audiodiff.settings import parse
+from audiodiff.signal.level import active_db
 from audiodiff.training import run as run_module
 from audiodiff.training.loop import BrokenRun, train
 from audiodiff.training.ranks import Ranks
@@ -82,7 +82,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for category in ("A", "a"):
                 tones = sum(np.sin(2 * np.pi * (120 + 40 * number) * k * time) / k for k in range(1, 9))
                 audio = (0.1 * tones * (np.sin(2 * np.pi * 1.5 * time) > -0.3)).astype(np.float32)
-                level_db = active_level_db(audio, RATE)
+                level_db = active_db(audio, RATE)
                 writer.add(audio, Labels("speech", split, RATE // 2, category, "", split, level_db))
     path = folder / "recipe.toml"
     path.write_text(RECIPE.replace("STORE", str(folder / "store")), encoding="utf-8")

@@ -14,7 +14,7 @@ Signal: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Reason:
+class Unscored:
     """Why a pair of signals has no score.
 
     Attributes:
@@ -26,10 +26,10 @@ class Reason:
     text: str
 
 
-Score: TypeAlias = float | Reason
+Score: TypeAlias = float | Unscored
 
 
-def comparable(ref: NDArray[np.floating], est: NDArray[np.floating]) -> tuple[Signal, Signal] | Reason:
+def check_pair(ref: NDArray[np.floating], est: NDArray[np.floating]) -> tuple[Signal, Signal] | Unscored:
     """Bring two mono signals to one length in float64, or say why they cannot be compared.
 
     A difference of one sample is a rounding of a resampler and is cut off; more is a mistake
@@ -41,21 +41,18 @@ def comparable(ref: NDArray[np.floating], est: NDArray[np.floating]) -> tuple[Si
 
     Returns:
         Both signals ``[T]``, or the reason: ``empty``, ``nonfinite``, ``length`` or ``silence``.
-
-    Raises:
-        ShapeError: If one of them is not one-dimensional.
     """
     if ref.ndim != 1 or est.ndim != 1:
         raise ShapeError(f"expected two signals [T], found {ref.shape} and {est.shape}; mix channels down")
     if abs(ref.size - est.size) > 1:
-        return Reason("length", f"lengths differ: {ref.size} samples in the reference, {est.size} here")
+        return Unscored("length", f"lengths differ: {ref.size} samples in the reference, {est.size} here")
     n = min(ref.size, est.size)
     if n == 0:
-        return Reason("empty", "no samples")
+        return Unscored("empty", "no samples")
     r, e = ref[:n].astype(np.float64), est[:n].astype(np.float64)
     if not (np.isfinite(r).all() and np.isfinite(e).all()):
-        return Reason("nonfinite", "NaN or infinite samples")
+        return Unscored("nonfinite", "NaN or infinite samples")
     for signal, name in ((r, "reference"), (e, "estimate")):
         if np.ptp(signal) == 0:
-            return Reason("silence", f"the {name} is silent")
+            return Unscored("silence", f"the {name} is silent")
     return r, e

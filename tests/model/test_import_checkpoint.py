@@ -1,8 +1,7 @@
-"""Promise: the reader of torch checkpoints gives back what was saved, runs nothing, refuses the rest."""
+"""Promise: a torch checkpoint is read within size limits, runs nothing, and fails in one line."""
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -10,30 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from audiodiff.errors import ModelError
-from audiodiff.model import import_archive
-from audiodiff.model.import_archive import read_checkpoint
-from audiodiff.model.import_opcodes import interpret
+from audiodiff.model import import_diffwave
+from audiodiff.model.import_diffwave import convert, read_checkpoint
 
 pytestmark = pytest.mark.slow
-
-PLAIN = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=9),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.lists(inner, max_size=4).map(tuple)
-        | st.dictionaries(st.text(max_size=5) | st.integers(0, 300), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
 
 
 def same(left: Any, right: Any) -> bool:
@@ -48,20 +30,6 @@ def same(left: Any, right: Any) -> bool:
             and all(same(a, b) for a, b in zip(left, right, strict=True))
         )
     return type(left) is type(right) and bool(left == right)
-
-
-def no_storage(key: str, dtype: torch.dtype, count: int) -> Tensor:
-    raise AssertionError(f"storage {key} of {count} {dtype} was asked for")
-
-
-@given(PLAIN)
-def test_plain_values_come_back(value: Any) -> None:
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    buffer.seek(0)
-    with zipfile.ZipFile(buffer) as saved:
-        (name,) = (name for name in saved.namelist() if name.endswith("data.pkl"))
-        assert same(interpret(saved.read(name), no_storage), value)
 
 
 def test_tensors_of_every_kind_come_back(tmp_path: Path) -> None:
@@ -111,12 +79,10 @@ class Evil:
         ({1, 2}, "set"),
         (print, "print"),
         (b"bytes", "_codecs.encode"),
-        (OrderedDict, "a class or a function"),
-        ({(1, 2): 3}, "a key of type tuple"),
     ],
 )
 def test_everything_else_is_refused_by_name(tmp_path: Path, value: Any, name: str) -> None:
-    torch.save({"step": 1, "more": [value] if not isinstance(value, dict) else value}, tmp_path / "a.pt")
+    torch.save({"step": 1, "more": [value]}, tmp_path / "a.pt")
     with pytest.raises(ModelError, match="only tensors and plain values are read") as caught:
         read_checkpoint(tmp_path / "a.pt")
     assert name in str(caught.value)
@@ -132,48 +98,36 @@ def test_nothing_is_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "line"),
+    "program",
     [
-        (b"\x80\x02cbuiltins\neval\nq\x00.", "builtins.eval"),
-        (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", "os.system"),
-        (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.", "damaged"),
-        (b"\x80\x02ccollections\nOrderedDict\n(K\x01K\x02tR.", "a call of collections.OrderedDict"),
-        (b"\x80\x02K\x01K\x02R.", "without a name"),
-        (b"\x80\x02(i__main__\nX\n.", "the instruction INST"),
-        (b"\x80\x02h\x07.", "damaged"),
-        (b"\x80\x02K\x01", "damaged"),
-        (b"\x80\x02K\x01K\x01.", "more or less than one value"),
-        (b"\x80\x02}K\x01a.", "APPEND on a dict"),
-        (b"\x80\x02}q\x00}b.", ""),
-        (b"", "damaged|cut short"),
-        (b"\x80\x02X\xff\xff\xff\x7fab", "damaged"),
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.",
+        b"\x80\x02ccollections\nOrderedDict\n(K\x01K\x02tR.",
+        b"\x80\x02K\x01K\x02R.",
+        b"\x80\x02(i__main__\nX\n.",
+        b"\x80\x02h\x07.",
+        b"\x80\x02K\x01",
+        b"\x80\x02}K\x01a.",
+        b"\x80\x02]q\x00}h\x00K\x01s.",
+        b"\x80\x02X\xff\xff\xff\x7fab",
+        b"",
     ],
 )
-def test_broken_and_hostile_programs(program: bytes, line: str) -> None:
-    if not line:  # the state of a dictionary is read over
-        assert interpret(program, no_storage) == {}
-        return
-    with pytest.raises(ModelError, match=line):
-        interpret(program, no_storage)
+def test_broken_and_hostile_programs(tmp_path: Path, program: bytes) -> None:
+    torch.save(1, tmp_path / "a.pt")
+    rewrite(tmp_path / "a.pt", {"data.pkl": program})
+    with pytest.raises(ModelError) as caught:
+        read_checkpoint(tmp_path / "a.pt")
+    assert caught.value.code == ("refused" if b"system" in program else "damaged")
 
 
-def outcome(program: bytes) -> str:
-    try:
-        interpret(program, no_storage)
-    except ModelError as error:
-        return error.code
-    return "value"
-
-
-@given(st.binary(max_size=60))
-def test_any_bytes_end_in_a_value_or_a_refusal(program: bytes) -> None:
-    assert outcome(b"\x80\x02" + program) in {"value", "refused", "damaged"}
-
-
-def test_endless_programs_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audiodiff.model.import_opcodes.MAX_INSTRUCTIONS", 10)
-    with pytest.raises(ModelError, match="more than 10 instructions"):
-        interpret(b"\x80\x02" + b"K\x01" * 20 + b".", no_storage)
+@pytest.mark.parametrize("name", [b"builtins\neval", b"__builtin__\nbytearray", b"torch\nTensor"])
+def test_names_that_run_code_or_take_memory_are_refused(tmp_path: Path, name: bytes) -> None:
+    torch.save(1, tmp_path / "a.pt")
+    rewrite(tmp_path / "a.pt", {"data.pkl": b"\x80\x02c" + name + b"\n\x8a\x06\0\0\0\0\0\1\x85R."})
+    with pytest.raises(ModelError, match=name.replace(b"\n", b".").decode()) as caught:
+        read_checkpoint(tmp_path / "a.pt")
+    assert caught.value.code == "refused"
 
 
 def rewrite(path: Path, change: dict[str, bytes | None], compression: int = zipfile.ZIP_STORED) -> None:
@@ -191,33 +145,25 @@ def rewrite(path: Path, change: dict[str, bytes | None], compression: int = zipf
 
 
 @pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        ({"data/0": b"1234"}, r"data/0 has 4 bytes, expected 24"),
-        ({"data/0": None}, r"data/0 is missing"),
-        ({"data.pkl": None}, r"no data\.pkl"),
-        ({"byteorder": b"big"}, "big-endian"),
-    ],
+    ("change", "code"),
+    [({"data/0": b"1234"}, "damaged"), ({"data/0": None}, "damaged"), ({"data.pkl": None}, "refused")],
 )
-def test_damaged_archives(tmp_path: Path, change: dict[str, bytes | None], line: str) -> None:
+def test_damaged_archives(tmp_path: Path, change: dict[str, bytes | None], code: str) -> None:
     path = tmp_path / "a.pt"
     torch.save(torch.ones(6), path)
     rewrite(path, change)
-    with pytest.raises(ModelError, match=line):
+    with pytest.raises(ModelError) as caught:
         read_checkpoint(path)
+    assert (caught.value.code, str(caught.value).startswith(str(path))) == (code, True)
 
 
 def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.pt"
     torch.save(torch.ones(600), path)
-    for name, line in (
-        ("MAX_PROGRAM", "too large"),
-        ("MAX_BYTES", "too large"),
-        ("MAX_MEMBERS", "parts, more"),
-    ):
+    for name in ("MAX_PROGRAM", "MAX_BYTES", "MAX_MEMBERS"):
         with monkeypatch.context() as patch:
-            patch.setattr(import_archive, name, 1)
-            with pytest.raises(ModelError, match=line):
+            patch.setattr(import_diffwave, name, 1)
+            with pytest.raises(ModelError, match="too large"):
                 read_checkpoint(path)
     rewrite(path, {}, zipfile.ZIP_DEFLATED)
     with pytest.raises(ModelError, match="compressed, which torch never does"):
@@ -225,34 +171,36 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line"),
+    ("old", "new"),
     [
-        (b"K\x06\x85", b"K\x07\x85", "size"),
-        (b"K\x00K\x06", b"K\x01K\x06", "size"),
-        (b"K\x06\x85", b"J\x00\x00\x00\x80\x85", "impossible"),
+        (b"K\x06\x85", b"K\x07\x85"),
+        (b"K\x00K\x06", b"K\x01K\x06"),
+        (b"K\x06\x85", b"J\x00\x00\x00\x70\x85"),
+        (b"K\x06\x85", b"J\x00\x00\x00\x80\x85"),
     ],
 )
-def test_tensors_stay_inside_their_storage(tmp_path: Path, old: bytes, new: bytes, line: str) -> None:
+def test_tensors_stay_inside_their_storage(tmp_path: Path, old: bytes, new: bytes) -> None:
     path = tmp_path / "a.pt"
     torch.save(torch.ones(6), path)
     with zipfile.ZipFile(path) as saved:
         program = saved.read(next(name for name in saved.namelist() if name.endswith("data.pkl")))
     assert program.count(old) == 1
     rewrite(path, {"data.pkl": program.replace(old, new)})
-    with pytest.raises(ModelError, match=line):
+    with pytest.raises(ModelError) as caught:
         read_checkpoint(path)
+    assert caught.value.code == "damaged"
 
 
 def test_repeating_views_are_refused(tmp_path: Path) -> None:
-    torch.save(torch.ones(1).expand(10**9), tmp_path / "a.pt")
-    with pytest.raises(ModelError, match="on a storage of 1 values"):
-        read_checkpoint(tmp_path / "a.pt")
+    torch.save({"model": {"a": torch.ones(1).expand(10**9)}}, tmp_path / "a.pt")
+    with pytest.raises(ModelError, match="parameter a repeats its values"):
+        convert(tmp_path / "a.pt", tmp_path / "m", "CC0-1.0")
 
 
 def test_what_is_no_archive(tmp_path: Path) -> None:
     old = tmp_path / "old.pt"
     torch.save(torch.ones(3), old, _use_new_zipfile_serialization=False)
-    with pytest.raises(ModelError, match=r"older than torch 1\.6 must be saved again"):
+    with pytest.raises(ModelError, match=r"1\.6 or newer"):
         read_checkpoint(old)
     with pytest.raises(ModelError, match="cannot be read"):
         read_checkpoint(tmp_path / "none.pt")
