@@ -152,13 +152,13 @@ def build_process(settings: Mapping[str, Any]) -> Process:
     return _build(_PROCESSES, settings, "process")
 
 
-def build_prior(settings: Mapping[str, Any]) -> Prior:
-    """The prior of a ``prior`` section: its ``kind``, energy if absent, and the parameters of that prior.
+def build_prior(settings: Mapping[str, Any], at: str = "prior") -> Prior:
+    """The prior of a ``prior`` section, which lies at `at`: ``kind`` (energy if absent) and its parameters.
 
     Raises:
         ConfigError: Unknown kind or parameter, or a value out of range.
     """
-    return _build(_PRIORS, {"kind": "energy", **settings}, "prior")
+    return _build(_PRIORS, {"kind": "energy", **settings}, at)
 
 
 def _build(classes: Mapping[str, type[T]], settings: Mapping[str, Any], at: str) -> T:

@@ -113,7 +113,7 @@ class WaveModel(Settings):
         except MelError as error:
             raise ConfigError(f"model.mel: {error}") from None
         if self.prior is not None:
-            build_prior(self.prior)
+            build_prior(self.prior, "model.prior")
         return self
 
     @property
@@ -320,7 +320,8 @@ class Recipe(Settings):
         if not isinstance(values, Mapping):
             return values
         values = migrate(values)
-        kind = values["data"].get("kind") if isinstance(values.get("data"), Mapping) else "mix"
+        data = values.get("data")
+        kind = data["kind"] if isinstance(data, Mapping) else getattr(data, "kind", "mix")
         if not isinstance(kind, str) or kind not in _SECTIONS:
             raise ConfigError(f"data.kind: unknown kind {kind!r}; {nearest(str(kind), _SECTIONS)}")
         names = ("model", "data", "objective", "optim", "run")
