@@ -1,0 +1,118 @@
+"""What the writers of audio and of media files have in common."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from audiodiff.errors import AudioFileError
+from audiodiff.io.atomic import AtomicFile
+from audiodiff.io.formats import display_path
+from audiodiff.io.output_checks import check_existing, name_output, open_output, writing_failed
+
+
+class OutputWriter:
+    """Context manager that writes a file which gets its name when all is well.
+
+    A clean exit completes the file, verifies it, flushes it to the disk and gives it its name; any exception,
+    Ctrl-C too, removes it, so the old file or none stays.
+
+    Args:
+        path: The target; its folder must exist.
+        overwrite: Whether an existing target may be replaced.
+        ready: Called with the descriptor of the whole, verified file, just before it gets its name.
+
+    Attributes:
+        clipped: Sample values beyond full scale that were clipped.
+    """
+
+    def __init__(self, path: Path, overwrite: bool, ready: Callable[[int], None] | None) -> None:
+        self.clipped = 0
+        self._path = path
+        self._overwrite = overwrite
+        self._ready = ready
+        self._finished = False
+        self._atomic: AtomicFile  # from entering on
+
+    def __enter__(self) -> Self:
+        """Create the unfinished file.
+
+        Raises:
+            AudioFileError: Codes ``exists``, ``unwritable``, ``unsupported``, and those of the source.
+        """
+        self._atomic = open_output(self._path, self._overwrite)
+        try:
+            self._begin()
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def finish(self) -> int:
+        """Complete and verify the file, which has no name yet; gives its descriptor for reading and writing.
+
+        Raises:
+            AudioFileError: Codes ``empty`` (nothing was written), ``unwritable``.
+        """
+        if not self._finished:
+            self._complete()
+            self._finished = True
+        return self._atomic.fd
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the file and give it its name, or remove it.
+
+        Raises:
+            AudioFileError: Codes ``empty``, ``exists``, ``no_space``, ``unwritable``.
+        """
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            descriptor = self.finish()
+            check_existing(self._path, self._overwrite)
+            if self._ready is not None:
+                self._ready(descriptor)
+            name_output(self._atomic, self._path, self._overwrite)
+        except self._faults() as fault:
+            self._discard()
+            raise writing_failed(self._path, self._reason(fault)) from fault
+        except BaseException:
+            self._discard()
+            raise
+
+    def _discard(self) -> None:
+        """Close what is open, remove the unfinished file; must not hide the error it is called for."""
+        with contextlib.suppress(*self._faults()):
+            self._close()
+        self._atomic.abort()
+
+    def _failure(self, line: str, code: str) -> AudioFileError:
+        return AudioFileError(f"{display_path(self._path)}: {line}", code=code)
+
+    # What a kind of file decides for itself.
+
+    def _begin(self) -> None:
+        """Open an encoder on the unfinished file."""
+        raise NotImplementedError
+
+    def _complete(self) -> None:
+        """Write what remains, close the encoder and verify the file."""
+        raise NotImplementedError
+
+    def _close(self) -> None:
+        """Close what is open, whatever state it is in."""
+        raise NotImplementedError
+
+    def _faults(self) -> tuple[type[BaseException], ...]:
+        """What the encoder raises when the system refuses."""
+        raise NotImplementedError
+
+    def _reason(self, fault: BaseException) -> str:
+        """Its words."""
+        return str(fault)
