@@ -1,6 +1,6 @@
 """Writing mp4, mov, Matroska and webm files: new audio, everything else of the source untouched and in sync.
 
-Promises as of `writing.AtomicWriter`: the name appears with a whole, verified file, or not at all.
+Promises as of `output_writer.OutputWriter`: the name appears with a whole, verified file, or not at all.
 """
 
 from __future__ import annotations
@@ -10,53 +10,40 @@ import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library
-from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.av_codecs import MUXERS
 from audiodiff.io.av_encoder import Encoder
 from audiodiff.io.av_plan import Plan
 from audiodiff.io.av_remux import Copied, add_cover, add_tags, lost_tags
-from audiodiff.io.formats import display_path
-from audiodiff.io.output_checks import check_block, name_output, open_output, writing_failed
+from audiodiff.io.output_checks import check_block, writing_failed
+from audiodiff.io.output_writer import OutputWriter
 
 _TOLERANCE_S = Fraction(1, 10)
 """Longer than a packet of any codec."""
 
 
-class MediaWriter:
-    """Context manager that writes a media file which gets its name when all is well.
+class MediaWriter(OutputWriter):
+    """Writes a media file that appears under its name whole and verified, or not at all (`OutputWriter`).
 
     Video, subtitles and attachments of the plan's source are copied packet by packet while the audio
     advances, so memory stays flat. What the container cannot hold is left out and told.
 
-    Args:
-        path: The target; its folder must exist.
-        plan: What goes into it.
-        overwrite: Whether an existing target may be replaced.
-
     Attributes:
-        clipped: Sample values beyond full scale that were clipped (integer codecs only).
         left_out: After entering: streams, tags and pictures of the source that the container cannot hold, one
             line each.
     """
 
     def __init__(self, path: Path, plan: Plan, overwrite: bool = False) -> None:
-        self.clipped = 0
+        super().__init__(path, overwrite)
         self.left_out: tuple[str, ...] = ()
-        self._path = path
         self._plan = plan
-        self._overwrite = overwrite
-        self._finished = self._committed = False
         self._stack = contextlib.ExitStack()
         self._tracks: list[Encoder] = []
-        self._atomic: AtomicFile  # these from entering on
         self._copied: Copied | None = None
         self._out: Any = None
 
@@ -65,29 +52,19 @@ class MediaWriter:
         """Samples of one channel written to the first track so far."""
         return self._tracks[0].n_samples if self._tracks else 0
 
-    def __enter__(self) -> MediaWriter:
-        """Create the unfinished file.
-
-        Raises:
-            AudioFileError: Codes ``exists``, ``unwritable``, ``unsupported``, ``missing_extra``, and those of
-                the source.
-        """
+    def __enter__(self) -> Self:
+        """As `OutputWriter`; code ``missing_extra`` without PyAV."""
         av_library.module()
-        self._atomic = open_output(self._path, self._overwrite)
-        try:
-            self._begin()
-        except BaseException as error:
-            self._discard()
-            if isinstance(error, _write_errors()):
-                raise AudioFileError(
-                    f"{display_path(self._path)}: cannot be written ({av_library.plain(error)}); "
-                    "choose another format",
-                    code="unsupported",
-                ) from error
-            raise
-        return self
+        return super().__enter__()
 
     def _begin(self) -> None:
+        try:
+            self._open_tracks()
+        except _write_errors() as error:
+            line = f"cannot be written ({av_library.plain(error)}); choose another format"
+            raise self._failure(line, "unsupported") from error
+
+    def _open_tracks(self) -> None:
         plan, suffix = self._plan, self._path.suffix.lower()
         file = self._stack.enter_context(os.fdopen(os.dup(self._atomic.fd), "r+b"))
         self._out = _open(file, suffix, max(plan.rates))
@@ -114,11 +91,6 @@ class MediaWriter:
 
         Args:
             block: float32 or float64 [C, n], full scale 1; n may be 0.
-            track: Which one.
-
-        Raises:
-            ShapeError: If block is not [C, n].
-            AudioFileError: Codes ``nonfinite``, ``no_space``, ``unwritable``, and those of the source.
         """
         encoder = self._tracks[track]
         check_block(self._path, block, encoder.channels, (encoder.n_samples, encoder.rate))
@@ -136,49 +108,9 @@ class MediaWriter:
             self._copied.advance(min(track.seconds for track in self._tracks))
         self._out.mux(packets)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Finish or remove the file.
-
-        Raises:
-            AudioFileError: Codes ``empty`` (nothing was written), ``exists``, ``no_space``, ``unwritable``.
-        """
-        if kind is not None:
-            self._discard()
-            return
-        try:
-            self.commit()
-        except BaseException:
-            self._discard()
-            raise
-
-    def finish(self) -> int:
-        """Complete and verify the file, and return its descriptor; see `writer.AtomicWriter.finish`."""
-        if not self._finished:
-            try:
-                self._complete()
-            except _write_errors() as fault:
-                raise writing_failed(self._path, av_library.plain(fault)) from fault
-            self._finished = True
-        return self._atomic.fd
-
-    def commit(self) -> None:
-        """Give the file its name, finished if it was not; see `writer.AtomicWriter.commit`."""
-        if self._committed:
-            return
-        self.finish()
-        try:
-            name_output(self._atomic, self._path, self._overwrite)
-        except OSError as fault:
-            raise writing_failed(self._path, str(fault)) from fault
-        self._committed = True
-
     def _complete(self) -> None:
         if not all(track.n_samples for track in self._tracks):
-            raise AudioFileError(
-                f"{display_path(self._path)}: not written, there are no samples", code="empty"
-            )
+            raise self._failure("not written, there are no samples", "empty")
         for track in self._tracks:
             self._out.mux(track.finish())
         if self._copied is not None:
@@ -207,20 +139,20 @@ class MediaWriter:
         short = [end < wish - _TOLERANCE_S for end, wish in zip(ends.values(), until, strict=False)]
         if found != wanted or any(short):
             spans = [[round(float(end), 3) for end in each] for each in (ends.values(), until)]
-            raise AudioFileError(
-                f"{display_path(self._path)}: not written, verifying found audio (Hz, channels) {found} "
-                "up to "
-                f"{spans[0]} s and not {wanted} up to {spans[1]} s; choose another format or disk",
-                code="unwritable",
-            )
+            line = f"not written, verifying found audio (Hz, channels) {found} up to {spans[0]} s and not"
+            line = f"{line} {wanted} up to {spans[1]} s; choose another format or disk"
+            raise self._failure(line, "unwritable")
 
-    def _discard(self) -> None:
-        """Close what is open, remove the unfinished file; must not hide the error it is called for."""
-        with contextlib.suppress(*_write_errors()):
+    def _close(self) -> None:
+        with self._stack:
             if self._out is not None:
                 self._out.close()
-        self._stack.close()
-        self._atomic.abort()
+
+    def _faults(self) -> tuple[type[BaseException], ...]:
+        return _write_errors()
+
+    def _reason(self, fault: BaseException) -> str:
+        return av_library.plain(fault)
 
 
 def _open(file: IO[bytes], suffix: str, rate: int) -> Any:

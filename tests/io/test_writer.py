@@ -303,3 +303,15 @@ def test_many_channels(tmp_path: Path) -> None:
     x = noise(300, 32)
     write(tmp_path / "x.wav", x, "WAV", "FLOAT")
     assert np.array_equal(read(tmp_path / "x.wav")[0], x)
+
+
+def test_a_finished_file_is_whole_and_nameless_until_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    with AtomicWriter(path, RATE, 2, "WAV", "PCM_16") as writer:
+        writer.write(noise())
+        fd = writer.finish()
+        assert writer.finish() == fd
+        os.lseek(fd, 0, os.SEEK_SET)
+        assert soundfile.info(os.dup(fd)).frames == noise().shape[1]
+        assert not path.exists()
+    assert probe(path).n_samples == noise().shape[1]
