@@ -65,11 +65,7 @@ class Model:
 
     @property
     def level_db(self) -> float:
-        """Active level in dBFS that the model expects.
-
-        Raises:
-            ModelError: It expects none.
-        """
+        """Active level in dBFS that the model expects."""
         if self.config.level_db is None:
             raise ModelError("this model takes no recording and states no level; use a model that denoises")
         return self.config.level_db
@@ -81,21 +77,7 @@ class Model:
 
 
 def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
-    """Put a network and its settings together.
-
-    Args:
-        config: Settings.
-        net: Network that fits them; it is set to evaluation mode.
-        digest: SHA-256 of its weights file, if it has one.
-
-    Returns:
-        The model.
-
-    Raises:
-        ConfigError: The network's reaches, bins or mel are not those that the settings state, or the front
-            end or the process is refused.
-        MelError: The mel convention is refused.
-    """
+    """Put a network, set to evaluation mode, and its settings together; refuses what does not fit."""
     stated, found = (config.reach_encode, config.reach_step), (net.reach_encode, net.reach_step)
     if stated != found:
         raise ConfigError(
@@ -144,20 +126,12 @@ def _check_domain(config: ModelConfig, net: Network, mel: MelSpec | None) -> Non
 
 
 def build_process(settings: Mapping[str, Any]) -> Process:
-    """The diffusion process of a ``process`` section: its ``kind``, and the parameters of that process.
-
-    Raises:
-        ConfigError: Unknown kind or parameter, or a value out of range.
-    """
+    """The diffusion process of a ``process`` section: its ``kind``, and the parameters of that process."""
     return _build(_PROCESSES, settings, "process")
 
 
 def build_prior(settings: Mapping[str, Any], at: str = "prior") -> Prior:
-    """The prior of a ``prior`` section, which lies at `at`: ``kind`` (energy if absent) and its parameters.
-
-    Raises:
-        ConfigError: Unknown kind or parameter, or a value out of range.
-    """
+    """The prior of a ``prior`` section, which is at `at`: ``kind`` (energy if absent) and its parameters."""
     return _build(_PRIORS, {"kind": "energy", **settings}, at)
 
 

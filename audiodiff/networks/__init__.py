@@ -26,36 +26,21 @@ _NETWORKS: dict[str, tuple[type[Any], type[Any]]] = {  # the sizes, and the netw
 
 
 def build(config: Mapping[str, Any]) -> Network:
-    """Make an untrained network from plain values.
-
-    Args:
-        config: ``kind`` and the sizes of that kind of network.
-
-    Raises:
-        ConfigError: Unknown kind or size, or sizes that do not fit each other.
-    """
+    """Make an untrained network from plain values: ``kind``, and the sizes of that kind of network."""
     sizes = _parse(config)
     network: Network = _classes(config)[1](sizes)
     return network
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The same settings with every default written out, so that stored ones outlive a change of defaults.
-
-    Raises:
-        ConfigError: As `build`.
-    """
+    """The same settings with every default written out, so that stored ones outlive a change of defaults."""
     sizes = asdict(_parse(config))
     plain = {name: list(size) if isinstance(size, tuple) else size for name, size in sizes.items()}
     return {"kind": config["kind"], **plain}
 
 
 def sizes_of(config: Mapping[str, Any]) -> list[str]:
-    """Names of all sizes of a kind of network.
-
-    Raises:
-        ConfigError: Unknown kind.
-    """
+    """Names of all sizes of a kind of network."""
     return keys_of(_classes(config)[0])
 
 

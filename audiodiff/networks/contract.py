@@ -119,11 +119,7 @@ def halo_samples(net: Network, domain: WaveDomain, evaluations: int) -> int:
 
 
 def require_length(x_t: Tensor, expected: int) -> None:
-    """Hold a state [B, T] to the length that its condition asks for.
-
-    Raises:
-        ShapeError: Another shape.
-    """
+    """Hold a state [B, T] to the length that its condition asks for."""
     if x_t.ndim != 2 or x_t.shape[1] != expected:
         raise ShapeError(
             f"the condition goes with a state [B, {expected}], found {list(x_t.shape)}; cut both on frames"

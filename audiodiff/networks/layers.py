@@ -11,11 +11,7 @@ RESIDUAL_SCALE = 0.3
 
 
 class ChannelNorm(nn.Module):
-    """Layer norm over the channels of each position and frame, so that no frame sees another.
-
-    Args:
-        channels: C.
-    """
+    """Layer norm over the channels of each position and frame, so that no frame sees another."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,10 +28,6 @@ class Block2d(nn.Module):
     """Residual block of two 3 x 3 convolutions over frequency and time (He et al. 2016, pre-activation).
 
     Full convolutions on purpose: on CPUs they reach several times the arithmetic rate of depthwise ones.
-
-    Args:
-        channels: C.
-        dilation: Distance in frames of the second convolution's taps.
     """
 
     def __init__(self, channels: int, dilation: int = 1) -> None:
@@ -54,12 +46,7 @@ class Block2d(nn.Module):
 
 
 class Block1d(nn.Module):
-    """Residual block of two convolutions of three taps over a waveform, as `Block2d`.
-
-    Args:
-        channels: C.
-        dilation: Distance in positions of the second convolution's taps.
-    """
+    """Residual block of two convolutions of three taps over a waveform, as `Block2d`."""
 
     def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
@@ -78,14 +65,7 @@ class Block1d(nn.Module):
 
 
 class FrameBlock(nn.Module):
-    """ConvNeXt block over frames (Liu et al. 2022): depthwise in time, dense over the width of a frame.
-
-    Args:
-        width: Values a frame.
-        dilation: Distance in frames of the depthwise taps.
-        kernel: Odd number of taps.
-        expansion: Width of the inner layer over the width of a frame.
-    """
+    """ConvNeXt block over frames (Liu et al. 2022): depthwise in time, dense over the width of a frame."""
 
     def __init__(self, width: int, dilation: int, kernel: int = 7, expansion: int = 3) -> None:
         super().__init__()
@@ -105,13 +85,7 @@ class FrameBlock(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Scale and shift of C channels from the process time (FiLM, Perez et al. 2018).
-
-    Args:
-        channels: C.
-        octaves: Half-octave-spaced frequencies 2^(k/2) radians per unit time, k below twice this number.
-        hidden: Width of the hidden layer.
-    """
+    """Scale and shift of C channels from the process time (FiLM, Perez et al. 2018)."""
 
     def __init__(self, channels: int, octaves: int = 8, hidden: int = 64) -> None:
         super().__init__()

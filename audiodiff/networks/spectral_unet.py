@@ -49,9 +49,6 @@ class SpectralConfig:
         gain_limit: Largest gain of a mask in the compressed domain, above 1; with an exponent of 0.3, 1.25 is
             twice the amplitude and 2 ten times. An unbounded gain can ruin a waveform in bands that a
             perceptual loss does not hear.
-
-    Raises:
-        ConfigError: The bins do not divide into positions.
     """
 
     n_bins: PositiveInt = 769
@@ -174,9 +171,6 @@ class Spectral(nn.Module):
     factor u, a complex mask m and a residual r, each of single bins. Above: real gains of bands,
     interpolated over bins. At the start g u is near 1, so an untrained network hands the recording on. The
     masks contain the skip that preconditioning would add.
-
-    Args:
-        config: Sizes.
     """
 
     def __init__(self, config: SpectralConfig) -> None:

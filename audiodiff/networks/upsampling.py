@@ -53,10 +53,6 @@ class FrameProjection(nn.Module):
 
     A 1 x 1 map and an interpolation commute, so doing it in this order computes what a map at sample rate
     would, `hop` times cheaper.
-
-    Args:
-        n_mels: M.
-        rows: Values a frame, of all layers together.
     """
 
     def __init__(self, n_mels: int, rows: int) -> None:
@@ -72,11 +68,7 @@ class FrameProjection(nn.Module):
 
 
 class RecordingFeatures(nn.Module):
-    """Features of a recording at sample rate, [B, T] to [B, C, T].
-
-    Args:
-        channels: C.
-    """
+    """Features of a recording at sample rate, [B, T] to [B, C, T]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

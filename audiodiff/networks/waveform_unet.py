@@ -36,11 +36,8 @@ class UNet1dConfig:
         strides: Positions of a level in one of the next; one fewer than `channels`.
         layers: Blocks at the bottom; block i has dilation 2^i.
         conditioner: ``frames`` (a mel, any hop that the strides divide) or ``waveform``.
-        n_mels: M; of no account for ``waveform``.
-        hop: Samples a frame; of no account for ``waveform``.
-
-    Raises:
-        ConfigError: The strides do not fit the channels or the hop.
+        n_mels: M; not used with ``waveform``.
+        hop: Samples a frame; not used with ``waveform``.
     """
 
     channels: tuple[PositiveInt, ...] = (16, 32, 64, 128)
@@ -112,11 +109,7 @@ class _Recording(nn.Module):
 
 
 class UNet1d(nn.Module):
-    """Predicts the noise (or what the process's target says) of a waveform from a mel or a recording.
-
-    Args:
-        config: Sizes.
-    """
+    """Predicts the noise (or what the process's target says) of a waveform from a mel or a recording."""
 
     def __init__(self, config: UNet1dConfig) -> None:
         super().__init__()
@@ -147,14 +140,7 @@ class UNet1d(nn.Module):
         return WaveDomain("mel", hop=self.config.hop, grid=self.config.hop, n_mels=self.config.n_mels)
 
     def encode(self, cond: Tensor) -> Features:
-        """Features of the condition, once per signal.
-
-        Args:
-            cond: Mel ``[B, M, N]``, or recording ``[B, T]`` for the conditioner ``waveform``.
-
-        Returns:
-            One tensor a level: ``[B, C, N]`` at frame rate, or ``[B, C, positions]`` at the level's.
-        """
+        """Features of a mel [B, M, N] or recording [B, T]: for every level [B, C, N] or [B, C, positions]."""
         if isinstance(self.condition, FrameProjection):
             sizes = list(self.config.channels)
             return tuple(torch.split(self.condition(cond), sizes, dim=1))
@@ -162,19 +148,7 @@ class UNet1d(nn.Module):
         return features
 
     def forward(self, x_t: Tensor, t: Tensor, h: Features) -> Tensor:
-        """One evaluation.
-
-        Args:
-            x_t: State ``[B, T]``; with a mel of N frames T is N hop.
-            t: Process time of each item ``[B]``.
-            h: What `encode` returned.
-
-        Returns:
-            The prediction ``[B, T]``.
-
-        Raises:
-            ShapeError: State and condition have different lengths.
-        """
+        """The prediction [B, T] for a state [B, T], as long as the condition, at process times t [B]."""
         padded = self._padded(x_t)
         mel = self.config.conditioner == "frames"
         require_length(x_t if mel else padded, h[0].shape[-1] * (self.config.hop if mel else 1))

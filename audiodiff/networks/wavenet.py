@@ -43,11 +43,8 @@ class WaveNetConfig:
         step_width: Width of the step embedding's two layers.
         table: Entries of the process's table, between which the embedding interpolates.
         conditioner: ``published`` (a mel, hop 256), ``frames`` (a mel, any hop) or ``waveform``.
-        n_mels: M; of no account for ``waveform``.
-        hop: Samples a frame; of no account for ``waveform``.
-
-    Raises:
-        ConfigError: The published upsampler with another hop.
+        n_mels: M; not used with ``waveform``.
+        hop: Samples a frame; not used with ``waveform``.
     """
 
     residual_channels: PositiveInt = 64
@@ -68,12 +65,7 @@ class WaveNetConfig:
 
 
 class StepEmbedding(nn.Module):
-    """DiffWave's embedding of a step: a table of sines and cosines, linear between its rows, two layers.
-
-    Args:
-        table: Rows.
-        width: Width of the layers.
-    """
+    """DiffWave's embedding of a step: a table of sines and cosines, linear between its rows, two layers."""
 
     rows: Tensor
 
@@ -99,14 +91,7 @@ class StepEmbedding(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """A dilated, gated convolution of three taps with a residual and a skip output.
-
-    Args:
-        channels: C.
-        dilation: Samples between the taps.
-        step_width: Width of the step embedding.
-        cond_rows: Rows of a condition at sample rate, 0 for one that comes as [B, 2C, T] already.
-    """
+    """A dilated, gated convolution of three taps with a residual and a skip output."""
 
     def __init__(self, channels: int, dilation: int, step_width: int, cond_rows: int) -> None:
         super().__init__()
@@ -138,9 +123,6 @@ class WaveNet(nn.Module):
     for ``published`` and ``waveform`` the shared condition is kept (320 and 4C bytes a sample) and each
     block projects it again; for ``frames`` the maps of all layers are kept at the rate of the frames, where
     they are small, and each block only interpolates.
-
-    Args:
-        config: Sizes.
     """
 
     def __init__(self, config: WaveNetConfig) -> None:
@@ -175,30 +157,11 @@ class WaveNet(nn.Module):
         return WaveDomain("mel", hop=self.config.hop, grid=self.config.hop, n_mels=self.config.n_mels)
 
     def encode(self, cond: Tensor) -> Features:
-        """Features of the condition, once per signal.
-
-        Args:
-            cond: Mel ``[B, M, N]``, or recording ``[B, T]`` for the conditioner ``waveform``.
-
-        Returns:
-            One tensor: ``[B, M, T]``, ``[B, 2C layers, N]`` or ``[B, C, T]``.
-        """
+        """Features of a mel [B, M, N] or recording [B, T]: [B, M, T], [B, 2C layers, N] or [B, C, T]."""
         return (self.spectrogram_upsampler(cond),)
 
     def forward(self, x_t: Tensor, t: Tensor, h: Features) -> Tensor:
-        """One evaluation.
-
-        Args:
-            x_t: State ``[B, T]``; with a mel of N frames T is N hop.
-            t: Process time of each item ``[B]``; below 1/table the embedding stays at its first row.
-            h: What `encode` returned.
-
-        Returns:
-            The prediction ``[B, T]``.
-
-        Raises:
-            ShapeError: State and condition have different lengths.
-        """
+        """The prediction [B, T] for a state [B, T], as long as the condition, at process times t [B]."""
         (features,) = h
         factor = self.config.hop if self.config.conditioner == "frames" else 1
         require_length(x_t, features.shape[-1] * factor)

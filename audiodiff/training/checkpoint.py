@@ -115,17 +115,7 @@ def _clear(folder: Path) -> None:
 
 
 def save(folder: Path, state: State, config: Mapping[str, Any], log_bytes: int) -> Path:
-    """Write a checkpoint atomically and remove all but the last two.
-
-    Args:
-        folder: The run's ``checkpoints`` folder; made if it is not there.
-        state: What to keep.
-        config: The resolved recipe, plain JSON values.
-        log_bytes: Length of the log at this step; a resumed run cuts its log back to it.
-
-    Returns:
-        The checkpoint's folder.
-    """
+    """Write a checkpoint atomically and remove all but the last two."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{_PREFIX}{state.progress.step:08d}"
     _put_back(folder)
@@ -148,11 +138,7 @@ def save(folder: Path, state: State, config: Mapping[str, Any], log_bytes: int) 
 
 
 def read_document(checkpoint: Path) -> dict[str, Any]:
-    """The JSON half of a checkpoint: ``progress``, ``config``, ``log_bytes``.
-
-    Raises:
-        ModelError: The file is missing or damaged.
-    """
+    """The JSON half of a checkpoint: ``progress``, ``config``, ``log_bytes``."""
     path = checkpoint / "state.json"
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -181,19 +167,7 @@ def _take(
 
 
 def load(checkpoint: Path, state: State) -> dict[str, Any]:
-    """Put a checkpoint into a fresh state, in place.
-
-    Args:
-        checkpoint: A folder that `latest` found.
-        state: A state of the same network and optimiser; its tensors and progress are replaced.
-
-    Returns:
-        The checkpoint's JSON document.
-
-    Raises:
-        ModelError: The checkpoint is damaged.
-        ConfigError: It belongs to another network.
-    """
+    """Put a checkpoint into a fresh state, in place."""
     document = read_document(checkpoint)
     path = checkpoint / "state.safetensors"
     try:

@@ -10,16 +10,7 @@ from audiodiff.training.log import read_log
 
 
 def plot_curves(log_path: Path, png_path: Path) -> None:
-    """Draw loss, and the scores of the validations, over minutes of training.
-
-    Args:
-        log_path: The ``log.jsonl`` of a run.
-        png_path: Picture to write; replaced if it is there.
-
-    Raises:
-        DataError: The log cannot be read or holds no step yet.
-        ConfigError: matplotlib is not installed.
-    """
+    """Draw loss, and the scores of the validations, over minutes of training."""
     entries = read_log(log_path)
     steps = [entry for entry in entries if entry["kind"] == "step"]
     valid = [entry for entry in entries if entry["kind"] == "valid"]

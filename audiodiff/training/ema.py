@@ -11,14 +11,7 @@ from torch import Tensor, nn
 
 
 def start(net: nn.Module) -> dict[str, Tensor]:
-    """Copy the weights and buffers of a network as the first average.
-
-    Args:
-        net: The network to follow.
-
-    Returns:
-        One tensor for every entry of ``net.state_dict()``, on the same device, detached.
-    """
+    """Copy the weights and buffers of a network as the first average."""
     return {name: value.detach().clone() for name, value in net.state_dict().items()}
 
 
@@ -29,14 +22,7 @@ def ramped_decay(decay: float, k: int) -> float:
 
 @torch.no_grad()
 def update(average: dict[str, Tensor], net: nn.Module, decay: float, k: int) -> None:
-    """Move the average towards the network, in place: ``avg += (1 - d) (w - avg)``.
-
-    Args:
-        average: What `start` returned; changed in place.
-        net: The network after its update number k.
-        decay: Largest decay, in [0, 1).
-        k: Number of updates made before this one.
-    """
+    """Move the average towards the network, in place: ``avg += (1 - d) (w - avg)``."""
     weight = 1.0 - ramped_decay(decay, k)
     moving: list[Tensor] = []
     target: list[Tensor] = []

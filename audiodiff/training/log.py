@@ -25,12 +25,7 @@ class RunLog:
     """An append-only JSON-lines file, one flushed line an entry."""
 
     def __init__(self, path: Path | None, keep_bytes: int = 0) -> None:
-        """Open the log and cut it to its first `keep_bytes` bytes (0: start anew).
-
-        Args:
-            path: The file; its folder must exist. None keeps nothing.
-            keep_bytes: Length to keep, from a checkpoint.
-        """
+        """Open the log and cut it to its first `keep_bytes` bytes (0: start anew)."""
         self._file: BinaryIO = io.BytesIO() if path is None else path.open("ab")
         self._file.truncate(min(keep_bytes, self._file.tell()))
         self._file.seek(0, 2)
@@ -51,11 +46,7 @@ class RunLog:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Read the entries of a log; a last line cut short by a crash is left out.
-
-    Raises:
-        DataError: The file cannot be read, or a line before the last is damaged.
-    """
+    """Read the entries of a log; a last line cut short by a crash is left out."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -71,15 +62,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def summary(records: Sequence[StepRecord]) -> dict[str, Any]:
-    """Means over some steps, ready for the log.
-
-    Args:
-        records: At least one record, in order.
-
-    Returns:
-        step, loss, terms, trivial (loss of x0_hat = y where it was measured, else None), lr, grad_norm,
-        audio_per_s (seconds of audio a wall-clock second), data_wait (share of the time), minutes.
-    """
+    """Means over some steps, ready for the log."""
     n = len(records)
     wall = sum(record.wall_s for record in records)
     trivial = [record.trivial for record in records if record.trivial is not None]

@@ -173,10 +173,8 @@ class Comparison:
     @cached_property
     def magnitudes(self) -> tuple[Tensor, Tensor]:
         """Magnitudes of estimate and truth ``[B, F, N]`` at the objective's own power law."""
-        compression, exponent = self.front.compression, self.config.magnitude_exponent
-        return power_magnitude(self.x0_hat, compression, exponent), power_magnitude(
-            self.x_0, compression, exponent
-        )
+        law = self.front.compression, self.config.magnitude_exponent
+        return power_magnitude(self.x0_hat, *law), power_magnitude(self.x_0, *law)
 
     @cached_property
     def waves(self) -> tuple[Tensor, Tensor]:

@@ -47,12 +47,6 @@ class Muon(torch.optim.Optimizer):
     ``m <- mu m + (1 - mu) g``, update ``O = orthogonalised((1 - mu) g + mu m)`` (Nesterov), then
     ``w <- (1 - lr decay) w - lr sqrt(max(1, R / C)) O``.
 
-    Args:
-        parameters: Matrices and kernels, at least two axes each.
-        lr: Learning rate.
-        momentum: mu.
-        weight_decay: decay.
-
     Attributes:
         dtype: Number format of the iterations; float32 unless changed.
     """

@@ -41,11 +41,7 @@ class Ranks:
         return slice(self.rank, None, self.count)
 
     def check_batch(self, batch: int) -> None:
-        """Refuse a batch that does not divide.
-
-        Raises:
-            ConfigError: Another process would get more items, and the mean of means would be no mean.
-        """
+        """Refuse a batch that does not divide."""
         if batch % self.count:
             raise ConfigError(f"data.batch {batch} does not divide among {self.count} processes; change one")
 
@@ -82,11 +78,7 @@ ALONE = Ranks()
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """Join the other processes that torchrun started, if it did.
-
-    Yields:
-        This process's place among them.
-    """
+    """Join the other processes that torchrun started, if it did."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield ALONE

@@ -77,15 +77,7 @@ def band_levels(wave: NDArray[np.floating[Any]], sample_rate: int) -> NDArray[np
 
 
 def band_errors(pairs: Iterable[tuple[Audio, Audio, float]], sample_rate: int) -> BandErrors:
-    """How the magnitude errs, per band, where speech is active and where it is not.
-
-    Args:
-        pairs: Estimate ``[T]``, truth ``[T]``, bandwidth in Hz; bands above an item's bandwidth are left out.
-        sample_rate: In Hz.
-
-    Returns:
-        The errors over all frames of all items.
-    """
+    """How the magnitude errs, per band, where speech is active and where it is not."""
     n_bands = len(BAND_EDGES_HZ) - 1
     active: list[list[NDArray[np.float64]]] = [[] for _ in range(n_bands)]
     idle: list[list[NDArray[np.float64]]] = [[] for _ in range(n_bands)]
@@ -117,17 +109,7 @@ def missing_scores() -> list[str]:
 
 
 def score(items: Sequence[DevItem], outputs: list[Audio], sample_rate: int) -> tuple[dict[str, Any], int]:
-    """Mean scores of some outputs for the items.
-
-    Args:
-        items: Items at `sample_rate`.
-        outputs: One signal ``[T]`` for each.
-        sample_rate: In Hz.
-
-    Returns:
-        Means pesq_wb, estoi (each only if its package is there) and si_sdr in dB over the items that have
-        them, ``parts`` with the same means of each part, and how many scores could not be given.
-    """
+    """Mean scores of some outputs for the items."""
     missing = missing_scores()
     with ExitStack() as stack:
         pesq = None if "pesq_wb" in missing else stack.enter_context(Pesq())
@@ -141,16 +123,7 @@ def score(items: Sequence[DevItem], outputs: list[Audio], sample_rate: int) -> t
 
 
 def validate(items: Sequence[Item], make: Callable[[Item], Audio], sample_rate: int) -> dict[str, Any]:
-    """Run the model on dev items and score what it makes.
-
-    Args:
-        items: Items at `sample_rate`.
-        make: The task under test; gives an item's output ``[T]``.
-        sample_rate: In Hz.
-
-    Returns:
-        The means of `score`; ``n`` items; ``unscored``; bias_db, spread_db and excess_db by band.
-    """
+    """Run the model on dev items and score what it makes."""
     estimates = [make(item) for item in items]
     means, unscored = score(items, estimates, sample_rate)
     triples = [(out, item.clean, item.bandwidth_hz) for out, item in zip(estimates, items, strict=True)]

@@ -53,16 +53,7 @@ class _Trial:
 
 
 def check(net: Network, n_bins: int = 0, seed: int = 0) -> None:
-    """Hold a network to the contract: shape, determinism, silence, independence, gradient, reach.
-
-    Args:
-        net: Network on the CPU, in float32.
-        n_bins: F; of no account for a network of waveforms.
-        seed: Seed of the random input.
-
-    Raises:
-        ShapeError: The line names the promise that is broken.
-    """
+    """Hold a network to the contract: shape, determinism, silence, independence, gradient, reach."""
     net.train(False)
     trial = _Trial(net, n_bins, domain_of(net), torch.Generator().manual_seed(seed))
     with torch.no_grad():
