@@ -31,12 +31,13 @@ from audiodiff.errors import AudiodiffError
 from audiodiff.inference.device import pick_device
 from audiodiff.training import ema
 from audiodiff.training.checkpoint import State
-from audiodiff.training.config import TrainConfig, load_recipe
 from audiodiff.training.loop import train
 from audiodiff.training.losses import objective
+from audiodiff.training.prepare import make_task, prepare
+from audiodiff.training.recipe import MixData, Recipe, load_recipe
 from audiodiff.training.run import new_state
-from audiodiff.training.setup import prepare
-from audiodiff.training.step import Setup, step_generator
+from audiodiff.training.spectra import SpectralTask
+from audiodiff.training.step import TrainingContext
 
 PARTS = ("STFT and compression", "times and noising", "encode", "step", "objective", "backward", "optimiser")
 
@@ -66,97 +67,95 @@ class Laps:
             torch.cuda.synchronize(self._device)
 
 
-def synthetic_batch(config: TrainConfig, device: torch.device) -> Batch:
-    n_samples = round(config.data.segment_s * config.model.sample_rate)
+def synthetic_batch(task: SpectralTask, device: torch.device) -> Batch:
+    rate, data = task.front.sample_rate, task.data
     generator = torch.Generator().manual_seed(0)
-    clean = 0.05 * torch.randn(config.data.batch, n_samples, generator=generator)
+    clean = 0.05 * torch.randn(data.batch, round(data.segment_s * rate), generator=generator)
     noisy = clean + 0.02 * torch.randn(clean.shape, generator=generator)
-    bandwidth_hz = torch.full((config.data.batch,), config.model.sample_rate / 2)
+    bandwidth_hz = torch.full((data.batch,), rate / 2)
     return noisy.to(device), clean.to(device), bandwidth_hz.to(device)
 
 
-def timed_step(config: TrainConfig, setup: Setup, state: State, batch: Batch, laps: Laps) -> None:
+def timed_step(
+    recipe: Recipe, task: SpectralTask, context: TrainingContext, state: State, batch: Batch, laps: Laps
+) -> None:
     """The step of `audiodiff.training.loop`, with a lap after each part."""
     noisy, clean, bandwidth_hz = batch
-    device = setup.device
-
-    def autocast() -> torch.autocast:
-        return torch.autocast(device.type, torch.bfloat16, enabled=setup.bf16)
 
     def net_fn(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        with autocast():
-            return setup.forward(x, u, h).float()
+        with context.autocast():
+            return context.forward(x, u, h).float()
 
     laps.start()
     with torch.no_grad():
-        y, x_0 = setup.front.spectrum(noisy), setup.front.spectrum(clean)
+        y, x_0 = task.front.spectrum(noisy), task.front.spectrum(clean)
         laps.end("STFT and compression")
-        generator = step_generator(config.run.seed, state.progress.step, device)
-        t = setup.law.draw(torch.rand((len(clean), 3), generator=generator, device=device))
-        eps = torch.randn(x_0.shape, generator=generator, device=device) * math.sqrt(0.5)
-        x_t = sample_state(setup.process, x_0, y, t, eps)
+        random = context.random(state.progress.step)
+        t = task.law.draw(random.uniform((len(clean), 3)))
+        eps = random.normal(x_0.shape) * math.sqrt(0.5)
+        x_t = sample_state(task.process, x_0, y, t, eps)
     laps.end("times and noising")
-    with autocast():
-        h = setup.encode(y)
+    with context.autocast():
+        h = context.encode(y)
     laps.end("encode")
-    x0_hat = make_denoiser(setup.process, setup.target, net_fn, y)(x_t, t)
+    x0_hat = make_denoiser(task.process, task.target, net_fn, y)(x_t, t)
     laps.end("step")
-    total, _ = objective(config.objective, setup.front, x0_hat, x_0, bandwidth_hz, clean.shape[-1])
+    total, _ = objective(task.objective, task.front, x0_hat, x_0, bandwidth_hz, clean.shape[-1])
     laps.end("objective")
     for optimiser in state.optimisers:
         optimiser.zero_grad(set_to_none=True)
     total.mean().backward()
     laps.end("backward")
-    nn.utils.clip_grad_norm_(state.net.parameters(), config.optim.clip or math.inf)
+    nn.utils.clip_grad_norm_(state.net.parameters(), recipe.optim.clip or math.inf)
     for optimiser in state.optimisers:
         optimiser.step()
-    ema.update(state.average, state.net, config.optim.ema, state.progress.step)
+    ema.update(state.average, state.net, recipe.optim.ema, state.progress.step)
     laps.end("optimiser")
     state.progress.step += 1
 
 
-def loop_ms(config: TrainConfig, setup: Setup, state: State, batch: Batch, n: int) -> float:
+def loop_ms(recipe: Recipe, context: TrainingContext, state: State, batch: Batch, n: int) -> float:
     """Median milliseconds of a step by the training loop, after one to warm up."""
     state.progress.step = 0
-    steps = min(n + 1, config.optim.steps)
-    records = itertools.islice(train(config, setup, state, itertools.repeat(batch)), steps)
+    steps = min(n + 1, recipe.optim.steps)
+    records = itertools.islice(train(recipe, context, state, itertools.repeat(batch)), steps)
     times = [1000 * record.wall_s for record in records]
     return statistics.median(times[1:] or times)
 
 
-def mixing_ms(config: TrainConfig, n: int) -> float | None:
-    """Median milliseconds of mixing a batch in one thread, or None without a store."""
-    folder = Path(config.data.store)
-    if not folder.is_dir():
+def mixing_ms(recipe: Recipe, n: int) -> float | None:
+    """Median milliseconds of mixing a batch in one thread, or None without a packed store."""
+    data = recipe.data
+    if not isinstance(data, MixData) or not Path(data.store).is_dir():
         return None
-    sources = open_sources(Store(folder), "train", config.data.class_weights)
-    segment = round(config.data.segment_s * config.model.sample_rate)
+    sources = open_sources(Store(Path(data.store)), "train", data.class_weights)
+    segment = round(data.segment_s * recipe.model.sample_rate)
     times = []
     for number in range(n + 1):
         begin = time.perf_counter()
-        make_batch(sources, config.data, config.run.seed, number, config.data.batch, segment)
+        make_batch(sources, data, recipe.run.seed, number, data.batch, segment)
         times.append(1000 * (time.perf_counter() - begin))
     return statistics.median(times[1:])
 
 
-def profile(config: TrainConfig, n: int) -> None:
-    device = pick_device(config.run.device)
-    state = new_state(config, device)
-    setup, _ = prepare(config, state, device)
-    batch = synthetic_batch(config, device)
+def profile(recipe: Recipe, task: SpectralTask, n: int) -> None:
+    device = pick_device(recipe.run.device)
+    state = new_state(recipe, device)
+    context, _ = prepare(recipe, state, device)
+    batch = synthetic_batch(task, device)
     laps = Laps(device)
     state.net.train()
     for _ in range(n + 2):
-        timed_step(config, setup, state, batch, laps)
+        timed_step(recipe, task, context, state, batch, laps)
     parts = {name: statistics.median(laps.times[name][2:]) for name in PARTS}  # two to warm up
     total = sum(parts.values())
-    whole, mixing = loop_ms(config, setup, state, batch, n), mixing_ms(config, n)
-    audio_s = config.data.batch * config.data.segment_s
-    precision = "bfloat16" if setup.bf16 else "float32"
+    whole, mixing = loop_ms(recipe, context, state, batch, n), mixing_ms(recipe, n)
+    audio_s = task.data.batch * task.data.segment_s
+    precision = "bfloat16" if context.bf16 else "float32"
     compiled = "compiled" if state.progress.compiled else "not compiled"
     parameters = sum(parameter.numel() for parameter in state.net.parameters()) / 1e6
     print(
-        f"{config.data.batch} items of {config.data.segment_s:g} s, {parameters:.2f} M parameters, {device}, "
+        f"{task.data.batch} items of {task.data.segment_s:g} s, {parameters:.2f} M parameters, {device}, "
         f"{torch.get_num_threads()} threads, {precision}, {compiled}, torch {torch.__version__}\n"
     )
     print(f"| part | ms (median of {n}) | share |\n|---|---|---|")
@@ -181,10 +180,11 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     print(f"`python {shlex.join(sys.argv)}`\n")
     try:
-        config = load_recipe(args.recipe, args.overrides)
-        if not isinstance(config, TrainConfig):
+        recipe = load_recipe(args.recipe, args.overrides)
+        task = make_task(recipe)
+        if not isinstance(task, SpectralTask):
             parser.error(f"{args.recipe} trains on waveforms; its log has the seconds of audio a second")
-        profile(config, args.steps)
+        profile(recipe, task, args.steps)
     except AudiodiffError as error:
         raise SystemExit(f"profile_step: {error}") from None
 

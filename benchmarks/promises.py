@@ -22,13 +22,13 @@ import torch
 from numpy.typing import NDArray
 
 from audiodiff import Denoiser, __version__
-from audiodiff.batch.job import process_file
+from audiodiff.batch.denoise_task import denoise_file
 from audiodiff.data import synthetic_noise
 from audiodiff.evaluation.pesq import Pesq
 from audiodiff.evaluation.score import Unscored
+from audiodiff.inference.chunk_denoiser import CORE_S, ChunkDenoiser
 from audiodiff.inference.chunks import Chunk
 from audiodiff.inference.engine import Engine
-from audiodiff.inference.spectral_sampler import CORE_S, Cleaner
 from audiodiff.model.folder import load_model
 from audiodiff.model.model import Model
 from audiodiff.signal.resample import resample
@@ -110,7 +110,7 @@ def clean_stays(denoiser: Denoiser, paths: list[Path]) -> Row:
 def silence_stays(denoiser: Denoiser, folder: Path) -> Row:
     source, target = folder / "silence.wav", folder / "silence.out.wav"
     soundfile.write(source, np.zeros((10 * 44100, 2)), 44100, subtype="PCM_16")
-    result = process_file(source, target, denoiser)
+    result = denoise_file(source, target, denoiser)
     y, _ = soundfile.read(target)
     peak = float(np.abs(y).max())
     figures = f"peak {peak:g}, {len(y)} of {10 * 44100} samples, {result.status}"
@@ -169,7 +169,7 @@ def strength_0_copies(model: Model, folder: Path) -> Row:
     for suffix, subtype in SUBTYPES:
         source, target = (folder / f"{subtype}{part}.{suffix}" for part in ("", ".out"))
         soundfile.write(source, x, 44100, subtype=subtype)
-        process_file(source, target, denoiser)
+        denoise_file(source, target, denoiser)
         # float64 holds every one of these formats exactly
         before, after = soundfile.read(source)[0], soundfile.read(target)[0]
         if not np.array_equal(before, after) or soundfile.info(target).subtype != subtype:
@@ -183,7 +183,7 @@ def seed_repeats(model: Model, folder: Path) -> Row:
     source = SAMPLES / "interview_noisy.flac"
     targets = [folder / f"run{number}.flac" for number in range(3)]
     for target, seed in zip(targets, (7, 7, 8), strict=True):
-        process_file(source, target, Denoiser(model, seed=seed))
+        denoise_file(source, target, Denoiser(model, seed=seed))
     first, second, other = (target.read_bytes() for target in targets)
     figures = ("equal files" if first == second else "files differ") + (
         "; another seed gives the same" if first == other else "; another seed gives another"
@@ -199,14 +199,14 @@ def chunks_join(model: Model, denoiser: Denoiser) -> Row:
     if gain is None:
         raise SystemExit("the noisy sample is silent")
     preset = model.config.presets.balanced.model_copy(update={"steps": denoiser.steps})
-    cleaner = Cleaner(model, preset, seed=0, device=torch.device("cpu"))
+    worker = ChunkDenoiser(model, preset, seed=0, device=torch.device("cpu"))
 
     def work(audio: Wave, chunk: Chunk) -> Wave:
-        return cleaner.removed(audio, chunk, gain)
+        return worker.residual(audio, chunk, gain)
 
     results = []
     for core_s in (CORE_S, 2 * x.shape[1] / model.sample_rate):
-        engine = Engine(cleaner.plan(core_s), 1, work)
+        engine = Engine(worker.plan(core_s), 1, work)
         results.append(x - np.concatenate([engine.push(x), engine.flush()], axis=1))
     error = float(np.abs(results[0] - results[1]).max() / np.abs(results[1]).max())
     seconds = x.shape[1] / model.sample_rate

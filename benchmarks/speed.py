@@ -92,25 +92,25 @@ def clean_by_interface(
     source: str, target: str, model: str, precision: str, steps: str, threads: str
 ) -> None:
     """What the command does, with the precision chosen; steps and threads ``None`` for the defaults."""
-    from audiodiff.batch.job import process_file
+    from audiodiff.batch.denoise_task import denoise_file
     from audiodiff.inference.denoiser import Denoiser
 
     n_steps, n_threads = (None if text == "None" else int(text) for text in (steps, threads))
     denoiser = Denoiser(model, steps=n_steps, device="cpu", threads=n_threads, precision=precision)
-    process_file(Path(source), Path(target), denoiser)
+    denoise_file(Path(source), Path(target), denoiser)
 
 
 def time_network(model: str, threads: str, n: str) -> None:
     """Print medians in ms of `encode` and of one step on one channel, for one chunk of the task."""
     import torch
 
+    from audiodiff.inference.chunk_denoiser import CORE_S, ChunkDenoiser
     from audiodiff.inference.denoiser import Denoiser
-    from audiodiff.inference.spectral_sampler import CORE_S, Cleaner
 
     torch.set_num_threads(int(threads))
     loaded = Denoiser(model, device="cpu").model
     preset = loaded.config.presets.balanced
-    plan = Cleaner(loaded, preset, seed=0, device=torch.device("cpu")).plan()
+    plan = ChunkDenoiser(loaded, preset, seed=0, device=torch.device("cpu")).plan()
     # a chunk in the middle of a recording: halo on both sides
     n_frames = plan.chunk(1, 100 * plan.core).n_frames
     y = torch.randn(1, loaded.stft.n_bins, n_frames, 2, generator=torch.Generator().manual_seed(0))

@@ -23,7 +23,7 @@ from audiodiff import __version__
 from audiodiff.errors import AudioFileError
 from audiodiff.io import tag_flac, tag_id3, tag_vorbis, wav_chunks
 from audiodiff.io.reader import probe, read_blocks
-from audiodiff.io.recording_copy import Output, in_turn
+from audiodiff.io.recording_copy import RecordingCopy, in_turn
 from audiodiff.io.tags import Chapter, Picture, Tags, read_tags
 from tests.io.containers import CHAPTERS, RATE, TEXTS, Recipe, make, packets, png, starts, tone
 
@@ -101,9 +101,9 @@ def source_of(folder: Path, suffix: str) -> Path:
     return path
 
 
-def copied(source: Path, target: Path) -> Output:
+def copied(source: Path, target: Path) -> RecordingCopy:
     """Send a recording through the writer, unchanged."""
-    output = Output(probe(source), target, line=LINE)
+    output = RecordingCopy(probe(source), target, line=LINE)
     with output:
         readers = [read_blocks(source, track=number) for number in range(len(output.infos))]
         for track, block in in_turn(readers, [info.sample_rate for info in output.infos]):

@@ -33,6 +33,14 @@ WAVENET: dict[str, Any] = {
     "step_width": 8,
     "conditioner": "frames",
 }
+WAVEFORM_NET: dict[str, Any] = {**WAVENET, "conditioner": "waveform"}
+WAVEFORM_UNET: dict[str, Any] = {
+    "kind": "unet1d",
+    "channels": [4, 6],
+    "strides": [8],
+    "layers": 2,
+    "conditioner": "waveform",
+}
 TINY_MEL = MelSpec(sample_rate=8000, n_fft=256, hop=64, win=256, f_min=0, f_max=4000, n_mels=20)
 ONE_OR_TWO = Presets(
     fast=SamplerPreset(steps=1), balanced=SamplerPreset(steps=1), best=SamplerPreset(steps=2)
@@ -59,6 +67,21 @@ def spectral_model(
         compression=CompressionSettings(exponent=exponent, scale=scale),
         process={"kind": "brownian", "rho": 0.3},
         network=network,
+        reach_encode=net.reach_encode,
+        reach_step=net.reach_step,
+        **{"presets": ONE_OR_TWO, "licence": "CC0-1.0", **more},
+    )
+    return assemble(config, net)
+
+
+def waveform_denoiser(network: Mapping[str, Any], **more: Any) -> Model:
+    """A denoiser whose network works on samples beside the recording's samples."""
+    complete = networks.complete(network)
+    net = _drawn(complete, 0.05)
+    config = ModelConfig(
+        sample_rate=16000,
+        level_db=-25.0,
+        network=complete,
         reach_encode=net.reach_encode,
         reach_step=net.reach_step,
         **{"presets": ONE_OR_TWO, "licence": "CC0-1.0", **more},

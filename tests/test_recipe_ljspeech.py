@@ -23,11 +23,11 @@ from audiodiff.networks.wavenet import WaveNet, WaveNetConfig
 from audiodiff.settings import parse
 from audiodiff.signal.mel import mel
 from audiodiff.signal.mel_presets import PRESETS
-from audiodiff.training.config import load_recipe, model_config
+from audiodiff.training.prepare import make_task, prepare
+from audiodiff.training.ranks import ALONE
+from audiodiff.training.recipe import Recipe, load_recipe, model_config
 from audiodiff.training.run import new_state
-from audiodiff.training.setup import prepare
-from audiodiff.training.step import WaveSetup, wave_losses
-from audiodiff.training.wave_config import WaveConfig, vp_of
+from audiodiff.training.waves import WaveTask
 
 pytestmark = pytest.mark.slow
 
@@ -47,10 +47,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "store"
 
 
-def recipe(name: str, *overrides: str) -> WaveConfig:
-    config = load_recipe(HERE / f"{name}.toml", overrides)
-    assert isinstance(config, WaveConfig)
-    return config
+def recipe(name: str, *overrides: str) -> Recipe:
+    return load_recipe(HERE / f"{name}.toml", overrides)
+
+
+def task(name: str, *overrides: str) -> WaveTask:
+    found = make_task(recipe(name, *overrides))
+    assert isinstance(found, WaveTask)
+    return found
 
 
 def entries(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -169,11 +173,10 @@ def test_every_pass_takes_every_clip_once_and_a_batch_is_a_function_of_its_step(
 
 
 def test_the_levels_of_the_small_recipe_are_even_in_decibels() -> None:
-    config = recipe("small")
-    process = vp_of(config)
+    small = task("small")
     for betas, levels in (
-        (process.betas, np.linspace(50, -20, 50)),
-        (config.model.schedule, np.linspace(42, -18, 6)),
+        (small.process.betas, np.linspace(50, -20, 50)),
+        (small.model.schedule, np.linspace(42, -18, 6)),
     ):
         alpha_bar = np.cumprod(1 - np.array(betas))
         assert 10 * np.log10(alpha_bar / (1 - alpha_bar)) == pytest.approx(levels, abs=0.01)
@@ -183,11 +186,10 @@ def test_the_levels_of_the_small_recipe_are_even_in_decibels() -> None:
 def test_the_first_loss_is_that_of_the_noise(name: str, store: Path) -> None:
     """The last kernel starts at zero: E|z| = sqrt(2 / pi) for l1; E z^2 = 1, whatever the prior, for l2."""
     config = recipe(name, "data.frames=16", "network.layers=2", "run.bf16=off", f"data.store={store}")
-    setup, _ = prepare(config, new_state(config, CPU), CPU)
-    assert isinstance(setup, WaveSetup)
-    batch = wave_batch(WaveClips(Store(store), "train", Cut(config.model.spec, 16, 0.95)), 0, 4, 0)
+    context, _ = prepare(config, new_state(config, CPU), CPU)
+    batch = wave_batch(WaveClips(Store(store), "train", Cut(task(name).model.spec, 16, 0.95)), 0, 4, 0)
     with torch.no_grad():
-        losses = wave_losses(0, setup, batch, 0, trivial=True)
+        losses = context.losses(batch, 0, trivial=True)
     assert losses.trivial is not None
     expected = {"diffwave": np.sqrt(2 / np.pi), "priorgrad": 1.0}[name]
     assert losses.trivial.item() == pytest.approx(expected, rel=0.03)  # 16384 draws
@@ -200,9 +202,9 @@ def test_the_first_loss_is_that_of_the_noise(name: str, store: Path) -> None:
     ("override", "said"),
     [
         ('model.mel="hifigam"', "did you mean"),
-        ("network.hop=300", "network.hop must be 256, as mel and process say; leave it out"),
+        ("network.hop=300", "network.hop must be 256, as the model says; leave it out"),
         ("network.table=20", "unknown key"),
-        ('network.kind="spectral"', "needs network.kind wavenet or unet1d"),
+        ('network.kind="spectral"', '"spectral" does not go with data.kind = "waves"'),
         ('network.conditioner="waveform"', "a vocoder hears a mel"),
         ('process={kind="vp", betas=[0.01, 0.02], zero_terminal=true}', "without zero_terminal"),
         ('process={kind="brownian", rho=0.3}', 'needs kind = "vp"'),
@@ -225,16 +227,13 @@ def test_what_a_recipe_cannot_say_is_refused(override: str, said: str) -> None:
 def test_a_store_that_does_not_fit_is_refused(store: Path) -> None:
     with pytest.raises(DataError, match="no speech clip of split train lasts 23"):
         WaveClips(Store(store), "train", Cut(PRESETS["hifigan"], 2000))
-    from audiodiff.training.loaders import open_feed
-    from audiodiff.training.ranks import ALONE
-
     with pytest.raises(ConfigError, match="packed at 22050 Hz"):
-        open_feed(recipe("small", 'model.mel="bigvgan-24k"', f"data.store={store}"), ALONE)
+        task("small", 'model.mel="bigvgan-24k"', f"data.store={store}").loader(ALONE)
 
 
 def test_a_resolved_recipe_reads_back_as_itself() -> None:
     config = recipe("priorgrad")
-    assert parse(WaveConfig, config.model_dump(mode="json"), "again") == config
+    assert parse(Recipe, config.model_dump(mode="json"), "again") == config
 
 
 def test_a_unet_of_waveforms_trains_too(store: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from audiodiff import networks
 from audiodiff.model.model import assemble
-from audiodiff.training.config import TrainConfig, load_recipe, model_config
+from audiodiff.training.recipe import SpectralModel, load_recipe, model_config
 from audiodiff.training.schedule import make_optimisers
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*/recipe.toml"))
@@ -23,10 +23,10 @@ def test_the_recipes_are_found() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=[path.parent.name for path in RECIPES])
 def test_a_recipe_builds_its_network_and_model(path: Path) -> None:
     config = load_recipe(path)
-    assert isinstance(config, TrainConfig)
     net = networks.build(config.network)
     model = assemble(model_config(config, net), net)
     assert model.stft.n_bins == config.network["n_bins"]
+    assert isinstance(config.model, SpectralModel)
     assert [model.config.presets.fast.steps, model.config.presets.best.steps] == [
         config.model.steps[0],
         config.model.steps[2],

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from audiodiff.errors import ConfigError
 from audiodiff.model.config import ModelConfig, SamplerPreset
-from audiodiff.settings import Settings, construct, dump_json, load_json, load_toml, nearest, parse
+from audiodiff.settings import Settings, dump_json, load_json, load_toml, nearest, parse
 
 
 class Inner(Settings):
@@ -33,6 +33,10 @@ class Outer(Settings):
 class Bridge:
     rho: float
     note: str = "x"
+
+    def __post_init__(self) -> None:
+        if self.rho < 0:
+            raise ConfigError("rho below 0")
 
 
 def model_config() -> dict[str, Any]:
@@ -131,12 +135,18 @@ def test_unreadable_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "line"),
-    [({"roh": 1.0}, "did you mean 'rho'"), ({}, "'rho' is missing"), ({"rho": "a"}, "rho: ")],
+    [
+        ({"roh": 1.0}, "config.json: unknown key 'process.roh'; did you mean 'rho'"),
+        ({}, "key 'process.rho' is missing"),
+        ({"rho": "a"}, "process.rho: "),
+        ({"rho": float("nan")}, "process.rho: "),
+        ({"rho": -1.0}, "config.json: process: rho below 0"),
+    ],
 )
-def test_construct_is_as_strict(data: dict[str, Any], line: str) -> None:
-    assert construct(Bridge, {"rho": 1}, "p") == Bridge(rho=1.0)
+def test_a_plain_dataclass_is_checked_as_strictly(data: dict[str, Any], line: str) -> None:
+    assert parse(Bridge, {"rho": 1}) == Bridge(rho=1.0)
     with pytest.raises(ConfigError, match=line):
-        construct(Bridge, data, "config.json: process")
+        parse(Bridge, data, "config.json", at="process")
 
 
 def test_evaluations() -> None:

@@ -11,7 +11,8 @@ import soundfile
 import torch
 
 from audiodiff import Denoiser
-from audiodiff.batch.job import Options, process_file
+from audiodiff.batch.denoise_task import denoise_file
+from audiodiff.batch.job_options import Options
 from audiodiff.evaluation.waveform import si_sdr
 from audiodiff.model.folder import find, verify
 from audiodiff.signal.mel import PRESETS, mel
@@ -37,7 +38,7 @@ def test_model_is_whole_and_small() -> None:
 @pytest.fixture(scope="module")
 def cleaned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("sample") / "cleaned.flac"
-    assert process_file(NOISY, target, Denoiser(), Options()).status == "done"
+    assert denoise_file(NOISY, target, Denoiser(), Options()).status == "done"
     return target
 
 

@@ -14,9 +14,6 @@ from audiodiff.io.loudness import Target
 Progress: TypeAlias = Callable[[float, float], None]
 """Called with the seconds of audio done and the seconds announced (0 when the header does not tell)."""
 
-Ready: TypeAlias = Callable[[Path, int], None]
-"""Called with a target and the descriptor of its whole, verified file, just before it gets its name."""
-
 
 @dataclass(frozen=True)
 class Options:

@@ -28,7 +28,6 @@ from audiodiff.io.formats import display_path
 FOLDER = ".audiodiff"
 
 _VERSION = 1
-_PIECE = 1 << 20
 
 Standing: TypeAlias = Literal["new", "done", "ours", "foreign"]
 """What is at a target: nothing; everything, as a record vouches; some of what a record vouches for, left by a

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from audiodiff.batch.batch_spec import Cleaning, Item, look
-from audiodiff.batch.job import Options, default_target, outputs
-from audiodiff.batch.vocode_job import Vocoding
+from audiodiff.batch.batch_spec import Item
+from audiodiff.batch.job_options import Options
+from audiodiff.batch.naming import default_target, outputs
+from audiodiff.batch.task import TaskSettings
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
 from audiodiff.io.formats import AUDIO_SUFFIXES, display_path, usual_suffix
 from audiodiff.io.reader import probe
@@ -24,24 +25,9 @@ from audiodiff.io.reader import probe
 MAX_FILES = 1_000_000
 """A batch with more is refused: nobody means it."""
 
-CLEANING = Cleaning()
-
 _PIECE = 1 << 20
 _MAGIC = re.compile(r"[*?\[]")
 _MEL_MAGIC = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz"}
-
-
-@dataclass(frozen=True)
-class Kinds:
-    """Which files of a folder a command means.
-
-    Attributes:
-        suffixes: Their suffixes in lower case.
-        ending: Suffix of the results, empty for that of the input.
-    """
-
-    suffixes: frozenset[str] = AUDIO_SUFFIXES
-    ending: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,9 +54,8 @@ def plan(
     inputs: Sequence[Path],
     output: Path | None,
     options: Options,
-    label: str,
+    settings: TaskSettings,
     mark: str = "",
-    kinds: Kinds = Kinds(),
 ) -> list[Item]:
     """Find the recordings of a batch, in the order of the words and of their names, and their targets.
 
@@ -81,9 +66,8 @@ def plan(
         inputs: Files, folders, and patterns with ``*``, ``?``, ``[``, ``**``.
         output: Folder, which need not exist in an existing one; None for beside the inputs.
         options: How to treat files.
-        label: What names of results get beside their inputs, such as ``.denoised``.
+        settings: What is done: which files are meant, and what results are called.
         mark: What the names get in any case, such as ``.preview``.
-        kinds: Which files are meant, and what results are called.
 
     Returns:
         The items, without their durations.
@@ -95,24 +79,26 @@ def plan(
     """
     if output is not None:
         check_folder(output)
-    beside = None if output is not None else re.compile(rf"{re.escape(label)}(\.preview)?(\.residual)?$")
+    beside = (
+        None if output is not None else re.compile(rf"{re.escape(settings.label)}(\.preview)?(\.residual)?$")
+    )
     items: dict[tuple[Path, Path], Item] = {}
     for word in inputs:
-        for found in _expand(word, len(inputs) == 1, output, kinds.suffixes):
+        for found in _expand(word, len(inputs) == 1, output, settings.suffixes):
             if beside is not None and found.source != word and beside.search(found.source.stem):
                 continue
             if output is None:
-                target = default_target(found.source, None, label + mark)
+                target = default_target(found.source, None, settings.label + mark)
             else:
                 place = output / found.place
                 target = default_target(place, None, mark) if mark else place
-            target = target.with_suffix(kinds.ending) if kinds.ending else target
+            target = target.with_suffix(settings.ending) if settings.ending else target
             items.setdefault((found.source, target), Item(found.source, target, found.place.as_posix()))
             if len(items) > MAX_FILES:
                 raise ConfigError(f"more than {MAX_FILES} recordings; name a smaller folder", code="too_many")
     if not items:
         words = ", ".join(display_path(word) for word in inputs)
-        known = " ".join(sorted(kinds.suffixes))
+        known = " ".join(sorted(settings.suffixes))
         raise ConfigError(f"{words}: no recording found; expected files {known}", code="no_input")
     _check_collisions(list(items.values()), options)
     return list(items.values())
@@ -163,12 +149,12 @@ def shard(items: Sequence[Item], number: int, count: int) -> list[Item]:
     return [item for item in items if _hash(item.name) % count == number - 1]
 
 
-def measured(items: Sequence[Item], settings: Cleaning | Vocoding = CLEANING) -> list[Item]:
+def measured(items: Sequence[Item], settings: TaskSettings) -> list[Item]:
     """The items with their announced durations and channels; seconds stay 0 where a file cannot be read.
 
     Args:
         items: A batch.
-        settings: What will be done; a vocoder also reads mel files.
+        settings: What will be done.
 
     Returns:
         New items in the same order.
@@ -309,9 +295,9 @@ def _hash(name: str) -> int:
     return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big")
 
 
-def _measured(item: Item, settings: Cleaning | Vocoding) -> Item:
+def _measured(item: Item, settings: TaskSettings) -> Item:
     try:
-        seconds, channels = look(settings, item.source)
+        seconds, channels = settings.look(item.source)
     except AudiodiffError:
         return item
     return replace(item, seconds=seconds, channels=channels)

@@ -6,80 +6,24 @@ import os
 from pathlib import Path
 
 from audiodiff.batch.job_options import Options
-from audiodiff.batch.residual import residual_path
+from audiodiff.batch.naming import outputs
 from audiodiff.batch.sidecar import is_sidecar, read_sidecar, sidecar_path
 from audiodiff.errors import AudioFileError, DataError
 from audiodiff.io.formats import display_path
 from audiodiff.io.output_checks import check_existing
-from audiodiff.io.reader import AudioInfo, probe
-from audiodiff.io.recording_copy import check_format
 
 
-def outputs(target: Path, options: Options) -> tuple[Path, ...]:
-    """All files that a job writes: the target, then the residual and the sidecar if they are wanted.
-
-    Args:
-        target: Output.
-        options: How to treat files.
-
-    Returns:
-        Their paths.
-    """
-    paths = [target]
-    if options.residual:
-        paths.append(residual_path(target))
-    if options.sidecar:
-        paths.append(sidecar_path(target))
-    return tuple(paths)
-
-
-def default_target(source: Path, output: Path | None, label: str = ".denoised") -> Path:
-    """Where the result of a recording goes.
-
-    Args:
-        source: Input, such as ``talk.wav``.
-        output: A file, an existing folder (the name stays), or None for ``talk.denoised.wav`` beside the
-            input.
-        label: What the name gets beside the input.
-
-    Returns:
-        Path of the target.
+def check_outputs(source: Path, target: Path, options: Options) -> None:
+    """Refuse every file that a job would write, before any work.
 
     Raises:
-        AudioFileError: The input is a path without a name, such as ``.``.
+        AudioFileError: Codes ``same_file``, ``exists``, ``unwritable``.
     """
-    if output is None and not source.name:
-        raise AudioFileError(f"{display_path(source)}: not a regular file; name an audio file")
-    if output is None:
-        return source.with_name(f"{source.stem}{label}{source.suffix}")
-    return output / source.name if output.is_dir() else output
-
-
-def check(source: Path, target: Path, options: Options) -> AudioInfo:
-    """Everything that can be refused before a model is loaded.
-
-    Args:
-        source: Input.
-        target: Output.
-        options: How to treat files.
-
-    Returns:
-        The input's header.
-
-    Raises:
-        AudioFileError: The input is unusable, or the target is refused (code in `errors.TARGET_CODES`).
-    """
-    info = probe(source)
     for path in outputs(target, options):
-        _check_not_input(source, path)
+        _refuse_input(source, path)
         if not is_sidecar(path):
             _check_target(path, options.overwrite)
     check_sidecar(target, options)
-    _check_format(info, target, options)
-    check_length(source, info.seconds, options)
-    if info.n_samples and options.start_s >= info.seconds:
-        raise beyond(source, options.start_s, info.seconds)
-    return info
 
 
 def check_sidecar(target: Path, options: Options) -> None:
@@ -160,17 +104,17 @@ def beyond(source: Path, start_s: float, seconds: float) -> AudioFileError:
         Code ``range``.
     """
     line = (
-        f"{display_path(source)}: is {seconds:.3f} s long, the start at {start_s:g} s lies beyond; choose "
-        "another"
+        f"{display_path(source)}: is {seconds:.3f} s long, the start at {start_s:g} s lies "
+        "beyond; choose another"
     )
     return AudioFileError(line, code="range")
 
 
-def _check_not_input(source: Path, target: Path) -> None:
-    if target.exists() and target.samefile(source):
+def _refuse_input(source: Path, target: Path) -> None:
+    if target.exists() and source.exists() and target.samefile(source):
         line = (
-            f"{display_path(target)}: is the input itself, which is never overwritten; name another file "
-            "with -o"
+            f"{display_path(target)}: is the input itself, which is never overwritten; name "
+            "another file with -o"
         )
         raise AudioFileError(line, code="same_file")
 
@@ -185,11 +129,3 @@ def _check_target(target: Path, overwrite: bool) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         line = f"{display_path(folder)}: this folder cannot be written to; choose another with -o"
         raise AudioFileError(line, code="unwritable")
-
-
-def _check_format(info: AudioInfo, target: Path, options: Options) -> None:
-    try:
-        check_format(info, target.suffix, options.whole)
-    except AudioFileError as error:
-        code = "format" if error.code == "unsupported" else error.code
-        raise AudioFileError(str(error), code=code) from None

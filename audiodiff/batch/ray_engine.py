@@ -22,7 +22,7 @@ from typing import Any
 
 from audiodiff import __version__
 from audiodiff.batch.batch_spec import Item, JobSpec, failed, run_one
-from audiodiff.batch.job import Result
+from audiodiff.batch.job_options import Result
 from audiodiff.batch.worker_pool import Watch, ends_all
 from audiodiff.errors import ConfigError
 from audiodiff.io.formats import display_path

@@ -9,51 +9,39 @@ floats, right to 2^-24 of its own value.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from audiodiff.io.formats import MEDIA_SUFFIXES
+from audiodiff.batch.stretch import cut, samples_of
+from audiodiff.io.av_library import is_media
+from audiodiff.io.av_tracks import lead
 from audiodiff.io.reader import AtomicWriter, probe, read_blocks
-from audiodiff.signal.types import Samples
 
-_LOSSY = frozenset({".mp3", ".ogg", ".oga", ".opus"}) | MEDIA_SUFFIXES
+if TYPE_CHECKING:
+    from audiodiff.batch.job_options import Options
+    from audiodiff.batch.journal import Record
+
 _UNEVEN = frozenset({"ULAW", "ALAW"})
 """Sample formats whose steps differ, so that differences fall between them."""
 
-
-def residual_path(target: Path) -> Path:
-    """Where the residual of an output goes.
-
-    Args:
-        target: The output, such as ``talk.denoised.flac``.
-
-    Returns:
-        ``talk.denoised.residual.flac``; ``.wav`` for outputs whose coding is lossy.
-    """
-    suffix = ".wav" if target.suffix.lower() in _LOSSY else target.suffix
-    return target.with_name(f"{target.stem}.residual{suffix}")
+Block = npt.NDArray[np.floating[Any]]
 
 
 def write_residual(
-    recording: Iterator[Samples],
-    target: Path,
-    residual: Path,
-    overwrite: bool,
-    ready: Callable[[Path, int], None] | None,
-    lead: int = 0,
+    source: Path, target: Path, residual: Path, options: Options, record: Record | None
 ) -> int:
-    """Subtract an output from its recording.
+    """Subtract a finished output from the first track of its recording.
 
     Args:
-        recording: Blocks [C, n] of the recording, those that the output covers, unrounded.
-        target: The finished output.
+        source: The recording.
+        target: The output.
         residual: File to write, see `residual_path`.
-        overwrite: Whether it may be replaced.
-        ready: Called just before it gets its name.
-        lead: Samples by which the output begins before the recording (priming of a codec).
+        options: How the output was made.
+        record: Notes the file before it gets its name, or None.
 
     Returns:
         Samples beyond full scale that were clipped: the recording and the output differ there by more than
@@ -62,19 +50,28 @@ def write_residual(
     Raises:
         AudioFileError: As `AtomicWriter`.
     """
-    info = probe(target)
+    before, info = probe(source), probe(target)
+    # samples by which the output begins before the recording: the priming of its codec
+    early = lead(source, target) if options.whole and is_media(source) and is_media(target) else 0
     lossy = residual.suffix != target.suffix
     container = "WAV" if lossy else info.container
     subtype = "FLOAT" if lossy or info.subtype in _UNEVEN else info.subtype
-    hook = None if ready is None else functools.partial(ready, residual)
-    writer = AtomicWriter(residual, info.sample_rate, info.channels, container, subtype, overwrite, hook)
-    with writer, read_blocks(target, dtype=info.exact_dtype) as output:
-        for before, after in _pairs(recording, _without(output, lead)):
-            writer.write(before.astype(np.float64) - after.astype(np.float64))
+    writer = AtomicWriter(residual, info.sample_rate, info.channels, container, subtype, options.overwrite)
+    with (
+        writer,
+        read_blocks(source, dtype=before.exact_dtype) as recording,
+        read_blocks(target, dtype=info.exact_dtype) as output,
+    ):
+        wanted = cut(recording, *samples_of(options, before.sample_rate))
+        for ours, theirs in _pairs(wanted, _without(output, early)):
+            writer.write(ours.astype(np.float64) - theirs.astype(np.float64))
+        fd = writer.finish()
+        if record is not None:
+            record.ready(residual, fd)
     return writer.clipped
 
 
-def _without(blocks: Iterator[Samples], n: int) -> Iterator[Samples]:
+def _without(blocks: Iterator[Block], n: int) -> Iterator[Block]:
     """All but the first n samples."""
     for block in blocks:
         if n < block.shape[1]:
@@ -82,7 +79,7 @@ def _without(blocks: Iterator[Samples], n: int) -> Iterator[Samples]:
         n = max(0, n - block.shape[1])
 
 
-def _pairs(left: Iterator[Samples], right: Iterator[Samples]) -> Iterator[tuple[Samples, Samples]]:
+def _pairs(left: Iterator[Block], right: Iterator[Block]) -> Iterator[tuple[Block, Block]]:
     """Two streams of equal length, cut at the same places."""
     a, b = next(left, None), next(right, None)
     while a is not None and b is not None:

@@ -8,17 +8,22 @@ nothing about the machine: the same work writes the same bytes. `Sidecar` is its
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from audiodiff import __version__
 from audiodiff.errors import DataError
 from audiodiff.io.atomic import AtomicFile
-from audiodiff.io.formats import display_path
+from audiodiff.io.byte_edit import sha256_of
+from audiodiff.io.formats import AudioInfo, display_path
+
+if TYPE_CHECKING:
+    from audiodiff.batch.journal import Record
+    from audiodiff.batch.loudness import Level
 
 SUFFIX = ".audiodiff.json"
 
@@ -147,13 +152,52 @@ def is_sidecar(path: Path) -> bool:
     return path.name.endswith(SUFFIX)
 
 
-def write_sidecar(target: Path, sidecar: Sidecar, ready: Callable[[Path, int], None] | None = None) -> Path:
+def input_fact(info: AudioInfo) -> AudioFact:
+    """The fact about an input, with the hash of its content.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    fd = os.open(info.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        return output_fact(info, sha256_of(fd))
+    finally:
+        os.close(fd)
+
+
+def output_fact(info: AudioInfo, sha256: str) -> AudioFact:
+    """The fact about a file of that hash."""
+    return AudioFact(
+        name=display_path(Path(info.path.name)),
+        sha256=sha256,
+        seconds=info.seconds,
+        sample_rate=info.sample_rate,
+        channels=info.channels,
+    )
+
+
+def loudness_fact(level: Level) -> LoudnessFact:
+    """The fact about a track that a loudness target changed."""
+    before = level.before
+    return LoudnessFact(
+        lufs=before.lufs,
+        true_peak_db=finite(round(before.true_peak_db, 3)),
+        gain_db=round(level.gain_db, 3),
+    )
+
+
+def finite(value: float) -> float | None:
+    """The value; None for infinity."""
+    return value if math.isfinite(value) else None
+
+
+def write_sidecar(target: Path, sidecar: Sidecar, record: Record | None = None) -> Path:
     """Write the sidecar of an output, in place of an older one, whole or not at all.
 
     Args:
         target: The output.
-        sidecar: What to tell.
-        ready: Called with its path and the descriptor of the whole file, just before it gets its name.
+        sidecar: Its content.
+        record: Notes the file before it gets its name, or None.
 
     Returns:
         Path of the sidecar.
@@ -164,8 +208,8 @@ def write_sidecar(target: Path, sidecar: Sidecar, ready: Callable[[Path, int], N
     path = sidecar_path(target)
     with AtomicFile(path.parent) as file:
         file.write((sidecar.model_dump_json(indent=1) + "\n").encode())
-        if ready is not None:
-            ready(path, file.fd)
+        if record is not None:
+            record.ready(path, file.fd)
         file.commit(path, replace=True)
     return path
 

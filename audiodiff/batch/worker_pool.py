@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from typing import TypeAlias
 
 from audiodiff.batch.batch_spec import Item, JobSpec, failed, run_one
-from audiodiff.batch.job import Result
+from audiodiff.batch.job_options import Result
 from audiodiff.io.formats import display_path
 
 Watch: TypeAlias = Callable[[Item, float], None]
@@ -168,8 +168,8 @@ def _hear(worker: _Worker, watch: Watch | None) -> Result | None:
         worker.connection.close()
         worker.process.join()
         line = (
-            f"{display_path(item.source)}: its worker ended with code {worker.process.exitcode}, perhaps "
-            "for want "
+            f"{display_path(item.source)}: its worker ended with code {worker.process.exitcode}, "
+            "perhaps for want "
             "of memory; run again with fewer --jobs"
         )
         return failed(item, "worker_died", line)

@@ -30,21 +30,23 @@ from audiodiff.cli.vocode import vocode
 
 app = typer.Typer(
     name="audiodiff",
-    help="Clean speech recordings with audio diffusion models, and train such models.",
+    help="Clean speech recordings and make speech from mels with audio diffusion models; train such models.",
     add_completion=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command()(convert)
+# in the order in which the help lists them: clean and speak, look, train
 app.command(cls=DenoiseCommand)(denoise)
+app.command()(vocode)
+app.command()(ui)
+app.command()(info)
 app.command()(doctor)
 app.command()(evaluate)
-app.command()(info)
-app.command()(pairs)
 app.command()(prepare)
+app.command()(pairs)
 app.command()(train)
-app.command()(ui)
-app.command()(vocode)
+app.command()(convert)
 app.add_typer(mel, name="mel")
 app.add_typer(models, name="models")
 

@@ -18,10 +18,11 @@ from audiodiff.cli._pipe import PIPE
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
 
 if TYPE_CHECKING:
-    from audiodiff.batch.batch_spec import Cleaning
-    from audiodiff.batch.job import Options, Result
-    from audiodiff.batch.vocode_job import Vocoding
-    from audiodiff.cli._runner import Printer
+    from audiodiff.batch.denoise_task import DenoiseSettings
+    from audiodiff.batch.job_options import Options, Result
+    from audiodiff.batch.vocode_task import VocodeSettings
+    from audiodiff.cli._printer import Printer
+    from audiodiff.cli._runner import Command
     from audiodiff.inference.denoiser import Denoiser
     from audiodiff.report import Disagreement, ReportEntry, ReportRun
 
@@ -29,14 +30,7 @@ _SUFFIXES = (".html", ".htm")
 
 
 @contextlib.contextmanager
-def reported(
-    page: Path | None,
-    seeds: int | None,
-    model: str,
-    settings: Cleaning | Vocoding,
-    options: Options,
-    printer: Printer,
-) -> Iterator[None]:
+def reported(page: Path | None, seeds: int | None, command: Command, printer: Printer) -> Iterator[None]:
     """Write a page about what is done inside, also when recordings failed or a signal ended the batch early.
 
     A second Ctrl-C and a refused command leave no page.
@@ -44,9 +38,7 @@ def reported(
     Args:
         page: The page, or None for none.
         seeds: Samples of a denoiser that are compared for every recording, or None.
-        model: Name of a shipped model or path of a model folder; empty for the default vocoder.
-        settings: Decisions of the run.
-        options: How files are treated; ``overwrite`` holds for the page too.
+        command: What is done; its ``overwrite`` holds for the page too.
         printer: Knows the results at the end.
 
     Raises:
@@ -58,17 +50,17 @@ def reported(
             raise ConfigError("--report-seeds fills the report; add --report PAGE.html")
         yield
         return
-    check_page(page, options.overwrite)
+    check_page(page, command.options.overwrite)
     started = datetime.now().astimezone()
     try:
         yield
     except typer.Exit:  # some recordings failed
-        _write(page, seeds, (model, settings, options), started, printer)
+        _write(page, seeds, command, started, printer)
         raise
     except Stopped:  # whoever stops a batch does not wait for samples
-        _write(page, None, (model, settings, options), started, printer)
+        _write(page, None, command, started, printer)
         raise
-    _write(page, seeds, (model, settings, options), started, printer)
+    _write(page, seeds, command, started, printer)
 
 
 def refuse_report(page: Path | None, places: Sequence[Path | None]) -> None:
@@ -106,8 +98,8 @@ def check_page(page: Path, overwrite: bool) -> None:
     folder = next(above for above in page.absolute().parents if os.path.lexists(above))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         line = (
-            f"{display_path(folder)}: is not a folder that can be written to; choose another place for the "
-            "report"
+            f"{display_path(folder)}: is not a folder that can be written to; choose another "
+            "place for the report"
         )
         raise AudioFileError(line, code="unwritable")
 
@@ -115,27 +107,27 @@ def check_page(page: Path, overwrite: bool) -> None:
 def _write(
     page: Path,
     seeds: int | None,
-    decisions: tuple[str, Cleaning | Vocoding, Options],
+    command: Command,
     started: datetime,
     printer: Printer,
 ) -> None:
     if not printer.results:  # a dry run, or nothing was begun
         return
-    from audiodiff.batch.vocode_job import Vocoding
+    from audiodiff.batch.denoise_task import DenoiseSettings
     from audiodiff.io.formats import display_path
     from audiodiff.report import write
 
-    name, settings, options = decisions
+    name, settings, options = command.model, command.settings, command.options
     results = sorted(printer.results, key=lambda result: os.fsencode(result.source))
     page.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="audiodiff-") as folder:
-        if isinstance(settings, Vocoding):
+        if not isinstance(settings, DenoiseSettings):
             entries = [
                 _spoken(result, settings, Path(folder, f"{n}.flac")) for n, result in enumerate(results)
             ]
             run = _vocoder_run(name, settings, started)
         else:
-            denoiser = settings.load(name)
+            denoiser = settings.load(name).denoiser
             entries = [_cleaned(result, seeds, denoiser, settings, options, printer) for result in results]
             run = _run(name, denoiser, settings, options, started)
         write(page, entries, run, options.overwrite)
@@ -147,7 +139,7 @@ def _cleaned(
     result: Result,
     seeds: int | None,
     denoiser: Denoiser,
-    settings: Cleaning,
+    settings: DenoiseSettings,
     options: Options,
     printer: Printer,
 ) -> ReportEntry:
@@ -166,9 +158,9 @@ def _cleaned(
     )
 
 
-def _spoken(result: Result, settings: Vocoding, before: Path) -> ReportEntry:
+def _spoken(result: Result, settings: VocodeSettings, before: Path) -> ReportEntry:
     """What a vocoder made, and what it is compared with, which is written to `before`."""
-    from audiodiff.batch.vocode_job import is_mel
+    from audiodiff.batch.vocode_task import is_mel
     from audiodiff.io.reader import probe
     from audiodiff.report import ReportEntry
     from audiodiff.report.reference_audio import write_mel, write_recording
@@ -189,7 +181,7 @@ def _spoken(result: Result, settings: Vocoding, before: Path) -> ReportEntry:
 
 
 def _samples(
-    result: Result, seeds: int | None, denoiser: Denoiser, settings: Cleaning, printer: Printer
+    result: Result, seeds: int | None, denoiser: Denoiser, settings: DenoiseSettings, printer: Printer
 ) -> tuple[Disagreement | None, tuple[str, ...]]:
     """Where samples of the model differ, if that was asked for; else why it is not known."""
     from audiodiff.report import disagree
@@ -210,7 +202,7 @@ def _samples(
 
 
 def _run(
-    model: str, denoiser: Denoiser, settings: Cleaning, options: Options, started: datetime
+    model: str, denoiser: Denoiser, settings: DenoiseSettings, options: Options, started: datetime
 ) -> ReportRun:
     from audiodiff.report import ReportRun
 
@@ -236,11 +228,10 @@ def _run(
     )
 
 
-def _vocoder_run(model: str, settings: Vocoding, started: datetime) -> ReportRun:
-    from audiodiff.inference.vocoder import default_model
+def _vocoder_run(model: str, settings: VocodeSettings, started: datetime) -> ReportRun:
     from audiodiff.report import ReportRun
 
-    vocoder = settings.load(model or default_model())
+    vocoder = settings.load(model).vocoder
     decisions = {
         "quality": settings.quality,
         "steps" if vocoder.model else "iterations": str(vocoder.steps),

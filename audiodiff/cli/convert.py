@@ -12,13 +12,12 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="SOURCE.pt", help="Checkpoint of a published DiffWave.")],
     target: Annotated[Path, typer.Argument(metavar="TARGET_FOLDER", help="Model folder to write.")],
     licence: Annotated[
-        str, typer.Option(help="Licence of the weights, to be kept in the folder.")
+        str, typer.Option(help="Licence of the weights; it is stored in the folder.")
     ] = "not stated by the checkpoint",
 ) -> None:
-    """Make a model folder of a published DiffWave checkpoint.
+    """Convert a published DiffWave checkpoint to a model folder.
 
-    The checkpoint is read without running anything in it: whatever is no tensor and no plain value is
-    refused, by name.
+    Reading the checkpoint runs no code from it. Anything but tensors and plain values is refused by name.
 
     Example: audiodiff convert diffwave-ljspeech.pt models/diffwave
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -13,31 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 from typer.core import TyperCommand
 
-from audiodiff.cli._common import progress_bar
-from audiodiff.cli._pipe import in_files, refuse_pipes
+from audiodiff.cli._options import Address, Engine, EngineName, cluster_of, shard_of, stretch
+from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import refuse_report, reported
-from audiodiff.cli._runner import (
-    Address,
-    Engine,
-    EngineName,
-    Printer,
-    cluster_of,
-    copy_out,
-    foretell,
-    jobs_of,
-    run_batch,
-    shard_of,
-    stretch,
-)
-from audiodiff.errors import AudiodiffError, ConfigError
+from audiodiff.cli._runner import Command, run
+from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
-    from audiodiff.batch.batch_spec import Cleaning, Item
-    from audiodiff.batch.job import Options
-    from audiodiff.batch.ray_engine import Cluster
     from audiodiff.io.loudness import Target
-
-LABEL = ".denoised"
 
 PREVIEW = "20"
 """Seconds of a bare --preview."""
@@ -251,24 +233,31 @@ def denoise(
 
     Examples: audiodiff denoise talk.wav; audiodiff denoise shows -o clean --jobs 2 --strength 0.8
     """
-    from audiodiff.batch.batch_spec import Cleaning
-    from audiodiff.batch.job import Options
+    from audiodiff.batch.denoise_task import DenoiseSettings
+    from audiodiff.batch.job_options import Options
 
     target, part = loudness(lufs, true_peak), stretch(start, end, preview)
     options = Options(
         overwrite, skip_existing, strict, *part, residual, max_hours, tag, sidecar, loudness=target
     )
-    settings = Cleaning(quality.value, steps, strength, max_reduction, channels.value, seed, device, threads)
-    printer = Printer(json_lines, quiet)
-    mark = ".preview" if preview else ""
+    settings = DenoiseSettings(
+        quality.value, steps, strength, max_reduction, channels.value, seed, device, threads
+    )
     cluster = cluster_of(engine, address, jobs)
+    command = Command(
+        settings,
+        model,
+        options,
+        mark=".preview" if preview else "",
+        part=shard_of(shard),
+        workers=cluster or jobs,
+        dry_run=dry_run,
+        batch=bool(shard or cluster),
+    )
+    printer = Printer(json_lines, quiet)
     refuse_report(report, (*inputs, output))
-    with reported(report, report_seeds, model, settings, options, printer):
-        if not (shard or cluster or dry_run) and _is_single(inputs):
-            _one(inputs[0], output, mark, model, settings, options, printer)
-        else:
-            items = _items(inputs, output, mark, options, shard_of(shard))
-            _many(items, cluster or jobs, model, settings, options, printer, dry_run)
+    with reported(report, report_seeds, command, printer):
+        run(inputs, output, command, printer)
 
 
 def loudness(lufs: float | None, true_peak: float | None) -> Target | None:
@@ -292,90 +281,3 @@ def loudness(lufs: float | None, true_peak: float | None) -> Target | None:
 
     require()
     return Target(lufs) if true_peak is None else Target(lufs, true_peak)
-
-
-def _is_single(inputs: Sequence[Path]) -> bool:
-    from audiodiff.batch.plan import is_single
-
-    return is_single(inputs)
-
-
-def _one(
-    source: Path,
-    output: Path | None,
-    mark: str,
-    model: str,
-    settings: Cleaning,
-    options: Options,
-    printer: Printer,
-) -> None:
-    """One recording: refusals are the command's own, and nothing is written but the outputs."""
-    from audiodiff.batch.batch_spec import Item, failed
-    from audiodiff.batch.job import check, process_file
-
-    conflict = "--json and --residual" if printer.as_json or options.residual else ""
-    with in_files(source, output, conflict) as (source, pipe):
-        if pipe:  # nothing lies beside a pipe
-            options = replace(options, sidecar=False)
-        target = pipe / f"result{source.suffix}" if pipe else _target(source, output, mark)
-        try:
-            check(source, target, options)
-            # From here on it costs seconds: torch and the model.
-            denoiser = settings.load(model)
-            with progress_bar(source.name, shown=not printer.quiet) as progress:
-                result = process_file(source, target, denoiser, options, progress)
-        except AudiodiffError as error:
-            printer.failed_alone(failed(Item(source, target, source.name), error.code, str(error)))
-            raise
-        printer.result(result, path=pipe is None)
-        if pipe:
-            copy_out(target)
-    printer.alone(result)
-
-
-def _target(source: Path, output: Path | None, mark: str) -> Path:
-    from audiodiff.batch.job import default_target
-
-    if output is not None and output.is_dir() and mark:
-        return default_target(output / source.name, None, mark)
-    return default_target(source, output, LABEL + mark)
-
-
-def _items(
-    inputs: list[Path], output: Path | None, mark: str, options: Options, part: tuple[int, int]
-) -> list[Item]:
-    from audiodiff.batch.batch_spec import Item
-    from audiodiff.batch.plan import is_single, plan, shard
-
-    refuse_pipes(inputs, output)
-    if is_single(inputs) and not (output is not None and output.is_dir()):
-        # a dry run or a shard of one file
-        items = [Item(inputs[0], _target(inputs[0], output, mark), inputs[0].name)]
-    else:
-        items = plan(inputs, output, options, LABEL, mark)
-    return shard(items, *part)
-
-
-def _many(
-    items: list[Item],
-    workers: int | Cluster | None,
-    model: str,
-    settings: Cleaning,
-    options: Options,
-    printer: Printer,
-    only_show: bool,
-) -> None:
-    """A batch: the model is loaded once here, so that it is refused before any work."""
-    from audiodiff.batch.batch_spec import JobSpec, digest_of
-    from audiodiff.batch.estimate import speed
-
-    settings = replace(settings, threads=settings.threads or 1)
-    denoiser = settings.load(model)
-    spec = JobSpec(settings, model, digest_of(denoiser.model), options)
-    cluster, jobs = (None, workers) if isinstance(workers, int | None) else (workers, workers.jobs)
-    n_jobs = jobs_of(jobs, len(items), denoiser.device.type == "cpu")
-    if only_show:
-        foretell(spec, items, n_jobs, speed(denoiser), printer.as_json)
-        return
-    del denoiser
-    run_batch(spec, items, n_jobs, printer, cluster)

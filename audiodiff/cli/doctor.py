@@ -24,6 +24,7 @@ EXTRAS = {
     "mos": (("distillmos",), "a score without a reference"),
     "train": (("torchaudio", "pyroomacoustics", "matplotlib"), "training"),
     "ray": (("ray",), "batches on a cluster"),
+    "docs": (("mkdocs",), "building the documentation"),
 }
 """Extra -> the modules that it brings, and what for."""
 
@@ -35,14 +36,14 @@ def doctor(
         str, typer.Option("-m", "--model", help="Shipped model, or a model folder.")
     ] = "podcast",
     threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one a core.")
+        int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one per core.")
     ] = None,
 ) -> None:
-    """Check this installation, and measure how long an hour of audio will take.
+    """Check this installation and measure its speed.
 
-    Prints versions, processor, extras (with the line that installs a missing one), the temporary folder, and
-    the speed of the model, which is verified first. Exit code 1 if something does not work; a missing extra
-    is no fault.
+    Prints versions, processor, temporary folder, extras (with the line that installs a missing one), and the
+    time that the model takes for an hour of audio; the model is verified first. The exit code is 1 if
+    something does not work; a missing extra does not count.
 
     Examples: audiodiff doctor; audiodiff doctor --threads 1
     """
@@ -114,7 +115,7 @@ def _there(module: str) -> bool:
 
 
 def _model(name: str, threads: int | None) -> list[str]:
-    from audiodiff.batch.estimate import speed
+    from audiodiff.batch.denoise_task import DenoiseTask
     from audiodiff.inference.denoiser import Denoiser
     from audiodiff.model.folder import find, verify
 
@@ -123,7 +124,7 @@ def _model(name: str, threads: int | None) -> list[str]:
     if found.config.task != "denoise":
         return [*lines, "speed is measured for denoisers only"]
     denoiser = Denoiser(found, threads=threads)
-    factor = speed(denoiser)
+    factor = DenoiseTask(denoiser).seconds_per_second()
     took = (
         f"{denoiser.steps} steps on {denoiser.device}: {factor:.3f} s a second of one channel, measured now"
     )

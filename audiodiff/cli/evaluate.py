@@ -26,20 +26,23 @@ LABELS = {
 
 def evaluate(
     ref_dir: Annotated[Path, typer.Argument(help="Folder of clean references.")],
-    est_dir: Annotated[Path, typer.Argument(help="Folder of estimates, named like the references.")],
+    est_dir: Annotated[
+        Path, typer.Argument(help="Folder of estimates; files are named like the references.")
+    ],
     noisy: Annotated[
-        Path | None, typer.Option(help="Folder of the noisy originals: shows what was gained.")
+        Path | None, typer.Option(help="Folder of the noisy originals, to show the gain.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Files scored at the same time.")] = 2,
-    worst: Annotated[int, typer.Option(min=0, help="How many of the worst files to list.")] = 5,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of files to score at a time.")] = 2,
+    worst: Annotated[int, typer.Option(min=0, help="Number of worst files to list.")] = 5,
     json_lines: Annotated[
-        bool, typer.Option("--json", help="One JSON object a file, then one with the summary.")
+        bool, typer.Option("--json", help="Print one JSON object per file, then one with the summary.")
     ] = False,
 ) -> None:
-    """Score estimates against clean references: PESQ, ESTOI, SI-SDR, log-spectral distance.
+    """Score estimates against clean references.
 
-    Files are paired by their relative names; suffixes may differ. A file that cannot be scored is listed
-    with the reason and has no number. Exit code 1 if there was one.
+    The scores are PESQ, ESTOI, SI-SDR and the log-spectral distance. Files are paired by their relative
+    names; suffixes may differ. A file that cannot be scored is listed with the reason instead of a number,
+    and the exit code is then 1.
     """
     from audiodiff.evaluation.folders import evaluate_folders
 

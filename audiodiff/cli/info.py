@@ -20,14 +20,13 @@ _MARK = "processed with audiodiff "
 
 def info(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings.")],
-    json_lines: Annotated[
-        bool, typer.Option("--json", help="One JSON object a recording on standard output.")
-    ] = False,
+    json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object per recording.")] = False,
 ) -> None:
-    """Print what recordings hold: format, true length, peak, tags, and how audiodiff made them if it did.
+    """Describe recordings: format, length, tags, origin.
 
-    Every file is read to its end, so that one that is cut short is noticed. A recording that was changed
-    since audiodiff wrote it is told too.
+    Prints format, true length, peak and tags, and how audiodiff made the file if it did. Every file is read
+    to its end, so files that are cut short are noticed. Recordings that changed since audiodiff wrote them
+    are reported too.
 
     Examples: audiodiff info talk.wav; audiodiff info --json clean/*.flac
     """

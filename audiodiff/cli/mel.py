@@ -24,7 +24,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output 
 @mel.command("compute")
 def compute(
     sources: Annotated[list[Path], typer.Argument(metavar="AUDIO...", help="Recordings.")],
-    preset: Annotated[str, typer.Option("--mel", help="Convention, such as hifigan or vocos.")],
+    preset: Annotated[str, typer.Option("--mel", help="Mel convention, such as hifigan or vocos.")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -35,9 +35,10 @@ def compute(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Compute the mel spectrogram of recordings; prints the path of each result.
+    """Compute mel spectrograms of recordings.
 
-    Channels are mixed to mono and the rate becomes the convention's, both are told.
+    Prints the path of each result. Channels are mixed to mono and resampled to the rate of the convention;
+    both are reported.
 
     Example: audiodiff mel compute talk.wav --mel hifigan
     """
@@ -64,12 +65,14 @@ def inspect(
         list[Path], typer.Argument(metavar="FILE...", help="Mel files: npz, safetensors, npy.")
     ],
     preset: Annotated[
-        str | None, typer.Option("--mel", help="Convention of bare arrays; default: guessed, and said so.")
+        str | None,
+        typer.Option("--mel", help="Mel convention of bare arrays; default: a guess, which is announced."),
     ] = None,
 ) -> None:
-    """Print what mel files hold: convention, fingerprint, shape, seconds, range.
+    """Describe mel files, or guess their convention.
 
-    A bare array has no convention; the best guess is printed with its reason and the runner-up.
+    Prints convention, fingerprint, shape, duration and range. For a bare array, the best guess of its
+    convention is printed with the reason and the runner-up.
 
     Example: audiodiff mel inspect talk.hifigan.npz
     """
@@ -81,9 +84,10 @@ def inspect(
 @mel.command("convert")
 def convert(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="Mel file: npz, safetensors, npy.")],
-    to: Annotated[str, typer.Option("--to", help="Convention wanted.")],
+    to: Annotated[str, typer.Option("--to", help="Mel convention to convert to.")],
     preset: Annotated[
-        str | None, typer.Option("--mel", help="Convention of a bare array; default: guessed, and said so.")
+        str | None,
+        typer.Option("--mel", help="Mel convention of a bare array; default: a guess, which is announced."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -91,10 +95,10 @@ def convert(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Rewrite a mel file in the numbers of another system, where that is exact or nearly so.
+    """Convert a mel file to another convention.
 
-    Prints the path of the result and, on standard error, what was done. What no arithmetic can map (other
-    bands, frames, powers) is refused with the reason.
+    Works where the conversion is exact or nearly so. Prints the path of the result and, on standard error,
+    what was done. What arithmetic cannot map (other bands, frames, powers) is refused with the reason.
 
     Example: audiodiff mel convert talk.rfwave.npz --to vocos
     """

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import audiodiff
 from audiodiff.cli._common import each
 from audiodiff.errors import ConfigError, ModelError
+from audiodiff.model.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from audiodiff.model.config import ModelConfig
 
-SHIPPED = Path(audiodiff.__file__).parent / "model" / "pretrained"
 
-models = typer.Typer(
-    help="List models, show what they state, verify them.", no_args_is_help=False, rich_markup_mode=None
-)
+models = typer.Typer(help="List, describe and verify models.", no_args_is_help=False, rich_markup_mode=None)
 
 _COLUMNS = ("name", "task", "rate", "steps", "hash", "licence")
 
@@ -27,10 +24,12 @@ _COLUMNS = ("name", "task", "rate", "steps", "hash", "licence")
 @models.command("list")
 def list_models(
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder with model folders; default: the shipped models.")
+        Path | None, typer.Argument(help="Folder that contains model folders; default: the shipped models.")
     ] = None,
 ) -> None:
-    """List models: task, rate in Hz, steps of fast/balanced/best, SHA-256 of the weights, licence.
+    """List models.
+
+    Prints task, rate in Hz, steps of fast/balanced/best, SHA-256 of the weights and licence.
 
     Example: audiodiff models list trained
     """
@@ -58,10 +57,14 @@ def list_models(
 
 @models.command("info")
 def info(
-    names: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Shipped models, or model folders.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model.")] = False,
+    names: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Names of shipped models, or model folders.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per model.")] = False,
 ) -> None:
-    """Print what models state of themselves; the weights are neither loaded nor checked.
+    """Describe models.
+
+    The weights are neither loaded nor checked.
 
     Examples: audiodiff models info podcast; audiodiff models info --json trained/voice
     """
@@ -82,12 +85,15 @@ def info(
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]...", help="Shipped models, or model folders; default: all shipped."),
+        typer.Argument(
+            metavar="[MODEL]...", help="Names of shipped models, or model folders; default: all shipped."
+        ),
     ] = None,
 ) -> None:
-    """Check models: hashes, settings, weights, and one run of the network on silence.
+    """Verify models.
 
-    Prints a line for every model that is good; exit code 2 if one is not.
+    Checks hashes, settings and weights, and runs the network once on silence. Prints one line per good model;
+    the exit code is 2 if one is not.
 
     Examples: audiodiff models verify; audiodiff models verify trained/voice
     """

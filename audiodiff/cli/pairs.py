@@ -12,19 +12,23 @@ from audiodiff.cli._common import progress_bar
 
 def pairs(
     store: Annotated[Path, typer.Argument(help="Packed store with the speech, made by `audiodiff prepare`.")],
-    output: Annotated[Path, typer.Argument(metavar="PAIRS", help="Folder of the pair store.")],
-    hours: Annotated[float, typer.Option(min=0, help="Hours of training pairs that it shall hold.")] = 2.0,
+    output: Annotated[
+        Path, typer.Argument(metavar="PAIRS", help="Folder of the pair store; made or extended.")
+    ],
+    hours: Annotated[float, typer.Option(min=0, help="Hours of training pairs in the store.")] = 2.0,
     dev_segments: Annotated[
-        int, typer.Option(min=0, help="Dev segments; each becomes a clean, a noisy and a blurred pair.")
+        int,
+        typer.Option(min=0, help="Number of dev segments; each gives a clean, a noisy and a blurred pair."),
     ] = 24,
-    segment_s: Annotated[float, typer.Option(min=0.5, help="Seconds of a pair.")] = 4.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    segment_s: Annotated[float, typer.Option(min=0.5, help="Length of a pair in seconds.")] = 4.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
-    """Invert mels of packed speech, degraded ones among them, and make the target next to each inversion.
+    """Make training pairs for the vocoder `voice`.
 
-    Takes about 0.1 CPU seconds a second of pairs. It may be stopped at any time: the same command goes on
-    where it was, and one with more hours adds to the store.
+    A pair is an inverted mel of packed speech and its target. Some of the mels are degraded first. The work
+    takes about 0.1 CPU seconds per second of pairs. Stop it at any time: the same command continues, and one
+    with more hours adds to the store.
 
     Example: audiodiff pairs store48 pairs24 --hours 2.5
     """

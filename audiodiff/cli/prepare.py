@@ -17,35 +17,34 @@ SHOWN = 10
 
 
 def prepare(
-    store: Annotated[Path, typer.Argument(help="Folder of the store; made here, unless shards are written.")],
+    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
     corpus: Annotated[
-        list[Path] | None, typer.Option(help="Speech manifest, JSON lines; may be given several times.")
+        list[Path] | None, typer.Option(help="Speech manifest (JSON lines); repeatable.")
     ] = None,
     library: Annotated[
-        list[Path] | None, typer.Option(help="List of noises and measured rooms, JSON; several times too.")
+        list[Path] | None, typer.Option(help="List of noises and measured rooms (JSON); repeatable.")
     ] = None,
     speech: Annotated[
-        list[Path] | None, typer.Option(help="Folder of clean speech; a folder a speaker.")
+        list[Path] | None,
+        typer.Option(help="Folder of clean speech, with one folder per speaker; repeatable."),
     ] = None,
-    noise: Annotated[list[Path] | None, typer.Option(help="Folder of noise recordings.")] = None,
+    noise: Annotated[list[Path] | None, typer.Option(help="Folder of noise recordings; repeatable.")] = None,
     leave_out: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="SPEAKER", help="Pack nothing of this speaker (SOURCE/NAME); several times too."
-        ),
+        typer.Option(metavar="SPEAKER", help="Leave out this speaker (SOURCE/NAME); repeatable."),
     ] = None,
-    shard: Annotated[list[Path] | None, typer.Option(help="Shard to unpack, instead of the above.")] = None,
+    shard: Annotated[list[Path] | None, typer.Option(help="Shard to unpack instead; repeatable.")] = None,
     write_shards: Annotated[
-        int, typer.Option(min=0, help="Write at most so many shards of 56 MiB to STORE-shards.")
+        int, typer.Option(min=0, help="Also write up to this many shards of 56 MiB to STORE-shards.")
     ] = 0,
-    sample_rate: Annotated[int, typer.Option(min=4000, help="Rate of the model in Hz.")] = 48_000,
-    rooms: Annotated[int, typer.Option(min=0, help="Simulated rooms to add.")] = 200,
+    sample_rate: Annotated[int, typer.Option(min=4000, help="Sample rate of the model in Hz.")] = 48_000,
+    rooms: Annotated[int, typer.Option(min=0, help="Number of simulated rooms to add.")] = 200,
 ) -> None:
-    """Decode speech, noise and rooms once and pack them at the model's rate.
+    """Pack speech, noise and rooms into a store at the model's rate.
 
-    A store is packed from manifests and folders, or unpacked from shards; shards are written of the store
-    just made or of one that is there. Files that cannot be used are left out and named; exit code 1 if there
-    were any.
+    A store is packed from manifests and folders, or unpacked from shards. --write-shards writes shards of the
+    new store, or of an existing one. Files that cannot be used are left out and named, and the exit code is
+    then 1.
 
     Example: audiodiff prepare store --corpus manifest.jsonl --noise fans --leave-out readings/ann
     """

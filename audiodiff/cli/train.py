@@ -14,30 +14,37 @@ SIGNAL_EXIT = 128
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML), or the recipe.json of another run.")],
+    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML), or recipe.json of an earlier run.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Change keys of the recipe.")
+        list[str] | None,
+        typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Keys of the recipe to change."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder of the run; default runs/NAME.")
+        Path | None, typer.Option("-o", "--output", help="Folder of the run; default: runs/NAME.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
-    init: Annotated[Path | None, typer.Option(help="Model folder to take the first weights from.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint.")] = False,
+    init: Annotated[
+        Path | None, typer.Option(help="Model folder whose weights the training starts from.")
+    ] = None,
     max_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after so many minutes; 0 only exports the model.")
+        float | None, typer.Option(min=0, help="Stop after this many minutes; 0 only exports the model.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: torch's choice.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; default: PyTorch's choice.")
+    ] = None,
 ) -> None:
-    """Train a model: log, checkpoints, curve and the model itself go to one folder.
+    """Train a model by a recipe.
 
-    SIGTERM, Ctrl-C and a closed terminal stop after the current step with a checkpoint; --resume goes on as
-    if nothing had happened. Exit code 1 if the training cannot become good any more; the reason is on
-    standard error.
+    Log, checkpoints, learning curve and model go to one folder. SIGTERM, Ctrl-C and a closed terminal stop
+    after the current step with a checkpoint; --resume continues as if nothing had happened. The exit code is
+    1 if the training has failed for good; the reason is on standard error.
+
+    Examples: audiodiff train recipes/tiny/recipe.toml; audiodiff train recipe.toml optim.lr=5e-4 -o runs/a
     """
     import torch
 
-    from audiodiff.training.config import load_recipe
     from audiodiff.training.loop import BrokenRun
+    from audiodiff.training.recipe import load_recipe
     from audiodiff.training.run import run
 
     config = load_recipe(recipe, overrides or ())

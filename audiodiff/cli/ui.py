@@ -13,19 +13,21 @@ if TYPE_CHECKING:
 
 
 def ui(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
     model: Annotated[
         str, typer.Option("-m", "--model", help="Shipped model, or a model folder.")
     ] = "podcast",
     seed: Annotated[int, typer.Option(min=0, max=(1 << 64) - 1, help="Seed of the model's noise.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one a core.")
+        int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one per core.")
     ] = None,
-    max_mb: Annotated[int, typer.Option(min=1, help="Larger files are not taken, in MiB.")] = 4096,
+    max_mb: Annotated[int, typer.Option(min=1, help="Refuse larger files, in MiB.")] = 4096,
 ) -> None:
-    """Open a local page: drop a recording, hear 20 seconds before and after, clean and save it.
+    """Open a local page to preview, clean and save recordings.
 
     The page is served to this machine only, at an address with a random token, which is printed. Ctrl-C ends
     it and removes its files.

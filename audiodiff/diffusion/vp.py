@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from itertools import pairwise
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,6 +22,28 @@ from audiodiff.errors import ConfigError
 def linear_betas(first: float, last: float, n_entries: int) -> tuple[float, ...]:
     """``n_entries`` variances from ``first`` to ``last``, evenly spaced (Ho et al. 2020)."""
     return tuple(torch.linspace(first, last, n_entries, dtype=torch.float64).tolist())
+
+
+def cosine_betas(n_entries: int) -> tuple[float, ...]:
+    """Variances of alpha_bar = cos^2 with offset 0.008, cut at 0.999 (Nichol and Dhariwal 2021)."""
+    angles = [(i / n_entries + 0.008) / 1.008 * math.pi / 2 for i in range(n_entries + 1)]
+    ratios = [(math.cos(v) / math.cos(u)) ** 2 for u, v in pairwise(angles)]
+    return tuple(min(1.0 - ratio, 0.999) for ratio in ratios)
+
+
+Schedule: TypeAlias = Literal["linear", "cosine", "diffwave"]
+"""Published tables by name; ``linear`` and ``cosine`` have 1000 entries, ``diffwave`` has 50."""
+
+
+def betas_of(schedule: Schedule) -> tuple[float, ...]:
+    """The variances of a published table."""
+    match schedule:
+        case "linear":
+            return linear_betas(1e-4, 0.02, 1000)
+        case "cosine":
+            return cosine_betas(1000)
+        case "diffwave":
+            return linear_betas(1e-4, 0.05, 50)
 
 
 def root_table(betas: Iterable[float]) -> Tensor:
@@ -87,16 +110,24 @@ class VP(Process):
         betas: variance of each entry of the training table, in (0, 1).
         zero_terminal: shift and rescale sqrt(alpha_bar) so that the last entry is pure noise (Lin et al.
             2023).
+        schedule: the name of a published table, instead of its betas.
 
     Raises:
-        ConfigError: a beta outside (0, 1).
+        ConfigError: a beta outside (0, 1), or not exactly one of betas and schedule.
     """
 
-    betas: tuple[float, ...]
+    betas: tuple[float, ...] = ()
     zero_terminal: bool = False
+    schedule: InitVar[Schedule | None] = None
     table: Tensor = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, schedule: Schedule | None) -> None:
+        if schedule is not None:
+            if self.betas:
+                raise ConfigError("betas and schedule exclude each other; give one of them")
+            object.__setattr__(self, "betas", betas_of(schedule))
+        elif not self.betas:
+            raise ConfigError("give either betas, each in (0, 1), or a schedule by name")
         table = root_table(self.betas)
         if self.zero_terminal:
             if table.numel() < 3:
@@ -113,14 +144,12 @@ class VP(Process):
     @classmethod
     def cosine(cls, n_entries: int = 1000, zero_terminal: bool = False) -> VP:
         """alpha_bar = cos^2 with offset 0.008, betas cut at 0.999 (Nichol and Dhariwal 2021)."""
-        angles = [(i / n_entries + 0.008) / 1.008 * math.pi / 2 for i in range(n_entries + 1)]
-        ratios = [(math.cos(v) / math.cos(u)) ** 2 for u, v in pairwise(angles)]
-        return cls(tuple(min(1.0 - ratio, 0.999) for ratio in ratios), zero_terminal)
+        return cls(cosine_betas(n_entries), zero_terminal)
 
     @classmethod
     def diffwave(cls) -> VP:
         """DiffWave's 50 entries, beta from 1e-4 to 0.05 (Kong et al. 2021); 28 % of the power is left."""
-        return cls(linear_betas(1e-4, 0.05, 50))
+        return cls(schedule="diffwave")
 
     @property
     def uses_y(self) -> bool:

@@ -8,24 +8,30 @@ sample, strength 0 changes nothing, and what lies above the model's band passes 
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from audiodiff.errors import AudioFileError, ConfigError, ShapeError
+from audiodiff.errors import AudioFileError, ModelError, ShapeError
+from audiodiff.inference.arguments import (
+    Channels,
+    Quality,
+    check_choice,
+    check_range,
+    check_shared,
+    preset_of,
+)
+from audiodiff.inference.chunk_denoiser import ChunkDenoiser, SuppressionLimits
 from audiodiff.inference.chunks import Chunk
 from audiodiff.inference.device import Precision, autocast_dtype, pick_device
 from audiodiff.inference.engine import Engine, Samples
-from audiodiff.inference.spectral_sampler import Cleaner, Mix
 from audiodiff.io.formats import MAX_CHANNELS
 from audiodiff.model.folder import load_model
 from audiodiff.model.model import Model
@@ -40,9 +46,6 @@ _MARGIN_S = 0.25
 Block: TypeAlias = npt.NDArray[np.floating[Any]]
 """Audio [C, n], float32 or float64."""
 
-Quality: TypeAlias = Literal["fast", "balanced", "best"]
-Channels: TypeAlias = Literal["each", "linked"]
-
 B = TypeVar("B", bound=Block)
 
 Audio = TypeVar("Audio", npt.NDArray[Any], Tensor)
@@ -52,9 +55,14 @@ class Denoiser:
     """Cleans speech recordings with a model.
 
     Args:
-        model: Name of a shipped model, path of a model folder, or a loaded model.
-        steps: Steps of the reverse process; None takes the model's ``balanced`` preset as it is.
+        model: Name of a shipped model, path of a model folder, or a loaded model, which is shared.
+        quality: Preset of the model.
+        steps: Steps of the reverse process in place of the preset's.
         strength: 0 (the recording) to 1 (the clean estimate).
+        max_reduction_db: How far a bin of the output's spectrum may lie below the recording's at most, 0 or
+            more; infinity for no limit. Bins that would fall below are the recording turned down by so much,
+            so that pauses keep the sound of the room.
+        channels: ``each`` for itself, or ``linked``: one gain per bin for all, which keeps the stereo image.
         seed: Seed of the noise; the same seed gives the same result.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads, None for torch's own choice.
@@ -62,110 +70,70 @@ class Denoiser:
 
     Attributes:
         model: The loaded model.
-        name: What it was asked for by.
         strength: 0 to 1.
+        seed: Seed of the noise.
 
     Raises:
         ModelError: The model is missing, damaged or refused.
         ConfigError: An argument is out of range.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  options by name, each with its default
         self,
         model: str | os.PathLike[str] | Model = "podcast",
+        *,
+        quality: Quality = "balanced",
         steps: int | None = None,
         strength: float = 1.0,
+        max_reduction_db: float = math.inf,
+        channels: Channels = "each",
         seed: int = 0,
         device: str = "auto",
         threads: int | None = None,
         precision: Precision = "float32",
     ) -> None:
-        check_options(steps, strength, seed, threads)
+        check_shared(quality, steps, seed, threads)
+        check_range("strength", strength, 0, 1)
+        check_range("max_reduction_db", max_reduction_db, 0, math.inf)
+        check_choice("channels", channels, get_args(Channels))
         where = pick_device(device)
-        loaded = model if isinstance(model, Model) else load_model(model)
-        loaded.net.to(where)
-        preset = loaded.config.presets.balanced
-        if steps is not None:
-            preset = preset.model_copy(update={"steps": steps})
-        self.model = loaded
-        self.name = "a loaded model" if isinstance(model, Model) else os.fspath(model)
-        self.strength = float(strength)
-        self._steps = steps
+        self.model = model if isinstance(model, Model) else load_model(model)
+        if self.model.mel is not None:
+            raise ModelError(
+                f"{self.name}: this model makes speech from mels; use it to vocode", code="refused"
+            )
+        self.model.net.to(where)
+        self.strength, self.seed = float(strength), seed
+        limits = SuppressionLimits(self.strength, 10 ** (-max_reduction_db / 20), channels == "linked")
+        preset = preset_of(self.model.config.presets, quality, steps)
         dtype = autocast_dtype(precision, where)
-        self._cleaner = Cleaner(loaded, preset, seed, where, dtype, threads, Mix(self.strength))
-        self._plan = self._cleaner.plan()
+        self._worker = ChunkDenoiser(self.model, preset, seed, where, dtype, threads, limits)
+
+    @property
+    def name(self) -> str:
+        """Name or path of the model."""
+        return self.model.name
 
     @property
     def steps(self) -> int:
         """Steps of the reverse process."""
-        return self._cleaner.preset.steps
-
-    @property
-    def seed(self) -> int:
-        """Seed of the noise."""
-        return self._cleaner.seed
+        return self._worker.preset.steps
 
     @property
     def decisions(self) -> dict[str, int | float | str | None]:
-        """What was decided, by the names of `tuned` and of the command line."""
-        mix = self._cleaner.mix
+        """What decides the result beside model and seed, by the names of the command line."""
+        limits = self._worker.limits
         return {
             "steps": self.steps,
             "strength": self.strength,
-            "max_reduction_db": -20 * math.log10(mix.floor) if mix.floor > 0 else None,
-            "channels": "linked" if mix.linked else "each",
+            "max_reduction_db": -20 * math.log10(limits.floor) if limits.floor > 0 else None,
+            "channels": "linked" if limits.linked else "each",
         }
 
     @property
     def device(self) -> torch.device:
         """Where the network computes."""
-        return self._cleaner.device
-
-    def tuned(
-        self,
-        quality: Quality | None = None,
-        strength: float | None = None,
-        max_reduction_db: float | None = None,
-        channels: Channels | None = None,
-    ) -> Denoiser:
-        """The same loaded model with other listening decisions; None leaves one as it is.
-
-        Args:
-            quality: Preset of the model; a number of steps that was asked for stays.
-            strength: 0 (the recording) to 1 (the clean estimate).
-            max_reduction_db: How far a bin of the output's spectrum may lie below the recording's at most, 0
-                or more; infinity for no limit. Bins that would fall below are the recording turned down by
-                so much, so that pauses keep the sound of the room.
-            channels: ``each`` for itself, or ``linked``: one gain per bin for all, which keeps the image.
-
-        Returns:
-            A denoiser; this one stays as it is.
-
-        Raises:
-            ConfigError: A value is out of range.
-        """
-        mix, preset = self._cleaner.mix, self._cleaner.preset
-        if strength is not None:
-            check_options(self._steps, strength, self._cleaner.seed, self._cleaner.threads)
-            mix = dataclasses.replace(mix, strength=float(strength))
-        if max_reduction_db is not None:
-            if not max_reduction_db >= 0:
-                raise ConfigError(f"max_reduction_db {max_reduction_db} is out of range; use 0 or more")
-            mix = dataclasses.replace(mix, floor=10 ** (-max_reduction_db / 20))
-        if channels is not None:
-            mix = dataclasses.replace(
-                mix, linked=_one_of("channels", channels, ("each", "linked")) == "linked"
-            )
-        if quality is not None:
-            name = _one_of("quality", quality, ("fast", "balanced", "best"))
-            preset = getattr(self.model.config.presets, name)
-            if self._steps is not None:
-                preset = preset.model_copy(update={"steps": self._steps})
-        other = copy.copy(self)
-        other.strength = mix.strength
-        other._cleaner = dataclasses.replace(self._cleaner, preset=preset, mix=mix)
-        other._plan = other._cleaner.plan()
-        return other
+        return self._worker.device
 
     def denoise(self, audio: Audio, sample_rate: int) -> Audio:
         """Clean a recording that lies in memory.
@@ -299,13 +267,13 @@ class Denoiser:
         def work(audio: Samples, chunk: Chunk) -> Samples:
             if chunk.stop <= begin or chunk.start >= end:
                 return np.zeros((n_rows, chunk.stop - chunk.start), dtype=np.float32)
-            removed = self._cleaner.removed(audio, chunk, gain, edge_hz)
+            removed = self._worker.residual(audio, chunk, gain, edge_hz)
             heard = audio[:, chunk.start - chunk.first_sample : chunk.stop - chunk.first_sample]
             return removed if edge_hz is None else np.concatenate([removed, heard])
 
         down = StreamResampler(sample_rate, self.model.sample_rate, channels)
         up = StreamResampler(self.model.sample_rate, sample_rate, n_rows)
-        engine = Engine(self._plan, channels, work, n_rows)
+        engine = Engine(self._worker.plan(), channels, work, n_rows)
         n_in = n_out = 0
         block: Samples | None = first
         while block is not None:
@@ -320,35 +288,6 @@ class Denoiser:
         # Two roundings up can leave samples beyond the end.
         if n_in > n_out:
             yield np.concatenate(tail, axis=1)[:, : n_in - n_out]
-
-
-def check_options(steps: int | None, strength: float, seed: int, threads: int | None) -> None:
-    """Refuse options that are out of range.
-
-    Args:
-        steps: At least 1, or None.
-        strength: 0 to 1.
-        seed: 0 to 2^64 - 1.
-        threads: At least 1, or None.
-
-    Raises:
-        ConfigError: The line names the option and its range.
-    """
-    checks = (
-        ("steps", steps, steps is None or 1 <= steps <= 1000, "1 to 1000"),
-        ("strength", strength, 0 <= strength <= 1, "0 to 1"),
-        ("seed", seed, 0 <= seed < 1 << 64, "0 to 2^64 - 1"),
-        ("threads", threads, threads is None or 1 <= threads <= 1024, "1 to 1024"),
-    )
-    for name, value, fits, allowed in checks:
-        if not fits:
-            raise ConfigError(f"{name} {value} is out of range; use {allowed}")
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise ConfigError(f"{name} {value!r} is unknown; use {', '.join(choices)}")
-    return value
 
 
 def _check_array(samples: npt.NDArray[Any]) -> None:

@@ -18,27 +18,22 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from audiodiff.errors import ConfigError, MelError, ModelError, ShapeError
-from audiodiff.inference.denoiser import Denoiser, Quality, check_options
+from audiodiff.errors import MelError, ModelError, ShapeError
+from audiodiff.inference.arguments import Quality, check_shared, preset_of
+from audiodiff.inference.denoiser import Denoiser
 from audiodiff.inference.device import pick_device, torch_threads
 from audiodiff.inference.mel_guard import Samples, Warn, refined
 from audiodiff.inference.waveform_sampler import WaveSampler
 from audiodiff.io.disk_buffer import DiskBuffer
-from audiodiff.model.config import SamplerPreset
-from audiodiff.model.folder import SHIPPED, load_model
+from audiodiff.model.folder import load_model
 from audiodiff.model.model import Model
+from audiodiff.model.shipped import INVERSION, default_vocoder
 from audiodiff.signal.mel import convert, difference
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_inversion import ITERATIONS, invert_long, transform_of
 from audiodiff.signal.mel_presets import PRESETS, get_convention
 from audiodiff.signal.mel_stream import mel_blocks
 from audiodiff.signal.resample import StreamResampler
-
-INVERSION = "inversion"
-"""Name of the vocoder without a model."""
-
-VOICE = "voice"
-"""Name of the shipped vocoder, if this package has it."""
 
 COPY_MEL = "bigvgan-24k"
 """Convention of copy synthesis where the model has none of its own: 24 kHz, 100 bands up to 12 kHz."""
@@ -48,20 +43,15 @@ Convention: TypeAlias = MelSpec | str
 """A convention or its name in ``signal.mel_presets.PRESETS``."""
 
 
-def default_model() -> str:
-    """``voice`` if this package ships it, else ``inversion``."""
-    return VOICE if (SHIPPED / VOICE / "config.json").is_file() else INVERSION
-
-
 class Vocoder:
     """Makes speech from mel spectrograms.
 
     Args:
         model: ``inversion``, name of a shipped model, path of a model folder, or a loaded model; None takes
-            `default_model`.
+            the shipped one.
+        quality: Preset.
         steps: Steps of the model, or iterations of the inversion, in place of the preset's; a model with
             schedules of its own has those of its presets only.
-        quality: Preset.
         seed: Seed of noise and phases; the same seed gives the same result.
         device: ``auto``, ``cpu`` or ``cuda``; the inversion always runs on the CPU.
         threads: CPU threads, None for torch's own choice.
@@ -78,17 +68,16 @@ class Vocoder:
     def __init__(
         self,
         model: str | os.PathLike[str] | Model | None = None,
-        steps: int | None = None,
+        *,
         quality: Quality = "balanced",
+        steps: int | None = None,
         seed: int = 0,
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
-        check_options(steps, 1.0, seed, threads)
-        if quality not in ITERATIONS:
-            raise ConfigError(f"quality {quality!r} is unknown; use {', '.join(ITERATIONS)}")
-        wanted = default_model() if model is None else model
-        self.name = "a loaded model" if isinstance(wanted, Model) else os.fspath(wanted)
+        check_shared(quality, steps, seed, threads)
+        wanted = default_vocoder() if model is None else model
+        self.name = wanted.name if isinstance(wanted, Model) else os.fspath(wanted)
         self.model: Model | None = None
         self._seed, self._threads = seed, threads
         self._refiner: Denoiser | None = None
@@ -101,12 +90,15 @@ class Vocoder:
             raise ModelError(f"{self.name}: this model denoises; name a vocoder", code="refused")
         if self.model.config.inversion is not None:
             self._iterations = self.model.config.inversion  # of the start that it learned from
-            refiner = Denoiser(self.model, steps=steps, seed=seed, device=device, threads=threads)
-            self._refiner = refiner.tuned(quality=quality)
+            self._refiner = Denoiser(
+                self.model, quality=quality, steps=steps, seed=seed, device=device, threads=threads
+            )
             return
         where = pick_device(device)
         self.model.net.to(where)
-        self._sampler = WaveSampler(self.model, _preset(self.model, quality, steps), seed, where)
+        self._sampler = WaveSampler(
+            self.model, preset_of(self.model.config.presets, quality, steps), seed, where
+        )
 
     @property
     def steps(self) -> int:
@@ -361,18 +353,3 @@ def _fitted(values: Tensor, spec: MelSpec, wanted: MelSpec) -> tuple[Tensor, str
     if not is_exact:
         raise MelError(f"not the mel of this model: {lines} ({note}); {remedy}", code="convention")
     return fitted, note
-
-
-def _preset(model: Model, quality: Quality, steps: int | None) -> SamplerPreset:
-    """The preset that was asked for; a number of steps must be one that the model has a schedule for."""
-    presets = model.config.presets
-    chosen: SamplerPreset = getattr(presets, quality)
-    if steps is None or steps == chosen.steps:
-        return chosen
-    stored = {preset.steps: preset for preset in (presets.best, presets.fast, presets.balanced)}
-    if steps in stored:
-        return stored[steps]
-    if chosen.betas is not None:
-        known = ", ".join(map(str, sorted(stored)))
-        raise ConfigError(f"this model has no schedule of {steps} steps; use --steps {known}")
-    return chosen.model_copy(update={"steps": steps})

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from audiodiff.diffusion import samplers, time_grids
-from audiodiff.diffusion.diffwave import diffwave, projected
+from audiodiff.diffusion import samplers
 from audiodiff.diffusion.noise_prior import Prior
-from audiodiff.diffusion.prediction import NetFn, make_denoiser
-from audiodiff.diffusion.vp import VP
+from audiodiff.diffusion.prediction import NetFn
 from audiodiff.errors import ModelError
+from audiodiff.inference.sampling import sample
 from audiodiff.model.config import SamplerPreset
 from audiodiff.model.model import Model
 from audiodiff.model.noise_shaping import shape
@@ -139,37 +138,24 @@ class WaveSampler:
 
     def _segment(self, frames: Tensor, first: int) -> Tensor:
         """All samples [T] of the frames [M, N], of which the first has that absolute number."""
-        model, preset, n_samples = self.model, self.preset, frames.shape[-1] * self.spec.hop
+        model, n_samples = self.model, frames.shape[-1] * self.spec.hop
         tiles = self._tiles(frames)
 
-        def net_fn(x_t: Tensor, t: Tensor) -> Tensor:
+        def evaluate(x_t: Tensor, t: Tensor) -> Tensor:
             return torch.cat([self._evaluate(tile, x_t, t) for tile in tiles], dim=-1)
 
-        def noise(step: int) -> Tensor:
-            drawn = gaussian(self.seed, _NOISE_STREAM, step, first * self.spec.hop, n_samples)
+        def noise(draw: int) -> Tensor:
+            drawn = gaussian(self.seed, _NOISE_STREAM, draw, first * self.spec.hop, n_samples)
             return torch.from_numpy(drawn).to(self.device)[None]
 
-        draw: samplers.Noise = noise
-        run: NetFn = net_fn
-        if model.prior is not None:
-            draw, run = self._shaped(model.prior, frames, noise, net_fn)
-        grid = self._grid()
-        process = model.process
-        denoiser = make_denoiser(process, model.config.target, run, None)
-        if preset.project:
+        project = None
+        if self.preset.project:
             onto_mel = projection(frames[None], self.spec)
-            denoiser = projected(denoiser, lambda x0_hat, _: onto_mel(x0_hat))
-        x = process.start(None, draw(0), grid[0])
-        match preset.sampler:
-            case "diffwave":
-                states = diffwave(denoiser, process, x, grid, draw, None, preset.eta)
-            case "ddim":
-                states = samplers.ddim(denoiser, process, x, grid, draw, None, preset.eta)
-            case "dpmpp_2m":
-                states = samplers.dpmpp_2m(denoiser, process, x, grid, draw)
-            case "heun":
-                states = samplers.heun(denoiser, process, x, grid, draw)
-        return samplers.last(states)[0]
+            project = lambda x0_hat, _t: onto_mel(x0_hat)  # noqa: E731
+        if model.prior is None:
+            return sample(model, evaluate, self.preset, noise, project=project)[0]
+        draw, run = self._shaped(model.prior, frames, noise, evaluate)
+        return sample(model, run, self.preset, draw, project=project)[0]
 
     def _shaped(
         self, prior: Prior, frames: Tensor, noise: samplers.Noise, net_fn: NetFn
@@ -181,14 +167,6 @@ class WaveSampler:
             return shaping.leave(net_fn(shaping.enter(x_t), t))
 
         return samplers.prior_noise(noise, shaping.scale), run
-
-    def _grid(self) -> list[float]:
-        process, preset = self.model.process, self.preset
-        if preset.betas is None:
-            return time_grids.default(process, preset.steps, self.model.config.start)
-        if not isinstance(process, VP):
-            raise ModelError("a schedule of betas needs the process vp; correct the model", code="refused")
-        return time_grids.from_betas(process, preset.betas)
 
     def _tiles(self, frames: Tensor) -> list[_Tile]:
         """The tiles of a segment, with the condition encoded once for all steps."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, Self
@@ -22,8 +22,6 @@ from audiodiff.io.av_plan import Plan
 from audiodiff.io.av_remux import Copied, add_cover, add_tags, lost_tags
 from audiodiff.io.output_checks import check_block, writing_failed
 from audiodiff.io.output_writer import OutputWriter
-
-Ready = Callable[[int], None]
 
 _TOLERANCE_S = Fraction(1, 10)
 """Longer than a packet of any codec."""
@@ -40,8 +38,8 @@ class MediaWriter(OutputWriter):
             line each.
     """
 
-    def __init__(self, path: Path, plan: Plan, overwrite: bool = False, ready: Ready | None = None) -> None:
-        super().__init__(path, overwrite, ready)
+    def __init__(self, path: Path, plan: Plan, overwrite: bool = False) -> None:
+        super().__init__(path, overwrite)
         self.left_out: tuple[str, ...] = ()
         self._plan = plan
         self._stack = contextlib.ExitStack()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,30 +10,29 @@ from typing import Self
 from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import display_path
-from audiodiff.io.output_checks import check_existing, name_output, open_output, writing_failed
+from audiodiff.io.output_checks import name_output, open_output, writing_failed
 
 
 class OutputWriter:
     """Context manager that writes a file which gets its name when all is well.
 
-    A clean exit completes the file, verifies it, flushes it to the disk and gives it its name; any exception,
-    Ctrl-C too, removes it, so the old file or none stays.
+    `finish` completes the file and verifies it; `commit` flushes it to the disk and gives it its name. A
+    clean exit does both unless they were called; any exception, Ctrl-C too, removes the file, so the old one
+    or none stays.
 
     Args:
         path: The target; its folder must exist.
         overwrite: Whether an existing target may be replaced.
-        ready: Called with the descriptor of the whole, verified file, just before it gets its name.
 
     Attributes:
         clipped: Sample values beyond full scale that were clipped.
     """
 
-    def __init__(self, path: Path, overwrite: bool, ready: Callable[[int], None] | None) -> None:
+    def __init__(self, path: Path, overwrite: bool) -> None:
         self.clipped = 0
         self._path = path
         self._overwrite = overwrite
-        self._ready = ready
-        self._finished = False
+        self._finished = self._committed = False
         self._atomic: AtomicFile  # from entering on
 
     def __enter__(self) -> Self:
@@ -52,36 +50,46 @@ class OutputWriter:
         return self
 
     def finish(self) -> int:
-        """Complete and verify the file, which has no name yet; gives its descriptor for reading and writing.
+        """Complete and verify the file; no more samples then.
+
+        Returns:
+            Its descriptor, open for reading and writing: what stands beside the samples may still be added.
 
         Raises:
-            AudioFileError: Codes ``empty`` (nothing was written), ``unwritable``.
+            AudioFileError: Codes ``empty`` (nothing was written), ``no_space``, ``unwritable``.
         """
         if not self._finished:
-            self._complete()
+            try:
+                self._complete()
+            except self._faults() as fault:
+                raise writing_failed(self._path, self._reason(fault)) from fault
             self._finished = True
         return self._atomic.fd
+
+    def commit(self) -> None:
+        """Give the file its name, finished if it was not.
+
+        Raises:
+            AudioFileError: As `finish`, and ``exists``.
+        """
+        if self._committed:
+            return
+        self.finish()
+        try:
+            name_output(self._atomic, self._path, self._overwrite)
+        except OSError as fault:
+            raise writing_failed(self._path, str(fault)) from fault
+        self._committed = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the file and give it its name, or remove it.
-
-        Raises:
-            AudioFileError: Codes ``empty``, ``exists``, ``no_space``, ``unwritable``.
-        """
+        """Finish the file and give it its name, or remove it; raises as `commit`."""
         if kind is not None:
             self._discard()
             return
         try:
-            descriptor = self.finish()
-            check_existing(self._path, self._overwrite)
-            if self._ready is not None:
-                self._ready(descriptor)
-            name_output(self._atomic, self._path, self._overwrite)
-        except self._faults() as fault:
-            self._discard()
-            raise writing_failed(self._path, self._reason(fault)) from fault
+            self.commit()
         except BaseException:
             self._discard()
             raise

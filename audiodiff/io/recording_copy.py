@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -21,11 +21,19 @@ from audiodiff.io.tag_copy import CopiedTags, collect_tags
 
 B = TypeVar("B", bound=npt.NDArray[np.floating[Any]])
 
-Ready = Callable[[int], None]
-
 
 def check_format(info: AudioInfo, suffix: str, whole: bool = True) -> None:
-    """Refuse a format before any work."""
+    """Refuse a format before any work.
+
+    Args:
+        info: The recording's header.
+        suffix: Suffix of the output with its dot.
+        whole: As for `RecordingCopy`.
+
+    Raises:
+        AudioFileError: Code ``unsupported``: the format does not exist or cannot hold rate or channels;
+            ``missing_extra``: it needs PyAV.
+    """
     if suffix.lower() in MEDIA_SUFFIXES:
         module()
         media_plan(info, suffix, whole=whole)
@@ -33,14 +41,16 @@ def check_format(info: AudioInfo, suffix: str, whole: bool = True) -> None:
         output_format(info, suffix)
 
 
-class Output:
+class RecordingCopy:
     """Context manager that writes the processed copy of a recording, in any format, whole or not at all.
 
     What goes over beside the samples is decided, and read, when it is made; so is everything that can be
     refused. All audio tracks go into media files, the first one into others.
 
     Args:
-        ready: Called with the descriptor of the whole file, tags included, just before it gets its name.
+        info: The recording's header.
+        target: File to write; its suffix decides the format.
+        overwrite: Whether it may be replaced.
         line: What processed it, for the tags; None to tell nothing.
         whole: Whether all samples will be at their places; otherwise the copy is the first track without
             picture, chapters, cue points and time codes.
@@ -48,6 +58,10 @@ class Output:
     Attributes:
         infos: Headers of the tracks that are wanted, in order.
         notes: What cannot go over, one line each; complete after entering.
+
+    Raises:
+        AudioFileError: Code ``unsupported``: the format does not exist or cannot hold rate or channels;
+            ``missing_extra``: it needs PyAV; or the recording cannot be read.
     """
 
     def __init__(
@@ -55,27 +69,26 @@ class Output:
         info: AudioInfo,
         target: Path,
         overwrite: bool = False,
-        ready: Ready | None = None,
         line: str | None = None,
         whole: bool = True,
     ) -> None:
         self.infos: tuple[AudioInfo, ...] = (info,)
         self.notes: tuple[str, ...] = ()
         self._target = target
-        self._ready = ready
-        self._copied_tags: CopiedTags | None = None
+        self._finished = False
+        self._baggage: CopiedTags | None = None
         self._writer: AtomicWriter | MediaWriter
         found = tracks(info.path) if is_media(info.path) else ()
         if target.suffix.lower() in MEDIA_SUFFIXES:
             plan: Plan = media_plan(info, target.suffix, line, whole)
             self.infos = tuple(track.info for track in found[: len(plan.rates)]) or (info,)
-            self._writer = MediaWriter(target, plan, overwrite, ready)
+            self._writer = MediaWriter(target, plan, overwrite)
         else:
             container, subtype = output_format(info, target.suffix)
-            self._copied_tags = collect_tags(info, container, line, whole)
-            self.notes = self._copied_tags.notes
+            self._baggage = collect_tags(info, container, line, whole)
+            self.notes = self._baggage.notes
             shape = (info.sample_rate, info.channels)
-            self._writer = AtomicWriter(target, *shape, container, subtype, overwrite, self._finish)
+            self._writer = AtomicWriter(target, *shape, container, subtype, overwrite)
         if len(found) > len(self.infos):
             told = f"only the first of {len(found)} audio tracks was taken; {target.suffix} files hold one"
             self.notes += (f"{display_path(info.path)}: {told}",)
@@ -90,14 +103,18 @@ class Output:
         """Sample values beyond full scale that were clipped."""
         return self._writer.clipped
 
-    def __enter__(self) -> Output:
-        """Create the unfinished file."""
+    def __enter__(self) -> RecordingCopy:
+        """Create the unfinished file.
+
+        Raises:
+            AudioFileError: As the writers.
+        """
         self._writer.__enter__()
         if isinstance(self._writer, MediaWriter):
             self.notes += tuple(f"{display_path(self._target)}: {line}" for line in self._writer.left_out)
-        elif self._copied_tags is not None:
+        elif self._baggage is not None:
             with self._closing_on_error():
-                self._writer.describe(self._copied_tags.strings)
+                self._writer.describe(self._baggage.strings)
         return self
 
     @contextlib.contextmanager
@@ -113,6 +130,11 @@ class Output:
 
         Args:
             block: float32 or float64 [C, n], full scale 1; n may be 0.
+            track: Which one; tracks take turns, see `in_turn`.
+
+        Raises:
+            ShapeError: If block is not [C, n].
+            AudioFileError: As the writers.
         """
         if isinstance(self._writer, MediaWriter):
             self._writer.write(block, track)
@@ -122,14 +144,32 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish or remove the file."""
+        """Finish or remove the file.
+
+        Raises:
+            AudioFileError: As the writers; code ``tags`` if the tags cannot be written.
+        """
+        if kind is None:
+            with self._closing_on_error():
+                self.finish()
         self._writer.__exit__(kind, error, trace)
 
-    def _finish(self, fd: int) -> None:
-        if self._copied_tags is not None:
-            self._copied_tags.write_to(self._target, fd)
-        if self._ready is not None:
-            self._ready(fd)
+    def finish(self) -> int:
+        """Complete the file, tags included, and return its descriptor; see `AtomicWriter.finish`.
+
+        Raises:
+            AudioFileError: As the writers; code ``tags`` if the tags cannot be written.
+        """
+        fd = self._writer.finish()
+        if not self._finished and self._baggage is not None:
+            self._baggage.write_to(self._target, fd)
+        self._finished = True
+        return fd
+
+    def commit(self) -> None:
+        """Give the file its name; see `AtomicWriter.commit`."""
+        self.finish()
+        self._writer.commit()
 
 
 def in_turn(streams: Sequence[Iterator[B]], rates: Sequence[int]) -> Iterator[tuple[int, B]]:
@@ -137,6 +177,7 @@ def in_turn(streams: Sequence[Iterator[B]], rates: Sequence[int]) -> Iterator[tu
 
     Args:
         streams: Blocks [C, n] of every track.
+        rates: Their sample rates in Hz.
 
     Yields:
         (track, block): always the next block of the track that is furthest behind.

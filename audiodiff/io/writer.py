@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,8 @@ class AtomicWriter(OutputWriter):
         container: str,
         subtype: str,
         overwrite: bool = False,
-        ready: Callable[[int], None] | None = None,
     ) -> None:
-        super().__init__(path, overwrite, ready)
+        super().__init__(path, overwrite)
         self.n_samples = 0
         self._shape = (sample_rate, channels)
         self._format = (container, subtype)

@@ -10,6 +10,7 @@ Loading reads data only: nothing is unpickled, no code is named, nothing is down
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -26,7 +27,7 @@ from audiodiff.errors import AudiodiffError, ConfigError, ModelError
 from audiodiff.io.atomic import atomic_folder, set_aside
 from audiodiff.model.config import FORMAT_VERSION, ModelConfig
 from audiodiff.model.model import Model, assemble, build_process
-from audiodiff.networks.contract import domain_of
+from audiodiff.model.shipped import SHIPPED
 from audiodiff.settings import dump_json, nearest, parse
 
 __all__ = [
@@ -40,9 +41,6 @@ __all__ = [
     "save",
     "verify",
 ]
-
-SHIPPED = Path(__file__).parent / "pretrained"
-"""Folder of the models that come with the package."""
 
 _CONFIG, _WEIGHTS, _CARD, _HASHES = "config.json", "weights.safetensors", "card.md", "hashes.json"
 
@@ -59,7 +57,7 @@ def load_model(model: str | os.PathLike[str]) -> Model:
     Raises:
         ModelError: There is no such model, or the folder is damaged, of an unknown version, or refused.
     """
-    return load(find(model))
+    return dataclasses.replace(load(find(model)), name=os.fspath(model))
 
 
 def find(model: str | os.PathLike[str]) -> Path:
@@ -124,11 +122,7 @@ def verify(folder: Path) -> Model:
         ModelError: As `load`, or the network gives NaN or the wrong shape.
     """
     model = load(folder)
-    domain = domain_of(model.net)
-    if domain is None:
-        cond = x_t = torch.zeros(1, model.stft.n_bins, 8, 2)
-    else:
-        cond, x_t = domain.zeros(8 * domain.grid // domain.hop)
+    cond, x_t = model.representation.silence()
     with torch.inference_mode():
         out = model.net(x_t, torch.tensor([model.config.start]), model.net.encode(cond))
     if out.shape != x_t.shape or not bool(torch.isfinite(out).all()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
 from audiodiff.diffusion.cdiffuse import CDiffuSE
@@ -14,10 +15,23 @@ from audiodiff.diffusion.process import Process
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model.config import ModelConfig
+from audiodiff.model.representation import CompressedSTFT, Representation, Waveform
 from audiodiff.networks.contract import Network, domain_of
-from audiodiff.settings import construct, nearest
+from audiodiff.settings import nearest, parse
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.stft import STFT, Compression
+
+T = TypeVar("T")
+
+_PROCESSES: dict[str, type[Process]] = {
+    "brownian": BrownianBridge,
+    "schroedinger": SchroedingerBridge,
+    "ouve": OUVE,
+    "flow": Flow,
+    "vp": VP,
+    "cdiffuse": CDiffuSE,
+}
+_PRIORS: dict[str, type[Prior]] = {"energy": EnergyPrior, "level": LevelPrior}
 
 
 @dataclass(frozen=True)
@@ -27,19 +41,22 @@ class Model:
     Attributes:
         config: Settings of the folder.
         net: The network, in float32 and evaluation mode.
-        front: Spectral front end at `sample_rate` and compression; None for a model of waveforms.
+        process: Diffusion process.
+        representation: What its state is.
         mel: Convention of the mel that conditions the network, or None.
         prior: Prior of the noise, or None.
         digest: SHA-256 of the weights file, hex; empty for a model that never was in a folder.
+        name: What it was loaded by.
     """
 
     config: ModelConfig
     net: Network
     process: Process
-    front: tuple[STFT, Compression] | None = None
+    representation: Representation
     mel: MelSpec | None = None
     prior: Prior | None = None
     digest: str = ""
+    name: str = "a loaded model"
 
     @property
     def sample_rate(self) -> int:
@@ -48,33 +65,36 @@ class Model:
 
     @property
     def level_db(self) -> float:
-        """Active level in dBFS that the model expects."""
+        """Active level in dBFS that the model expects.
+
+        Raises:
+            ModelError: It expects none.
+        """
         if self.config.level_db is None:
             raise ModelError("this model takes no recording and states no level; use a model that denoises")
         return self.config.level_db
 
     @property
     def stft(self) -> STFT:
-        """Spectral front end at `sample_rate`."""
-        return self._spectral()[0]
-
-    @property
-    def compression(self) -> Compression:
-        """Compression of the spectrum."""
-        return self._spectral()[1]
-
-    def _spectral(self) -> tuple[STFT, Compression]:
-        if self.front is None:
-            raise ModelError("this model works on waveforms, not on spectra; use a model of spectra here")
-        return self.front
+        """The spectrum in which recordings are cut into chunks, at `sample_rate`."""
+        return self.representation.stft
 
 
 def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
     """Put a network and its settings together.
 
     Args:
+        config: Settings.
         net: Network that fits them; it is set to evaluation mode.
         digest: SHA-256 of its weights file, if it has one.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: The network's reaches, bins or mel are not those that the settings state, or the front
+            end or the process is refused.
+        MelError: The mel convention is refused.
     """
     stated, found = (config.reach_encode, config.reach_step), (net.reach_encode, net.reach_step)
     if stated != found:
@@ -87,21 +107,23 @@ def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
         config=config,
         net=net.train(False),
         process=build_process(config.process),
-        front=_build_front(config),
+        representation=_representation(config, net),
         mel=mel,
         prior=None if config.prior is None else build_prior(config.prior),
         digest=digest,
     )
 
 
-def _build_front(config: ModelConfig) -> tuple[STFT, Compression] | None:
-    if config.stft is None or config.compression is None:
-        return None
+def _representation(config: ModelConfig, net: Network) -> Representation:
+    domain = domain_of(net)
+    if config.stft is None or config.compression is None or domain is not None:
+        assert domain is not None  # `_check_domain` holds settings and network to each other
+        return Waveform.at(config.sample_rate, domain)
     stft = STFT(config.stft.n_fft, config.stft.hop)
     n_bins = config.network.get("n_bins", stft.n_bins)
     if n_bins != stft.n_bins:
         raise ConfigError(f"network.n_bins is {n_bins} but n_fft gives {stft.n_bins}; correct the settings")
-    return stft, Compression(config.compression.exponent, config.compression.scale)
+    return CompressedSTFT(stft, Compression(config.compression.exponent, config.compression.scale))
 
 
 def _check_domain(config: ModelConfig, net: Network, mel: MelSpec | None) -> None:
@@ -121,38 +143,26 @@ def _check_domain(config: ModelConfig, net: Network, mel: MelSpec | None) -> Non
         )
 
 
-def build_process(settings: Mapping[str, object]) -> Process:
-    """The diffusion process of a ``process`` section."""
-    rest = {key: value for key, value in settings.items() if key != "kind"}
-    match settings.get("kind"):
-        case "brownian":
-            return construct(BrownianBridge, rest, "process")
-        case "schroedinger":
-            return construct(SchroedingerBridge, rest, "process")
-        case "ouve":
-            return construct(OUVE, rest, "process")
-        case "flow":
-            return construct(Flow, rest, "process")
-        case "vp":
-            return construct(VP, rest, "process")
-        case "cdiffuse":
-            return construct(CDiffuSE, rest, "process")
-        case kind:
-            known = ("brownian", "schroedinger", "ouve", "flow", "vp", "cdiffuse")
-            raise ConfigError(f"process: unknown kind {kind!r}; {nearest(str(kind), known)}")
+def build_process(settings: Mapping[str, Any]) -> Process:
+    """The diffusion process of a ``process`` section: its ``kind``, and the parameters of that process.
 
-
-def build_prior(settings: Mapping[str, object]) -> Prior:
-    """The prior of a ``prior`` section.
-
-    Args:
-        settings: ``kind``, energy if absent, and the parameters of that prior.
+    Raises:
+        ConfigError: Unknown kind or parameter, or a value out of range.
     """
-    rest = {key: value for key, value in settings.items() if key != "kind"}
-    match settings.get("kind", "energy"):
-        case "energy":
-            return construct(EnergyPrior, rest, "prior")
-        case "level":
-            return construct(LevelPrior, rest, "prior")
-        case kind:
-            raise ConfigError(f"prior: unknown kind {kind!r}; {nearest(str(kind), ('energy', 'level'))}")
+    return _build(_PROCESSES, settings, "process")
+
+
+def build_prior(settings: Mapping[str, Any], at: str = "prior") -> Prior:
+    """The prior of a ``prior`` section, which lies at `at`: ``kind`` (energy if absent) and its parameters.
+
+    Raises:
+        ConfigError: Unknown kind or parameter, or a value out of range.
+    """
+    return _build(_PRIORS, {"kind": "energy", **settings}, at)
+
+
+def _build(classes: Mapping[str, type[T]], settings: Mapping[str, Any], at: str) -> T:
+    kind = settings.get("kind")
+    if not isinstance(kind, str) or kind not in classes:
+        raise ConfigError(f"{at}: unknown kind {kind!r}; {nearest(str(kind), classes)}")
+    return parse(classes[kind], {key: value for key, value in settings.items() if key != "kind"}, at=at)

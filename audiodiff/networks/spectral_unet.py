@@ -14,10 +14,11 @@ stack at the bottom sees the whole spectrum of a frame and about a second around
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -50,33 +51,22 @@ class SpectralConfig:
             perceptual loss does not hear.
 
     Raises:
-        ConfigError: If a size is no whole number above 0, the bins do not divide, or the limit is too small.
+        ConfigError: The bins do not divide into positions.
     """
 
-    n_bins: int = 769
-    low_bins: int = 256
-    low_stride: int = 4
-    high_pool: int = 16
-    channels: tuple[int, int, int] = (32, 64, 96)
-    squeeze: int = 32
-    width: int = 384
-    layers: int = 4
-    head: int = 32
-    detail: int = 24
-    gain_limit: float = 1.25
+    n_bins: PositiveInt = 769
+    low_bins: PositiveInt = 256
+    low_stride: PositiveInt = 4
+    high_pool: PositiveInt = 16
+    channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (32, 64, 96)
+    squeeze: PositiveInt = 32
+    width: PositiveInt = 384
+    layers: PositiveInt = 4
+    head: PositiveInt = 32
+    detail: PositiveInt = 24
+    gain_limit: Annotated[float, Field(gt=1)] = 1.25
 
     def __post_init__(self) -> None:
-        if type(self.gain_limit) not in (int, float) or not 1 < self.gain_limit < math.inf:
-            raise ConfigError(f"network.gain_limit: expected a number above 1, found {self.gain_limit!r}")
-        for field in fields(self):
-            if field.name == "gain_limit":  # all others are sizes
-                continue
-            value = getattr(self, field.name)
-            levels = field.name == "channels"
-            sizes = value if levels and isinstance(value, tuple) and len(value) == 3 else (value,)
-            if levels == (len(sizes) == 1) or not all(type(size) is int and size > 0 for size in sizes):
-                what = "three whole numbers" if levels else "one whole number"
-                raise ConfigError(f"network.{field.name}: expected {what} above 0, found {value!r}")
         high = self.n_bins - 1 - self.low_bins
         if self.low_bins % self.low_stride or high < self.high_pool or high % self.high_pool:
             raise ConfigError(

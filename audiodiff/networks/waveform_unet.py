@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, Literal, cast
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -39,29 +40,18 @@ class UNet1dConfig:
         hop: Samples a frame; of no account for ``waveform``.
 
     Raises:
-        ConfigError: A size is out of range, or the strides do not fit the channels or the hop.
+        ConfigError: The strides do not fit the channels or the hop.
     """
 
-    channels: tuple[int, ...] = (16, 32, 64, 128)
-    strides: tuple[int, ...] = (4, 4, 4)
-    layers: int = 6
-    conditioner: str = "frames"
-    n_mels: int = 80
-    hop: int = 256
+    channels: tuple[PositiveInt, ...] = (16, 32, 64, 128)
+    strides: tuple[Annotated[int, Field(ge=2)], ...] = (4, 4, 4)
+    layers: PositiveInt = 6
+    conditioner: Literal["frames", "waveform"] = "frames"
+    n_mels: PositiveInt = 80
+    hop: PositiveInt = 256
 
     def __post_init__(self) -> None:
-        if self.conditioner not in ("frames", "waveform"):
-            raise ConfigError(f"network.conditioner: expected frames or waveform, found {self.conditioner!r}")
-        for name, least in (("layers", 1), ("n_mels", 1), ("hop", 1)):
-            value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise ConfigError(f"network.{name}: expected one whole number above 0, found {value!r}")
-        for name, least in (("channels", 1), ("strides", 2)):
-            sizes = getattr(self, name)
-            good = isinstance(sizes, tuple) and all(type(size) is int and size >= least for size in sizes)
-            if not good or not sizes:
-                raise ConfigError(f"network.{name}: expected whole numbers from {least}, found {sizes!r}")
-        if len(self.channels) != len(self.strides) + 1:
+        if not self.strides or len(self.channels) != len(self.strides) + 1:
             raise ConfigError(
                 f"network: {len(self.channels)} channels need one stride fewer, found {self.strides}"
             )

@@ -9,10 +9,11 @@ converted checkpoint loads. Conditioned on a recording instead of a mel it is th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import cast, get_args
+from dataclasses import dataclass
+from typing import Annotated, cast
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -38,7 +39,7 @@ class WaveNetConfig:
     Attributes:
         residual_channels: C.
         layers: Residual blocks.
-        cycle: Block i has dilation 2^(i mod cycle).
+        cycle: Block i has dilation 2^(i mod cycle); at most 20.
         step_width: Width of the step embedding's two layers.
         table: Entries of the process's table, between which the embedding interpolates.
         conditioner: ``published`` (a mel, hop 256), ``frames`` (a mel, any hop) or ``waveform``.
@@ -46,30 +47,19 @@ class WaveNetConfig:
         hop: Samples a frame; of no account for ``waveform``.
 
     Raises:
-        ConfigError: A size is no whole number above 0, or the published upsampler with another hop.
+        ConfigError: The published upsampler with another hop.
     """
 
-    residual_channels: int = 64
-    layers: int = 30
-    cycle: int = 10
-    step_width: int = 512
-    table: int = 50
+    residual_channels: PositiveInt = 64
+    layers: PositiveInt = 30
+    cycle: Annotated[int, Field(ge=1, le=20)] = 10
+    step_width: PositiveInt = 512
+    table: PositiveInt = 50
     conditioner: Conditioner = "published"
-    n_mels: int = 80
-    hop: int = PUBLISHED_HOP
+    n_mels: PositiveInt = 80
+    hop: PositiveInt = PUBLISHED_HOP
 
     def __post_init__(self) -> None:
-        kinds = get_args(Conditioner)
-        if self.conditioner not in kinds:
-            raise ConfigError(
-                f"network.conditioner: expected one of {', '.join(kinds)}, found {self.conditioner!r}"
-            )
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name != "conditioner" and (type(value) is not int or value < 1):
-                raise ConfigError(f"network.{field.name}: expected one whole number above 0, found {value!r}")
-        if self.cycle > 20:
-            raise ConfigError(f"network.cycle: dilations beyond 2^19 samples, found {self.cycle}; use 10")
         if self.conditioner == "published" and self.hop != PUBLISHED_HOP:
             raise ConfigError(
                 f"network.hop: the published upsampler makes {PUBLISHED_HOP} samples a frame, found "

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from audiodiff.errors import MelError
+from audiodiff.errors import ConfigError, MelError
+from audiodiff.settings import parse
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class MelSpec:
     padding: Literal["reflect", "zeros"] = "reflect"
     window: Literal["hann", "hann_symmetric"] = "hann"
     filter_rate: int = 0
-    power: Literal[1, 2] = 1
+    power: int = 1
     epsilon: float = 0.0
     power_floor: float = 0.0
     normalized: bool = False
@@ -79,7 +80,6 @@ class MelSpec:
     high: float | None = None
 
     def __post_init__(self) -> None:
-        _check_choices(self)
         for wrong, line in _range_faults(self):
             if wrong:
                 raise MelError(f"not a mel convention: {line}")
@@ -160,36 +160,10 @@ class MelSpec:
         Raises:
             MelError: An unknown or missing name, a wrong type or a value out of range.
         """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise MelError(
-                f"not a mel convention: unknown value {unknown[0]!r}; known are {', '.join(sorted(known))}"
-            )
         try:
-            return cls(**values)
-        except TypeError as error:
-            raise MelError(
-                f"not a mel convention: {str(error).replace('MelSpec.__init__() ', '')}"
-            ) from error
-
-
-def _check_choices(spec: MelSpec) -> None:
-    """Types and words, as they may come from a file."""
-    for name, kind in get_type_hints(MelSpec).items():
-        value = getattr(spec, name)
-        choices = get_args(kind)
-        if kind is bool or kind is int:
-            fits = type(value) is kind
-        elif kind is float or type(None) in choices:
-            fits = (type(value) in (int, float) and abs(value) < float("inf")) or (
-                value is None and kind is not float
-            )
-        else:
-            fits = type(value) is type(choices[0]) and value in choices
-        if not fits:
-            wanted = " or ".join(map(str, choices)) if choices else kind.__name__
-            raise MelError(f"not a mel convention: {name} is {value!r}, expected {wanted}")
+            return parse(cls, values, "not a mel convention")
+        except ConfigError as error:
+            raise MelError(str(error)) from None
 
 
 def _range_faults(spec: MelSpec) -> list[tuple[bool, str]]:
@@ -204,6 +178,7 @@ def _range_faults(spec: MelSpec) -> list[tuple[bool, str]]:
             not 0 <= spec.f_min < spec.f_max <= top,
             f"0 <= f_min < f_max <= {top:g} Hz does not hold for {spec.f_min:g}, {spec.f_max:g}",
         ),
+        (spec.power not in (1, 2), f"power must be 1 or 2, got {spec.power}"),
         (spec.n_mels < 1, f"n_mels must be positive, got {spec.n_mels}"),
         (not spec.floor > 0, f"the floor must be positive, got {spec.floor:g}"),
         (not spec.std > 0, f"std must be positive, got {spec.std:g}"),

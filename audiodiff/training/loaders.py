@@ -2,183 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from audiodiff.data.batches import DEV_KINDS, Batch, DevMixture, ahead, batches, dev_set
-from audiodiff.data.pairs import DevPair, Draw, PairStore, dev_pairs, pair_batch
+from audiodiff.data.pairs import Draw, PairStore, dev_pairs, pair_batch
 from audiodiff.data.store import Store
-from audiodiff.data.waves import Cut, DevWave, WaveClips, dev_waves, wave_batch
+from audiodiff.data.waves import Cut, WaveClips, dev_waves, wave_batch
 from audiodiff.errors import ConfigError
-from audiodiff.training.config import AnyConfig, DataSection, PairSection, TrainConfig
+from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.training.ranks import Ranks
+from audiodiff.training.recipe import MixData, PairData, RunSection, WaveData
 from audiodiff.training.validation import DevItem
-from audiodiff.training.wave_config import WaveConfig
 
 DEV_SEED = 1  # of the dev mixtures: the same for every run, so that runs can be compared
 
-
-class Feed(Protocol):
-    """The open store of a recipe."""
-
-    def batches(self, start_step: int) -> Generator[Batch, None, None]:
-        """Endless batches from a step on; close it to end its thread."""
-        ...
-
-    def dev_items(self) -> Sequence[DevItem]:
-        """What a validation looks at; nothing where the recipe turns validations off.
-
-        Raises:
-            DataError: The store has no dev speech.
-        """
-        ...
+Batches: TypeAlias = Generator[Batch, None, None]
 
 
-def open_feed(config: AnyConfig, ranks: Ranks) -> Feed:
-    """Open the store of a recipe.
+@dataclass(frozen=True)
+class Loader:
+    """The open store of a recipe.
 
-    Args:
-        config: The recipe.
-        ranks: Which items of the batches are wanted.
-
-    Returns:
-        Its feed.
-
-    Raises:
-        DataError: No store there, or a damaged one.
-        ConfigError: It does not fit the recipe, or the batch does not divide among the processes.
-    """
-    ranks.check_batch(config.data.batch)
-    if isinstance(config, WaveConfig):
-        return WaveFeed(config, ranks)
-    match config.data:
-        case DataSection():
-            return MixFeed(config, config.data, ranks)
-        case PairSection():
-            return PairFeed(config, config.data, ranks)
-
-
-class MixFeed:
-    """Mixtures of speech and noise from a packed store.
-
-    Args:
-        config: The recipe.
-        data: Its section ``[data]``.
-        ranks: Which items of the batches are wanted.
-
-    Raises:
-        DataError: No store there, or a damaged one.
-        ConfigError: It has another rate than the model.
+    Attributes:
+        batches: Endless batches from a step on, this process's items of each; close it to end its thread.
+        dev_items: So many items (of each dev set) for a validation; `DataError` where there is no dev speech.
     """
 
-    def __init__(self, config: TrainConfig, data: DataSection, ranks: Ranks) -> None:
-        self._config, self._data, self._items = config, data, ranks.items
-        self._store = Store(Path(data.store))
-        _check_rate(config, self._store.sample_rate)
-
-    def batches(self, start_step: int) -> Generator[Batch, None, None]:
-        """See `Feed`."""
-        segment = round(self._data.segment_s * self._config.model.sample_rate)
-        seed = self._config.run.seed
-        data = self._data
-        return batches(self._store, data, seed, start_step, data.batch, segment, wanted=self._items)
-
-    def dev_items(self) -> list[DevMixture]:
-        """See `Feed`; so many of each of the two dev sets."""
-        run = self._config.run
-        if not run.validate_minutes:
-            return []
-        return [
-            mixture
-            for kind in DEV_KINDS
-            for mixture in dev_set(self._store, run.validate_items, DEV_SEED, kind)
-        ]
+    batches: Callable[[int], Batches]
+    dev_items: Callable[[int], Sequence[DevItem]]
 
 
-class PairFeed:
-    """Pairs of mel inversions and their targets from a pair store.
+def mixture_loader(data: MixData, run: RunSection, sample_rate: int, ranks: Ranks) -> Loader:
+    """Mixtures of speech and noise from a packed store; the two dev sets."""
+    store = Store(Path(data.store))
+    _check(data, store.sample_rate, sample_rate, ranks)
+    segment = round(data.segment_s * sample_rate)
 
-    Args:
-        config: The recipe.
-        data: Its section ``[data]``.
-        ranks: Which items of the batches are wanted.
+    def from_step(start_step: int) -> Batches:
+        return batches(store, data, run.seed, start_step, data.batch, segment, wanted=ranks.items)
 
-    Raises:
-        DataError: No store there, or a damaged one.
-        ConfigError: It has another rate than the model, or its pairs are shorter than an item.
-    """
+    def dev_items(n: int) -> list[DevMixture]:
+        return [item for kind in DEV_KINDS for item in dev_set(store, n, DEV_SEED, kind)]
 
-    def __init__(self, config: TrainConfig, data: PairSection, ranks: Ranks) -> None:
-        self._config, self._data, self._items = config, data, ranks.items
-        self._store = PairStore(Path(data.store), "train")
-        layout = self._store.layout
-        _check_rate(config, layout.sample_rate)
-        self._draw = Draw(
-            data.level_db,
-            data.gain_db,
-            config.run.seed,
-            data.batch,
-            round(data.segment_s * layout.sample_rate),
-        )
-        if self._draw.n_samples > layout.n_samples:
-            longest = layout.n_samples / layout.sample_rate
-            raise ConfigError(f"data.segment_s {data.segment_s}: pairs of {data.store} last {longest:g} s")
-
-    def batches(self, start_step: int) -> Generator[Batch, None, None]:
-        """See `Feed`."""
-        make = partial(pair_batch, self._store, self._draw)
-        return ahead(lambda step: _some(make(step), self._items), start_step)
-
-    def dev_items(self) -> list[DevPair]:
-        """See `Feed`."""
-        run = self._config.run
-        return dev_pairs(self._store.folder, run.validate_items) if run.validate_minutes else []
+    return Loader(from_step, dev_items)
 
 
-class WaveFeed:
-    """Crops of clips with their mels from a packed store.
-
-    Args:
-        config: The recipe.
-        ranks: Which items of the batches are wanted.
-
-    Raises:
-        DataError: No store there, a damaged one, or no clip that is long enough.
-        ConfigError: It has another rate than the mel.
-    """
-
-    def __init__(self, config: WaveConfig, ranks: Ranks) -> None:
-        self._config, self._items = config, ranks.items
-        self._store = Store(Path(config.data.store))
-        _check_rate(config, self._store.sample_rate)
-        self._cut = Cut(config.model.spec, config.data.frames, config.data.peak)
-        self._clips = WaveClips(self._store, "train", self._cut)
-
-    def batches(self, start_step: int) -> Generator[Batch, None, None]:
-        """See `Feed`."""
-        make = partial(wave_batch, self._clips, self._config.run.seed, self._config.data.batch)
-        return ahead(lambda step: _some(make(step), self._items), start_step)
-
-    def dev_items(self) -> list[DevWave]:
-        """See `Feed`."""
-        run = self._config.run
-        if not run.validate_minutes:
-            return []
-        return dev_waves(WaveClips(self._store, "dev", self._cut), run.validate_items)
+def pair_loader(data: PairData, run: RunSection, sample_rate: int, ranks: Ranks) -> Loader:
+    """Pairs of mel inversions and their targets from a pair store."""
+    store = PairStore(Path(data.store), "train")
+    layout = store.layout
+    _check(data, layout.sample_rate, sample_rate, ranks)
+    n_samples = round(data.segment_s * layout.sample_rate)
+    if n_samples > layout.n_samples:
+        longest = layout.n_samples / layout.sample_rate
+        raise ConfigError(f"data.segment_s {data.segment_s}: pairs of {data.store} last {longest:g} s")
+    draw = Draw(data.level_db, data.gain_db, run.seed, data.batch, n_samples)
+    make = partial(pair_batch, store, draw)
+    return Loader(partial(_ahead, make, ranks), partial(dev_pairs, store.folder))
 
 
-def _some(batch: Batch, items: slice) -> Batch:
-    """Some items of a batch."""
-    cond, clean, bandwidth_hz = batch
-    return cond[items], clean[items], bandwidth_hz[items]
+def wave_loader(data: WaveData, run: RunSection, spec: MelSpec, ranks: Ranks) -> Loader:
+    """Crops of clips with their mels from a packed store."""
+    store, cut = Store(Path(data.store)), Cut(spec, data.frames, data.peak)
+    _check(data, store.sample_rate, spec.sample_rate, ranks)
+    make = partial(wave_batch, WaveClips(store, "train", cut), run.seed, data.batch)
+    return Loader(partial(_ahead, make, ranks), lambda n: dev_waves(WaveClips(store, "dev", cut), n))
 
 
-def _check_rate(config: AnyConfig, found: int) -> None:
-    expected = config.model.sample_rate
+def _ahead(make: Callable[[int], Batch], ranks: Ranks, start_step: int) -> Batches:
+    """This process's items of the batches from a step on, made ahead."""
+
+    def some(step: int) -> Batch:
+        cond, clean, bandwidth_hz = make(step)
+        return cond[ranks.items], clean[ranks.items], bandwidth_hz[ranks.items]
+
+    return ahead(some, start_step)
+
+
+def _check(data: MixData | PairData | WaveData, found: int, expected: int, ranks: Ranks) -> None:
+    """Hold a store's rate to the model's, and the batch to the number of processes."""
+    ranks.check_batch(data.batch)
     if found != expected:
         raise ConfigError(
-            f"{config.data.store}: packed at {found} Hz, model.sample_rate is {expected}; "
+            f"{data.store}: packed at {found} Hz, model.sample_rate is {expected}; "
             "pack it at the model's rate, or change the recipe"
         )

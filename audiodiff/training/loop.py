@@ -18,10 +18,10 @@ from audiodiff.data.batches import Batch
 from audiodiff.errors import AudiodiffError
 from audiodiff.training import ema
 from audiodiff.training.checkpoint import State
-from audiodiff.training.config import AnyConfig
 from audiodiff.training.ranks import Ranks
+from audiodiff.training.recipe import Recipe
 from audiodiff.training.schedule import rate_factor, set_rate
-from audiodiff.training.step import AnySetup, Losses, step_losses
+from audiodiff.training.step import Losses, TrainingContext
 
 TRIVIAL_EVERY = 8  # steps between two measurements of the trivial predictor: it costs a tenth of a step
 TRIVIAL_WINDOW = 16  # measurements that are compared
@@ -62,35 +62,29 @@ class StepRecord:
     minutes: float
 
 
-def train(config: AnyConfig, setup: AnySetup, state: State, batches: Iterator[Batch]) -> Iterator[StepRecord]:
+def train(
+    recipe: Recipe, context: TrainingContext, state: State, batches: Iterator[Batch]
+) -> Iterator[StepRecord]:
     """Make steps until the schedule ends; the caller may stop between any two.
 
-    Args:
-        config: The recipe.
-        setup: The fixed parts.
-        state: Changed in place; complete whenever a record is yielded, so it can be saved then.
-        batches: Batches from step ``state.progress.step`` on.
-
-    Yields:
-        The record of each step.
-
-    Raises:
-        BrokenRun: A loss or a gradient is not finite, or the network is worse than the trivial predictor
-            after ``run.trivial_after`` steps. The weights are those of the last good step.
+    The state is changed in place; it is complete whenever a record is yielded, so it can be saved then. The
+    batches begin at step ``state.progress.step``. `BrokenRun` is raised when a loss or a gradient is not
+    finite, or the network is worse than the trivial predictor after ``run.trivial_after`` steps; the weights
+    are those of the last good step then.
     """
     progress = state.progress
     state.net.train()
-    while progress.step < config.optim.steps:
+    while progress.step < recipe.optim.steps:
         begin = time.monotonic()
         cond, clean, bandwidth_hz = next(batches)
         wait_s = time.monotonic() - begin
-        batch = (cond.to(setup.device), clean.to(setup.device), bandwidth_hz.to(setup.device))
-        factor = rate_factor(config.optim, progress.step)
-        losses = step_losses(config, setup, batch, progress.step, progress.step % TRIVIAL_EVERY == 0)
-        numbers = _numbers(losses, progress.step + 1, setup.ranks)
-        grad_norm = _update(config, state, losses, factor, setup.ranks)
+        batch = (cond.to(context.device), clean.to(context.device), bandwidth_hz.to(context.device))
+        factor = rate_factor(recipe.optim, progress.step)
+        losses = context.losses(batch, progress.step, progress.step % TRIVIAL_EVERY == 0)
+        numbers = _numbers(losses, progress.step + 1, context.ranks)
+        grad_norm = _update(recipe, state, losses, factor, context.ranks)
         wall_s = time.monotonic() - begin
-        audio_s = clean.numel() / config.model.sample_rate * setup.ranks.count
+        audio_s = clean.numel() / recipe.model.sample_rate * context.ranks.count
         progress.step += 1
         progress.minutes += wall_s / 60
         progress.audio_s += audio_s
@@ -103,14 +97,14 @@ def train(config: AnyConfig, setup: AnySetup, state: State, batches: Iterator[Ba
             loss=loss,
             terms=numbers,
             trivial=trivial,
-            lr=factor * config.optim.lr,
+            lr=factor * recipe.optim.lr,
             grad_norm=grad_norm,
             audio_s=audio_s,
             wall_s=wall_s,
             wait_s=wait_s,
             minutes=progress.minutes,
         )
-        _check_trivial(config, state)
+        _check_trivial(recipe, state)
 
 
 def _numbers(losses: Losses, number: int, ranks: Ranks) -> dict[str, float]:
@@ -131,13 +125,13 @@ def _numbers(losses: Losses, number: int, ranks: Ranks) -> dict[str, float]:
     return numbers
 
 
-def _update(config: AnyConfig, state: State, losses: Losses, factor: float, ranks: Ranks) -> float:
+def _update(recipe: Recipe, state: State, losses: Losses, factor: float, ranks: Ranks) -> float:
     """One optimiser step and its average; returns the norm of the gradient before clipping."""
     for optimiser in state.optimisers:
         optimiser.zero_grad(set_to_none=True)
     losses.total.backward()  # type: ignore[no-untyped-call]  # torch's own
     ranks.average([p.grad for p in state.net.parameters() if p.grad is not None])
-    norm = float(nn.utils.clip_grad_norm_(state.net.parameters(), config.optim.clip or math.inf))
+    norm = float(nn.utils.clip_grad_norm_(state.net.parameters(), recipe.optim.clip or math.inf))
     if not math.isfinite(norm):
         raise BrokenRun(
             f"step {state.progress.step + 1}: the gradient is not finite; lower optim.lr or try run.bf16=off"
@@ -145,13 +139,13 @@ def _update(config: AnyConfig, state: State, losses: Losses, factor: float, rank
     set_rate(state.optimisers, factor)
     for optimiser in state.optimisers:
         optimiser.step()
-    ema.update(state.average, state.net, config.optim.ema, state.progress.step)
+    ema.update(state.average, state.net, recipe.optim.ema, state.progress.step)
     return norm
 
 
-def _check_trivial(config: AnyConfig, state: State) -> None:
+def _check_trivial(recipe: Recipe, state: State) -> None:
     """Stop a run that does worse than the trivial predictor (see `step.Losses`)."""
-    progress, after = state.progress, config.run.trivial_after
+    progress, after = state.progress, recipe.run.trivial_after
     pairs = progress.against_trivial
     if progress.step < after or len(pairs) < min(TRIVIAL_WINDOW, after // TRIVIAL_EVERY):
         return

@@ -11,8 +11,10 @@ anything is compared.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -25,24 +27,6 @@ from audiodiff.training.pesq_loss import PerceptualDistance
 _TINY = (
     1e-8  # added to squared compressed magnitudes (about 1 in speech): a floor 80 dB down, finite gradients
 )
-
-
-class ObjectiveConfig(Settings):
-    """Weights of the terms; a weight of 0 leaves the term out (and uncomputed)."""
-
-    complex: float = Field(default=0.3, ge=0, description="compressed complex squared error")
-    magnitude: float = Field(default=0.7, ge=0, description="magnitude squared error at magnitude_exponent")
-    over: float = Field(default=0.0, ge=0, description="the same, only where the estimate is too small")
-    consistent: float = Field(default=0.0, ge=0, description="complex, of the spectrum that the waveform has")
-    waveform: float = Field(default=0.0, ge=0, description="mean absolute error of the waveform")
-    mrstft: float = Field(default=0.0, ge=0, description="multi-resolution STFT loss")
-    si_sdr: float = Field(default=0.0, ge=0, description="negative SI-SDR in dB")
-    perceptual: float = Field(default=0.0, ge=0, description="distance in the manner of P.862")
-    perceptual_follow: bool = Field(default=False, description="its gradient knows of its compensations")
-    high_hz: float = Field(default=8000.0, gt=0, description="bins from here on are the high part")
-    high_weight: float = Field(default=1.0, ge=0, description="weight of a high bin in the spectral terms")
-    magnitude_exponent: float = Field(default=0.3, gt=0, le=1)
-    mrstft_windows: tuple[int, ...] = Field(default=(512, 1024, 2048), min_length=1)
 
 
 @dataclass(frozen=True)
@@ -75,24 +59,6 @@ def band_mask(n_fft: int, sample_rate: int, bandwidth_hz: Tensor) -> Tensor:
     """
     frequency = torch.arange(n_fft // 2 + 1, device=bandwidth_hz.device) * (sample_rate / n_fft)
     return (frequency[None, :, None] <= bandwidth_hz.clamp_min(0.0)[:, None, None]).float()
-
-
-def bin_weight(config: ObjectiveConfig, front: Front, mask: Tensor) -> Tensor:
-    """Weight of each bin in the spectral terms: the mask, with the high part scaled by its own weight.
-
-    Two thirds of the bins of a 48 kHz spectrum lie above 8 kHz, a small part of speech.
-
-    Args:
-        config: Where the high part begins, and its weight.
-        front: The model's front end.
-        mask: ``[B, F, 1]`` of `band_mask`.
-
-    Returns:
-        ``[B, F, 1]``.
-    """
-    frequency = torch.arange(mask.shape[1], device=mask.device) * (front.sample_rate / front.stft.n_fft)
-    high = (frequency >= config.high_hz)[:, None]
-    return torch.where(high, mask * config.high_weight, mask)
 
 
 def _masked_mean(value: Tensor, mask: Tensor) -> Tensor:
@@ -170,10 +136,129 @@ def negative_si_sdr(wave_hat: Tensor, wave: Tensor) -> Tensor:
     return torch.where(silent, torch.zeros_like(ratio), -ratio)
 
 
+class Comparison:
+    """Estimates beside the truth in every form that a term compares; each form is made when first asked for.
+
+    Attributes:
+        config: Weights and settings of the terms.
+        front: The model's front end.
+        bandwidth_hz: ``[B]``, upper edge of each clip's content.
+        mask: ``[B, F, 1]`` of `band_mask`.
+        x0_hat: Estimates ``[B, F, N, 2]``, compressed, cut to the mask.
+        x_0: Truth, likewise.
+    """
+
+    def __init__(
+        self,
+        config: ObjectiveConfig,
+        front: Front,
+        x0_hat: Tensor,
+        x_0: Tensor,
+        bandwidth_hz: Tensor,
+        n_samples: int,
+    ) -> None:
+        self.config, self.front, self.bandwidth_hz, self._n_samples = config, front, bandwidth_hz, n_samples
+        self.mask = band_mask(front.stft.n_fft, front.sample_rate, bandwidth_hz)
+        self.x0_hat, self.x_0 = x0_hat.float() * self.mask[..., None], x_0.float() * self.mask[..., None]
+
+    @cached_property
+    def weight(self) -> Tensor:
+        """Weight of each bin in the spectral terms ``[B, F, 1]``: the mask, its high part scaled."""
+        # Two thirds of the bins of a 48 kHz spectrum lie above 8 kHz, a small part of speech.
+        front, config = self.front, self.config
+        bins = torch.arange(self.mask.shape[1], device=self.mask.device)
+        high = (bins * (front.sample_rate / front.stft.n_fft) >= config.high_hz)[:, None]
+        return torch.where(high, self.mask * config.high_weight, self.mask)
+
+    @cached_property
+    def magnitudes(self) -> tuple[Tensor, Tensor]:
+        """Magnitudes of estimate and truth ``[B, F, N]`` at the objective's own power law."""
+        compression, exponent = self.front.compression, self.config.magnitude_exponent
+        return power_magnitude(self.x0_hat, compression, exponent), power_magnitude(
+            self.x_0, compression, exponent
+        )
+
+    @cached_property
+    def waves(self) -> tuple[Tensor, Tensor]:
+        """Waveforms of estimate and truth ``[B, T]``."""
+        n = self._n_samples
+        return self.front.waveform(self.x0_hat, n), self.front.waveform(self.x_0, n)
+
+
+def _consistent(c: Comparison) -> Tensor:
+    """The complex error of the spectra that the waveforms really have ``[B]``."""
+    return complex_mse(c.front.spectrum(c.waves[0]), c.front.spectrum(c.waves[1]), c.weight)
+
+
+def _mrstft(c: Comparison) -> Tensor:
+    return multi_resolution_stft(*c.waves, c.config.mrstft_windows, c.front.sample_rate, c.bandwidth_hz)
+
+
+def _perceptual(c: Comparison) -> Tensor:
+    return _distance(c.front.sample_rate, c.config.perceptual_follow)(*c.waves)
+
+
 @cache
-def _perceptual(sample_rate: int, follow: bool) -> PerceptualDistance:
+def _distance(sample_rate: int, follow: bool) -> PerceptualDistance:
     """One distance a rate: its filter bank is computed once."""
     return PerceptualDistance(sample_rate, follow)
+
+
+@dataclass(frozen=True)
+class Term:
+    """Marks a field of the objective as the weight of what this function computes ``[B]``."""
+
+    compute: Callable[[Comparison], Tensor]
+
+
+def _weight(default: float, description: str) -> float:
+    """A weight with its default."""
+    value: float = Field(default=default, ge=0, description=description)
+    return value
+
+
+class ObjectiveConfig(Settings):
+    """Weights of the terms; a weight of 0 leaves the term out (and uncomputed).
+
+    To add a term: its function, and a field here that names it.
+    """
+
+    complex: Annotated[float, Term(lambda c: complex_mse(c.x0_hat, c.x_0, c.weight))] = _weight(
+        0.3, "compressed complex squared error"
+    )
+    magnitude: Annotated[float, Term(lambda c: magnitude_mse(*c.magnitudes, c.weight))] = _weight(
+        0.7, "magnitude squared error at magnitude_exponent"
+    )
+    over: Annotated[float, Term(lambda c: over_suppression(*c.magnitudes, c.weight))] = _weight(
+        0.0, "the same, only where the estimate is too small"
+    )
+    consistent: Annotated[float, Term(_consistent)] = _weight(
+        0.0, "complex, of the spectrum that the waveform has"
+    )
+    waveform: Annotated[float, Term(lambda c: waveform_l1(*c.waves))] = _weight(
+        0.0, "mean absolute error of the waveform"
+    )
+    mrstft: Annotated[float, Term(_mrstft)] = _weight(0.0, "multi-resolution STFT loss")
+    si_sdr: Annotated[float, Term(lambda c: negative_si_sdr(*c.waves))] = _weight(
+        0.0, "negative SI-SDR in dB"
+    )
+    perceptual: Annotated[float, Term(_perceptual)] = _weight(0.0, "distance in the manner of P.862")
+    perceptual_follow: bool = Field(default=False, description="its gradient knows of its compensations")
+    high_hz: float = Field(default=8000.0, gt=0, description="bins from here on are the high part")
+    high_weight: float = Field(default=1.0, ge=0, description="weight of a high bin in the spectral terms")
+    magnitude_exponent: float = Field(default=0.3, gt=0, le=1)
+    mrstft_windows: tuple[int, ...] = Field(default=(512, 1024, 2048), min_length=1)
+
+
+class NoiseObjective(Settings):
+    """What a training of waveforms minimises.
+
+    Attributes:
+        noise: Mean absolute (``l1``) or squared (``l2``) error of the prediction; with a prior divided by the
+            standard deviation of its noise.
+    """
+
+    noise: Literal["l1", "l2"] = "l1"
 
 
 def objective(
@@ -192,52 +277,13 @@ def objective(
     Returns:
         The weighted sum ``[B]`` and the unweighted terms ``[B]`` by name.
     """
-    mask = band_mask(front.stft.n_fft, front.sample_rate, bandwidth_hz)
-    x0_hat, x_0 = x0_hat.float() * mask[..., None], x_0.float() * mask[..., None]
-    terms = _spectral_terms(config, front, x0_hat, x_0, bin_weight(config, front, mask))
-    if config.consistent or config.waveform or config.mrstft or config.si_sdr or config.perceptual:
-        waves = front.waveform(x0_hat, n_samples), front.waveform(x_0, n_samples)
-        terms |= _waveform_terms(config, front, *waves, bandwidth_hz)
+    comparison = Comparison(config, front, x0_hat, x_0, bandwidth_hz, n_samples)
     total = torch.zeros_like(bandwidth_hz, dtype=torch.float32)
-    for name, value in terms.items():
-        total = total + float(getattr(config, name)) * value
+    terms: dict[str, Tensor] = {}
+    for name, field in ObjectiveConfig.model_fields.items():
+        weight = getattr(config, name)
+        for term in field.metadata:
+            if isinstance(term, Term) and weight:
+                terms[name] = term.compute(comparison)
+                total = total + weight * terms[name]
     return total, terms
-
-
-def _spectral_terms(
-    config: ObjectiveConfig, front: Front, x0_hat: Tensor, x_0: Tensor, weight: Tensor
-) -> dict[str, Tensor]:
-    """The terms on spectra, each ``[B]``."""
-    terms: dict[str, Tensor] = {}
-    if config.complex:
-        terms["complex"] = complex_mse(x0_hat, x_0, weight)
-    if config.magnitude or config.over:
-        m_hat = power_magnitude(x0_hat, front.compression, config.magnitude_exponent)
-        m = power_magnitude(x_0, front.compression, config.magnitude_exponent)
-        if config.magnitude:
-            terms["magnitude"] = magnitude_mse(m_hat, m, weight)
-        if config.over:
-            terms["over"] = over_suppression(m_hat, m, weight)
-    return terms
-
-
-def _waveform_terms(
-    config: ObjectiveConfig, front: Front, wave_hat: Tensor, wave: Tensor, bandwidth_hz: Tensor
-) -> dict[str, Tensor]:
-    """The terms on waveforms, each ``[B]``."""
-    terms: dict[str, Tensor] = {}
-    if config.consistent:
-        weight = bin_weight(config, front, band_mask(front.stft.n_fft, front.sample_rate, bandwidth_hz))
-        heard, wanted = front.spectrum(wave_hat), front.spectrum(wave)
-        terms["consistent"] = complex_mse(heard, wanted, weight)
-    if config.waveform:
-        terms["waveform"] = waveform_l1(wave_hat, wave)
-    if config.mrstft:
-        windows, rate = config.mrstft_windows, front.sample_rate
-        terms["mrstft"] = multi_resolution_stft(wave_hat, wave, windows, rate, bandwidth_hz)
-    if config.si_sdr:
-        terms["si_sdr"] = negative_si_sdr(wave_hat, wave)
-    if config.perceptual:
-        distance = _perceptual(front.sample_rate, config.perceptual_follow)
-        terms["perceptual"] = distance(wave_hat, wave)
-    return terms

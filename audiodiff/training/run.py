@@ -11,40 +11,36 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import filelock
-import numpy as np
 import torch
 from torch import nn
 
 from audiodiff import networks
 from audiodiff.errors import ConfigError
-from audiodiff.inference.denoiser import Denoiser
 from audiodiff.inference.device import pick_device
-from audiodiff.inference.vocoder import Vocoder
 from audiodiff.interrupts import Stop, stop_requests
 from audiodiff.model.folder import load, save
-from audiodiff.settings import dump_json
-from audiodiff.signal.types import Audio
+from audiodiff.model.model import build_process
+from audiodiff.settings import dump_json, parse
 from audiodiff.training import checkpoint
 from audiodiff.training.card import card
 from audiodiff.training.checkpoint import State
-from audiodiff.training.config import AnyConfig, model_config
 from audiodiff.training.curves import plot_curves
-from audiodiff.training.loaders import Feed, open_feed
+from audiodiff.training.loaders import Loader
 from audiodiff.training.log import Bar, RunLog, summary
 from audiodiff.training.loop import BrokenRun, StepRecord, train
+from audiodiff.training.prepare import make_task, prepare
 from audiodiff.training.ranks import Ranks, joined
+from audiodiff.training.recipe import Recipe, model_config
 from audiodiff.training.schedule import make_optimisers
-from audiodiff.training.setup import prepare
-from audiodiff.training.step import AnySetup
+from audiodiff.training.step import TrainingContext
 from audiodiff.training.validation import DevItem, missing_scores, score, validate
-from audiodiff.training.wave_config import WaveConfig
 
 _FIXED = ("sample_rate", "n_fft", "hop", "exponent", "scale", "target", "mel", "prior")
 """Of [model]: what the weights depend on, where the recipe has it."""
@@ -71,10 +67,10 @@ class Outcome:
 class _Job:
     """What the parts of one call share."""
 
-    config: AnyConfig
+    recipe: Recipe
     folder: Path
     state: State
-    setup: AnySetup
+    context: TrainingContext
     log: RunLog
     items: Sequence[DevItem]
     noisy_scores: dict[str, Any] = field(default_factory=dict)
@@ -82,7 +78,7 @@ class _Job:
 
 
 def run(
-    config: AnyConfig,
+    recipe: Recipe,
     folder: Path,
     *,
     resume: bool = False,
@@ -92,14 +88,11 @@ def run(
     """Train in a folder until the schedule, the time or a signal ends it.
 
     Args:
-        config: The recipe.
+        recipe: What to train.
         folder: The run's folder; made if it is not there.
         resume: Go on from the newest checkpoint in it; a folder without one starts at step 0.
         init: Model folder whose weights a new run starts from; a resumed one goes on with its own.
         max_minutes: Minutes of wall clock, validations included, after which to stop; 0 only exports.
-
-    Returns:
-        How it ended.
 
     Raises:
         ConfigError: The folder already holds a run and `resume` is not set, the recipe does not fit the
@@ -111,7 +104,7 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with joined() as ranks, _lock(folder, ranks), stop_requests(max_minutes) as stop:
-            return _locked(config, folder, resume, init, stop, ranks)
+            return _locked(recipe, folder, resume, init, stop, ranks)
     except filelock.Timeout as error:
         raise ConfigError(
             f"{folder}: another process trains there; wait for it or choose another folder"
@@ -124,20 +117,20 @@ def _lock(folder: Path, ranks: Ranks) -> AbstractContextManager[object]:
 
 
 def _locked(
-    config: AnyConfig, folder: Path, resume: bool, init: Path | None, stop: Stop, ranks: Ranks
+    recipe: Recipe, folder: Path, resume: bool, init: Path | None, stop: Stop, ranks: Ranks
 ) -> Outcome:
-    device = pick_device(config.run.device)
-    feed = open_feed(config, ranks)
-    state = new_state(config, device)
+    device = pick_device(recipe.run.device)
+    loader = make_task(recipe).loader(ranks)  # first, because a wrong store is noticed at once
+    state = new_state(recipe, device)
     for turn in (True, False):  # the writing process first: it may have to put a checkpoint back
         if ranks.writes == turn:
-            log_bytes, notes = _start(config, folder, state, resume, init)
+            log_bytes, notes = _start(recipe, folder, state, resume, init)
         ranks.wait()
     if ranks.writes:
-        (folder / "recipe.json").write_text(dump_json(config), encoding="utf-8")
+        (folder / "recipe.json").write_text(dump_json(recipe), encoding="utf-8")
     log = RunLog(folder / "log.jsonl" if ranks.writes else None, log_bytes)
     try:
-        setup, probes = prepare(config, state, device, ranks)
+        context, probes = prepare(recipe, state, device, ranks)
         start = {
             "step": state.progress.step,
             "parameters": sum(p.numel() for p in state.net.parameters()),
@@ -145,58 +138,62 @@ def _locked(
             "threads": torch.get_num_threads(),
             "processes": ranks.count,
             "torch": torch.__version__,
-            "bf16": setup.bf16,
+            "bf16": context.bf16,
             "compiled": state.progress.compiled,
             "probes": {name: asdict(probe) for name, probe in probes.items()},
         }
         log.write("start", start)
         for text in notes:
             log.write("note", {"text": text})
-        items = feed.dev_items() if ranks.writes else []
+        items: Sequence[DevItem] = []
+        if ranks.writes and recipe.run.validate_minutes:
+            items = loader.dev_items(recipe.run.validate_items)
         if items and (missing := missing_scores()):
             log.write(
                 "note",
                 {"text": f"validations go without {' and '.join(missing)}: pip install 'audiodiff[eval]'"},
             )
-        job = _Job(config, folder, state, setup, log, items)
-        return _train(job, feed, stop)
+        job = _Job(recipe, folder, state, context, log, items)
+        return _train(job, loader, stop)
     finally:
         log.close()
 
 
-def new_state(config: AnyConfig, device: torch.device) -> State:
+def new_state(recipe: Recipe, device: torch.device) -> State:
     """Network, average and optimiser before the first step; the weights are a function of ``run.seed``."""
     with torch.random.fork_rng(devices=[]):  # torch draws first weights from its global generator only
-        torch.default_generator.manual_seed(config.run.seed)
-        net = cast(nn.Module, networks.build(config.network).to(device))
-    return checkpoint.fresh(net, make_optimisers(net, config.optim))
+        torch.default_generator.manual_seed(recipe.run.seed)
+        net = cast(nn.Module, networks.build(recipe.network).to(device))
+    return checkpoint.fresh(net, make_optimisers(net, recipe.optim))
 
 
 def _start(
-    config: AnyConfig, folder: Path, state: State, resume: bool, init: Path | None
+    recipe: Recipe, folder: Path, state: State, resume: bool, init: Path | None
 ) -> tuple[int, list[str]]:
     """Fill the state from a checkpoint or a model; returns how much of the log to keep, and notes for it."""
     newest = checkpoint.latest(folder / "checkpoints")
     if newest is not None and not resume:
         raise ConfigError(f"{folder}: already holds a run; add --resume to go on, or choose another folder")
     if newest is not None:
-        _refuse_other_model(config, checkpoint.read_document(newest)["config"], newest)
+        before = parse(Recipe, checkpoint.read_document(newest)["config"], str(newest / "state.json"))
+        _refuse_other_model(recipe, before, newest)
         document = checkpoint.load(newest, state)
         notes = [f"resume: --init {init} is ignored, the checkpoint's weights go on"] if init else []
-        return int(document["log_bytes"]), notes + _changes(config, document["config"])
+        return int(document["log_bytes"]), notes + _changes(recipe, before)
     notes = ["resume: no checkpoint yet, started at step 0"] if resume else []
     if init is not None:
-        _take_weights(config, state, init)
+        _take_weights(recipe, state, init)
         notes.append(f"first weights from {init}")
     return 0, notes
 
 
-def _refuse_other_model(config: AnyConfig, before: dict[str, Any], path: Path) -> None:
-    def weighty(recipe: dict[str, Any]) -> dict[str, Any]:
-        model = {f"model.{key}": recipe["model"].get(key) for key in _FIXED}
-        return model | {"process": recipe["process"], "network": networks.complete(recipe["network"])}
+def _refuse_other_model(recipe: Recipe, before: Recipe, path: Path) -> None:
+    def weighty(of: Recipe) -> dict[str, Any]:
+        model = {f"model.{key}": getattr(of.model, key, None) for key in _FIXED}
+        # a table by its name or by its betas is the same process
+        return model | {"process": build_process(of.process), "network": of.network}
 
-    now = weighty(config.model_dump(mode="json"))
+    now = weighty(recipe)
     for name, value in weighty(before).items():
         if now[name] != value:
             raise ConfigError(
@@ -205,22 +202,22 @@ def _refuse_other_model(config: AnyConfig, before: dict[str, Any], path: Path) -
             )
 
 
-def _changes(config: AnyConfig, before: dict[str, Any]) -> list[str]:
+def _changes(recipe: Recipe, before: Recipe) -> list[str]:
     """What a resumed run does differently from here on; one note a key."""
-    now = config.model_dump(mode="json")
+    now, then = (of.model_dump(mode="json", exclude={"process", "network"}) for of in (recipe, before))
     return [
-        f"resume: {section}.{key} is now {value!r}, was {before.get(section, {}).get(key)!r}"
+        f"resume: {section}.{key} is now {value!r}, was {then[section].get(key)!r}"
         for section in now
         for key, value in now[section].items()
-        if value != before.get(section, {}).get(key)
+        if value != then[section].get(key)
     ]
 
 
-def _take_weights(config: AnyConfig, state: State, init: Path) -> None:
+def _take_weights(recipe: Recipe, state: State, init: Path) -> None:
     """Start network and average from a model folder."""
     model = load(init)
     # a folder of an older version lacks the keys that came later; their defaults keep its meaning
-    if networks.complete(model.config.network) != config.network:
+    if networks.complete(model.config.network) != recipe.network:
         raise ConfigError(f"{init}: has another network than the recipe; make their [network] sections equal")
     weights = model.net.state_dict()
     state.net.load_state_dict(weights)
@@ -228,19 +225,19 @@ def _take_weights(config: AnyConfig, state: State, init: Path) -> None:
         state.average[name].copy_(value)
 
 
-def _train(job: _Job, feed: Feed, stop: Stop) -> Outcome:
+def _train(job: _Job, loader: Loader, stop: Stop) -> Outcome:
     """Make steps, and between them what is due."""
-    config, progress = job.config, job.state.progress
-    save_due = _Every(config.run.checkpoint_minutes)
-    validate_due = _Every(config.run.validate_minutes)
-    ranks = job.setup.ranks
-    with Bar(config.optim.steps, ranks.writes) as bar, closing(feed.batches(progress.step)) as batches:
-        records = train(config, job.setup, job.state, batches)
+    recipe, progress = job.recipe, job.state.progress
+    save_due = _Every(recipe.run.checkpoint_minutes)
+    validate_due = _Every(recipe.run.validate_minutes)
+    ranks = job.context.ranks
+    with Bar(recipe.optim.steps, ranks.writes) as bar, closing(loader.batches(progress.step)) as batches:
+        records = train(recipe, job.context, job.state, batches)
         try:
             while not ranks.any(stop.reason is not None) and (record := next(records, None)) is not None:
                 job.pending.append(record)
                 bar.show(record)
-                if len(job.pending) >= config.run.log_every:
+                if len(job.pending) >= recipe.run.log_every:
                     _flush(job)
                 if job.items and validate_due.now():
                     _export_and_validate(job)
@@ -251,7 +248,7 @@ def _train(job: _Job, feed: Feed, stop: Stop) -> Outcome:
             job.log.write("end", {"step": progress.step, "reason": str(error)})
             raise
     _flush(job)
-    finished = progress.step >= config.optim.steps
+    finished = progress.step >= recipe.optim.steps
     if not ranks.writes:
         return Outcome(progress.step, finished, stop.signal_number, writes=False)
     if stop.signal_number is None:  # after a signal there may be seconds only: the checkpoint is what counts
@@ -286,37 +283,28 @@ def _flush(job: _Job) -> None:
 
 def _checkpoint(job: _Job) -> None:
     _flush(job)
-    config = job.config.model_dump(mode="json")
-    checkpoint.save(job.folder / "checkpoints", job.state, config, job.log.n_bytes)
+    plain = job.recipe.model_dump(mode="json")
+    checkpoint.save(job.folder / "checkpoints", job.state, plain, job.log.n_bytes)
 
 
-def export(config: AnyConfig, state: State, folder: Path) -> None:
-    """Write the averaged weights as a model folder, in half precision.
-
-    Args:
-        config: The recipe.
-        state: The training's state.
-        folder: The model folder; an older one there is replaced.
-
-    Raises:
-        ModelError: A weight is not finite in half precision.
-    """
-    text = card(config, state.progress, sum(p.numel() for p in state.net.parameters()))
-    save(folder, model_config(config, state.network), state.average, text)
+def export(recipe: Recipe, state: State, folder: Path) -> None:
+    """Write the averaged weights as a model folder, in half precision; replaces an older one."""
+    text = card(recipe, state.progress, sum(p.numel() for p in state.net.parameters()))
+    save(folder, model_config(recipe, state.network), state.average, text)
 
 
 def _export_and_validate(job: _Job) -> None:
     """Export the model, and put it to the test as users would run it."""
-    config, folder = job.config, job.folder / "model"
-    export(config, job.state, folder)
+    recipe, folder = job.recipe, job.folder / "model"
+    export(recipe, job.state, folder)
     if not job.items:
         return
-    rate = config.model.sample_rate
+    rate = recipe.model.sample_rate
     if not job.noisy_scores:
         job.noisy_scores, _ = score(job.items, [item.noisy for item in job.items], rate)
-    make = _task(job)
+    trial = job.context.task.trial(load(folder), str(job.context.device))
     begin = time.monotonic()
-    found = validate(job.items, make, rate)
+    found = validate(job.items, trial, rate)
     progress = job.state.progress
     entry = {
         "step": progress.step,
@@ -327,14 +315,3 @@ def _export_and_validate(job: _Job) -> None:
     }
     _flush(job)
     job.log.write("valid", entry)
-
-
-def _task(job: _Job) -> Callable[[DevItem], Audio]:
-    """What the exported model makes of a dev item."""
-    model, rate = load(job.folder / "model"), job.config.model.sample_rate
-    device = str(job.setup.device)
-    if isinstance(job.config, WaveConfig):
-        vocoder = Vocoder(model, device=device)
-        return lambda item: np.concatenate(list(vocoder.resynthesise([item.clean[np.newaxis]], rate)))
-    denoiser = Denoiser(model, device=device)
-    return lambda item: denoiser.denoise(item.noisy, rate)

@@ -10,12 +10,12 @@ from torch import nn
 
 from audiodiff.errors import ConfigError
 from audiodiff.training.muon import Muon
-from audiodiff.training.sections import OptimSection
+from audiodiff.training.recipe import Optim
 
 Optimisers: TypeAlias = tuple[torch.optim.Optimizer, ...]
 
 
-def rate_factor(config: OptimSection, step: int) -> float:
+def rate_factor(config: Optim, step: int) -> float:
     """Learning rate of a step as a share of the highest.
 
     Args:
@@ -44,18 +44,10 @@ def set_rate(optimisers: Optimisers, factor: float) -> None:
             group["lr"] = factor * group["highest_lr"]
 
 
-def make_optimisers(net: nn.Module, config: OptimSection) -> Optimisers:
+def make_optimisers(net: nn.Module, config: Optim) -> Optimisers:
     """AdamW in its fused form, and Muon if it is asked for; weight decay never on gains and biases.
 
-    Args:
-        net: The network to train.
-        config: Section ``[optim]``.
-
-    Returns:
-        The optimisers; their learning rates are set before every step.
-
-    Raises:
-        ConfigError: A name in ``adamw_names`` is not in the network.
+    Their learning rates are set before every step.
     """
     named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
     known = {part for name, _ in named for part in name.split(".")}

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from audiodiff.errors import AudiodiffError, AudioFileError
-from audiodiff.inference.denoiser import Quality
+from audiodiff.inference.arguments import Quality
 from audiodiff.io.formats import display_path
 from audiodiff.report import TEMPLATES as REPORT
 from audiodiff.ui.jobs import PREVIEW_S, Busy, Desk, Wish

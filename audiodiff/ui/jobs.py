@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from audiodiff.batch.job import Options, default_target, process_file
+from audiodiff.batch.denoise_task import denoise_file
+from audiodiff.batch.job_options import Options
+from audiodiff.batch.naming import default_target
 from audiodiff.errors import AudiodiffError, AudioFileError
-from audiodiff.inference.denoiser import Denoiser, Quality
+from audiodiff.inference.arguments import Quality
+from audiodiff.inference.denoiser import Denoiser
 from audiodiff.io.formats import AUDIO_SUFFIXES
 from audiodiff.io.reader import AudioInfo, probe
 from audiodiff.report import ReportEntry, fragment
@@ -200,7 +203,13 @@ class Desk:
     def _work(self, job: Job, recording: Recording, wish: Wish) -> None:
         if self._denoiser is None:
             self._denoiser = self._load()
-        denoiser = self._denoiser.tuned(quality=wish.quality, strength=wish.strength)
+        denoiser = Denoiser(
+            self._denoiser.model,
+            quality=wish.quality,
+            strength=wish.strength,
+            seed=self._denoiser.seed,
+            device=str(self._denoiser.device),
+        )
 
         def progress(done: float, announced: float) -> None:
             job.share = min(1.0, done / announced) if announced else 0.0
@@ -210,7 +219,7 @@ class Desk:
         job.step = "cleaning"
         if wish.preview_s is None:
             target = self._target(recording)
-            result = process_file(
+            result = denoise_file(
                 recording.path, target, denoiser, Options(overwrite=wish.overwrite), progress
             )
             job.result, job.saved = target, not recording.own
@@ -221,7 +230,7 @@ class Desk:
             target.mkdir()
             target = target / f"preview{recording.path.suffix}"
             options = Options(start_s=start_s, end_s=start_s + PREVIEW_S)
-            result = process_file(recording.path, target, denoiser, options, progress)
+            result = denoise_file(recording.path, target, denoiser, options, progress)
         job.step = "drawing"
         entry = ReportEntry(recording.path, target, result.status, result.warnings, start_s=start_s)
         title = "Result" if wish.preview_s is None else "Preview"

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from audiodiff.batch.batch_spec import Cleaning, JobSpec, digest_of
-from audiodiff.batch.job import Options
+from audiodiff.batch.batch_spec import JobSpec
+from audiodiff.batch.denoise_task import DenoiseSettings
+from audiodiff.batch.job_options import Options
 from audiodiff.inference.engine import Samples
-from audiodiff.model.folder import load, save
+from audiodiff.model.folder import save
 from tests import builders
 
 Recording = Callable[..., Samples]
@@ -29,15 +30,15 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_digest(tiny_folder: Path) -> str:
-    return digest_of(load(tiny_folder))
+    return DenoiseSettings().load(str(tiny_folder)).digest
 
 
 @pytest.fixture(scope="session")
 def make_spec(tiny_folder: Path, tiny_digest: str) -> MakeSpec:
     """Makes a spec of the tiny model from decisions and options."""
 
-    def make(settings: Cleaning | None = None, options: Options | None = None) -> JobSpec:
-        return JobSpec(settings or Cleaning(), str(tiny_folder), tiny_digest, options or Options())
+    def make(settings: DenoiseSettings | None = None, options: Options | None = None) -> JobSpec:
+        return JobSpec(settings or DenoiseSettings(), str(tiny_folder), tiny_digest, options or Options())
 
     return make
 

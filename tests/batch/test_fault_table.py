@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiodiff.batch.batch_spec import Cleaning, JobSpec
-from audiodiff.batch.job import Options, Result
+from audiodiff.batch.batch_spec import JobSpec
+from audiodiff.batch.denoise_task import DenoiseSettings
+from audiodiff.batch.job_options import Options, Result
 from audiodiff.batch.plan import plan
 from audiodiff.batch.worker_pool import run
 from audiodiff.inference.engine import Samples
+
+DENOISE = DenoiseSettings()
 
 Recording = Callable[..., Samples]
 MakeSpec = Callable[..., JobSpec]
@@ -113,7 +116,7 @@ def test_the_table(tmp_path: Path, recording: Recording, make_spec: MakeSpec, na
     soundfile.write(folder / "good.wav", recording(0.2).T, 16000)
     make(folder, recording(0.3))
     options = Options(max_hours=0.02)
-    results = list(run(make_spec(options=options), plan([folder], clean, options, "")))
+    results = list(run(make_spec(options=options), plan([folder], clean, options, DENOISE)))
     assert {outcome(result) for result in results if result.source.name == "good.wav"} == {"done"}
     (found,) = (result for result in results if result.source.name != "good.wav")
     assert outcome(found) == expected
@@ -137,7 +140,7 @@ def test_the_table(tmp_path: Path, recording: Recording, make_spec: MakeSpec, na
 def test_strict_refuses_what_is_cut_short(tmp_path: Path, recording: Recording, make_spec: MakeSpec) -> None:
     cut_short("x.wav", 0.6)(tmp_path, recording(0.3))
     options = Options(strict=True)
-    (result,) = run(make_spec(options=options), plan([tmp_path], tmp_path / "out", options, ""))
+    (result,) = run(make_spec(options=options), plan([tmp_path], tmp_path / "out", options, DENOISE))
     assert outcome(result) == "truncated"
     assert not (tmp_path / "out" / "x.wav").exists()
 
@@ -151,5 +154,7 @@ def test_ten_hours_of_silence_in_a_small_file(tmp_path: Path, make_spec: MakeSpe
             file.write(silence)
     assert path.stat().st_size < 100_000
     options = Options(max_hours=0.3)
-    (result,) = run(make_spec(Cleaning(), options), plan([tmp_path], tmp_path / "out", options, ""))
+    (result,) = run(
+        make_spec(DenoiseSettings(), options), plan([tmp_path], tmp_path / "out", options, DENOISE)
+    )
     assert outcome(result) == "too_long"

@@ -13,7 +13,9 @@ import pytest
 import soundfile
 
 from audiodiff import Denoiser
-from audiodiff.batch.job import Options, check, default_target, process_file
+from audiodiff.batch.denoise_task import check, denoise_file
+from audiodiff.batch.job_options import Options
+from audiodiff.batch.naming import default_target
 from audiodiff.errors import AudioFileError
 from audiodiff.inference.engine import Samples
 from audiodiff.model.model import Model
@@ -71,7 +73,7 @@ def test_length_and_format_stay(
     seen: list[tuple[float, float]] = []
     target = default_target(source, None)
     assert target.name == f"talk.denoised{source.suffix}"
-    result = process_file(source, target, denoiser, progress=lambda done, total: seen.append((done, total)))
+    result = denoise_file(source, target, denoiser, progress=lambda done, total: seen.append((done, total)))
     old, new = soundfile.info(source), soundfile.info(target)
     for key in ("frames", "samplerate", "channels", "format", "subtype"):
         assert getattr(new, key) == getattr(old, key), key
@@ -87,7 +89,7 @@ def test_length_and_format_stay(
 def test_it_is_what_the_array_gives(tmp_path: Path, denoiser: Denoiser, recording: Recording) -> None:
     x = recording(9.0, 44100, channels=2)
     source = write(tmp_path / "a.wav", x, 44100, "FLOAT")
-    process_file(source, tmp_path / "b.wav", denoiser)
+    denoise_file(source, tmp_path / "b.wav", denoiser)
     result, _ = soundfile.read(tmp_path / "b.wav", dtype="float32")
     np.testing.assert_array_equal(result, denoiser.denoise(x.T, 44100))
 
@@ -104,7 +106,7 @@ def test_strength_0_is_bit_exact(
 ) -> None:
     source = write(tmp_path / f"a{suffix}", recording(channels=2), 44100, subtype)
     target = tmp_path / f"b{suffix}"
-    result = process_file(source, target, Denoiser(toy_model, strength=0))
+    result = denoise_file(source, target, Denoiser(toy_model, strength=0))
     assert result.status == "copied"
     stereo = {"ALAC_24": "PCM_24"}  # libsndfile writes ALAC safely in mono alone
     assert soundfile.info(target).subtype == stereo.get(subtype, subtype)
@@ -118,7 +120,7 @@ def test_strength_0_is_bit_exact(
 def test_silence_and_hiss_too_faint_to_be_speech(tmp_path: Path, denoiser: Denoiser, level: float) -> None:
     x = level * np.random.default_rng(0).standard_normal((2, 5000))
     source = write(tmp_path / "a.wav", x, subtype="PCM_24")
-    result = process_file(source, tmp_path / "b.wav", denoiser)
+    result = denoise_file(source, tmp_path / "b.wav", denoiser)
     assert result.status == "copied"
     assert result.warnings == (f"{source}: holds nothing above -70 dBFS; its samples were copied",)
     old, _ = soundfile.read(source, dtype="int32")
@@ -127,14 +129,14 @@ def test_silence_and_hiss_too_faint_to_be_speech(tmp_path: Path, denoiser: Denoi
 
 def test_another_container(tmp_path: Path, denoiser: Denoiser, recording: Recording) -> None:
     source = write(tmp_path / "a.wav", recording(), subtype="PCM_16")
-    process_file(source, tmp_path / "b.flac", denoiser)
+    denoise_file(source, tmp_path / "b.flac", denoiser)
     assert soundfile.info(tmp_path / "b.flac").format == "FLAC"
 
 
 @pytest.mark.parametrize("n", [1, 2, 63, 64, 129])
 def test_very_short_files(tmp_path: Path, denoiser: Denoiser, n: int) -> None:
     source = write(tmp_path / "a.wav", np.full((1, n), 0.1), 48000)
-    process_file(source, tmp_path / "b.wav", denoiser)
+    denoise_file(source, tmp_path / "b.wav", denoiser)
     assert soundfile.info(tmp_path / "b.wav").frames == n
 
 
@@ -143,17 +145,17 @@ def test_a_truncated_file_is_processed_with_a_warning(
 ) -> None:
     source = write(tmp_path / "a.wav", recording())
     source.write_bytes(source.read_bytes()[:20_044])
-    result = process_file(source, tmp_path / "b.wav", denoiser)
+    result = denoise_file(source, tmp_path / "b.wav", denoiser)
     assert "cut short" in result.warnings[0]
     assert soundfile.info(tmp_path / "b.wav").frames == 10_000
 
 
 def test_clipping_is_counted(tmp_path: Path, denoiser: Denoiser, recording: Recording) -> None:
     source = write(tmp_path / "a.wav", 3.0 * recording(), subtype="FLOAT")
-    result = process_file(source, tmp_path / "b.flac", denoiser)
+    result = denoise_file(source, tmp_path / "b.flac", denoiser)
     assert len(result.warnings) == 0
     source = write(tmp_path / "a.wav", 30.0 * recording(), subtype="FLOAT")
-    result = process_file(source, tmp_path / "c.flac", denoiser)
+    result = denoise_file(source, tmp_path / "c.flac", denoiser)
     assert "beyond full scale" in result.warnings[0]
 
 
@@ -189,7 +191,7 @@ def test_bad_input_is_one_line_and_no_file(
     make(tmp_path)
     before = state(tmp_path) if code != "unreadable" or not (tmp_path / "a.wav").is_fifo() else {}
     with pytest.raises(AudioFileError, match=line) as caught:
-        process_file(tmp_path / "a.wav", tmp_path / "b.wav", denoiser)
+        denoise_file(tmp_path / "a.wav", tmp_path / "b.wav", denoiser)
     assert caught.value.code == code
     assert str(tmp_path / "a.wav") in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -204,7 +206,7 @@ def test_the_input_is_never_the_target(tmp_path: Path, denoiser: Denoiser, recor
     targets = [source, tmp_path / "soft.wav", tmp_path / "hard.wav", tmp_path / "." / "a.wav"]
     for target in targets:
         with pytest.raises(AudioFileError, match="is the input itself") as caught:
-            process_file(source, target, denoiser, Options(overwrite=True))
+            denoise_file(source, target, denoiser, Options(overwrite=True))
         assert caught.value.code == "same_file"
     assert state(tmp_path) == before
 
@@ -247,7 +249,7 @@ def test_a_folder_in_which_not_even_root_may_write(
     source = write(tmp_path / "a.wav", recording())
     before = state(tmp_path)
     with pytest.raises(AudioFileError, match="cannot be written to") as caught:
-        process_file(source, Path("/proc/b.wav"), denoiser)
+        denoise_file(source, Path("/proc/b.wav"), denoiser)
     assert caught.value.code == "unwritable"
     assert "\n" not in str(caught.value)
     assert state(tmp_path) == before
@@ -260,7 +262,7 @@ def test_a_change_of_the_input_is_noticed(tmp_path: Path, denoiser: Denoiser, re
         os.utime(source, ns=(1, 1))
 
     with pytest.raises(AudioFileError, match="changed while it was read") as caught:
-        process_file(source, tmp_path / "b.wav", denoiser, progress=touch)
+        denoise_file(source, tmp_path / "b.wav", denoiser, progress=touch)
     assert caught.value.code == "changed"
     assert list(tmp_path.iterdir()) == [source]
 
@@ -276,9 +278,9 @@ def test_overwriting_replaces_only_at_the_end(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        process_file(source, target, denoiser, Options(overwrite=True), progress=fail)
+        denoise_file(source, target, denoiser, Options(overwrite=True), progress=fail)
     assert target.read_bytes() == old
-    process_file(source, target, denoiser, Options(overwrite=True))
+    denoise_file(source, target, denoiser, Options(overwrite=True))
     assert target.read_bytes() != old
 
 
@@ -288,7 +290,7 @@ def test_names_of_all_sorts(tmp_path: Path, denoiser: Denoiser, recording: Recor
         source = tmp_path / name
         source.write_bytes(content)
         target = tmp_path / "out.wav"
-        result = process_file(source, target, denoiser, Options(overwrite=True))
+        result = denoise_file(source, target, denoiser, Options(overwrite=True))
         assert (result.source, result.status) == (source, "done")
         assert soundfile.info(target).frames == soundfile.info(tmp_path / "a.wav").frames
         assert source.read_bytes() == content

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from audiodiff.batch.batch_spec import Cleaning, Item, JobSpec, foresee, run_one
-from audiodiff.batch.job import Options, Result
+from audiodiff.batch.batch_spec import Item, JobSpec, foresee, run_one
+from audiodiff.batch.denoise_task import DenoiseSettings
+from audiodiff.batch.job_options import Options, Result
 from audiodiff.batch.journal import Record, key_of, locked
 from audiodiff.batch.sidecar import sidecar_path
 from audiodiff.errors import AudioFileError
@@ -210,14 +211,18 @@ def test_a_foreign_file_is_never_replaced_unasked(shows: Path, make_spec: MakeSp
 
 def test_what_decides_the_bytes_decides_what_is_done(shows: Path, make_spec: MakeSpec) -> None:
     item = Item(shows / "a.wav", shows / "out.wav", "a.wav")
-    assert run_one(make_spec(Cleaning(seed=1)), item).status == "done"
-    same = (Cleaning(seed=1, threads=2), Cleaning(seed=1, device="cpu"))
-    other = (Cleaning(), Cleaning(seed=1, strength=0.5), Cleaning(seed=1, max_reduction_db=9))
+    assert run_one(make_spec(DenoiseSettings(seed=1)), item).status == "done"
+    same = (DenoiseSettings(seed=1, threads=2), DenoiseSettings(seed=1, device="cpu"))
+    other = (
+        DenoiseSettings(),
+        DenoiseSettings(seed=1, strength=0.5),
+        DenoiseSettings(seed=1, max_reduction_db=9),
+    )
     assert [run_one(make_spec(settings), item).status for settings in same] == ["skipped"] * 2
     assert [run_one(make_spec(settings), item).status for settings in other] == ["failed"] * 3
     parts = (Options(start_s=0.1), Options(tag=True), Options(loudness=Target(-20)))
     for part in parts:
-        assert run_one(make_spec(Cleaning(seed=1), part), item).status == "failed"
+        assert run_one(make_spec(DenoiseSettings(seed=1), part), item).status == "failed"
     done = run_one(make_spec(options=Options(overwrite=True)), item)
     assert done.status == "done"
     assert run_one(make_spec(), item).status == "skipped"
@@ -255,7 +260,7 @@ def test_faults_of_one_file_are_results(
     assert code(run_one(make_spec(), below_a_file)) == "unwritable"
     assert code(run_one(make_spec(options=Options(max_hours=1e-5)), good)) == "too_long"
     assert code(run_one(make_spec(options=Options(start_s=9)), good)) == "range"
-    monkeypatch.setattr("audiodiff.batch.batch_spec.process_file", lambda *_: 1 / 0)
+    monkeypatch.setattr("audiodiff.batch.batch_spec.process", lambda *_: 1 / 0)
     assert code(run_one(make_spec(), good)) == "internal"
     assert hashes(clean) == {}
 

@@ -14,7 +14,8 @@ import soundfile
 
 from audiodiff import Denoiser
 from audiodiff.batch.batch_spec import Item, JobSpec, run_one
-from audiodiff.batch.job import Options, process_file
+from audiodiff.batch.denoise_task import denoise_file
+from audiodiff.batch.job_options import Options
 from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.errors import AudioFileError, ConfigError
 from audiodiff.inference.engine import Samples
@@ -53,8 +54,8 @@ def test_it_is_the_cleaned_file_by_one_gain(
 ) -> None:
     source = write(tmp_path / name, recording(3.0, rate, channels), rate, "PCM_24")
     plain, level = tmp_path / f"plain_{name}", tmp_path / f"level_{name}"
-    process_file(source, plain, denoiser)
-    result = process_file(source, level, denoiser, Options(loudness=Target(-31.0), sidecar=True))
+    denoise_file(source, plain, denoiser)
+    result = denoise_file(source, level, denoiser, Options(loudness=Target(-31.0), sidecar=True))
     assert (result.status, result.warnings) == ("done", ())
     assert lufs(level) == pytest.approx(-31.0, abs=0.1)
     assert result.gain_db == pytest.approx(-31.0 - lufs(plain), abs=0.1)
@@ -76,7 +77,7 @@ def test_the_ceiling_holds_and_what_is_missing_is_told(
     x[:, 20000] = 0.9  # one click
     source = write(tmp_path / "a.wav", x, 48000, "PCM_24")
     target = tmp_path / "b.wav"
-    result = process_file(source, target, denoiser, Options(loudness=Target(-10.0, -2.0), sidecar=True))
+    result = denoise_file(source, target, denoiser, Options(loudness=Target(-10.0, -2.0), sidecar=True))
     found = lufs(target)
     assert found < -11
     (line,) = result.warnings
@@ -96,7 +97,7 @@ def test_strength_0_changes_the_level_alone(tmp_path: Path, toy_model: Model, re
     x = recording(2.0, 48000, 2)
     source = write(tmp_path / "a.wav", x, 48000, "FLOAT")
     target = tmp_path / "b.wav"
-    result = process_file(source, target, Denoiser(toy_model, strength=0), Options(loudness=Target(-30.0)))
+    result = denoise_file(source, target, Denoiser(toy_model, strength=0), Options(loudness=Target(-30.0)))
     assert result.status == "done"
     assert lufs(target) == pytest.approx(-30, abs=0.1)
     np.testing.assert_allclose(read(target)[0], x * 10 ** (result.gain_db / 20), rtol=1e-6)
@@ -107,7 +108,7 @@ def test_silence_is_left_as_it_is_and_told(tmp_path: Path, denoiser: Denoiser, s
     x = 1e-5 * np.random.default_rng(0).standard_normal((2, 16000))
     source = write(tmp_path / "a.wav", x, subtype=subtype)
     target = tmp_path / "b.wav"
-    result = process_file(source, target, denoiser, Options(loudness=Target(-16.0)))
+    result = denoise_file(source, target, denoiser, Options(loudness=Target(-16.0)))
     assert (result.status, result.gain_db) == ("copied", 0.0)
     assert result.warnings[-1] == (
         f"{source}: is silent or shorter than 0.4 s, so its loudness was left as it is"
@@ -129,7 +130,7 @@ def test_every_track_of_a_film_has_its_own_gain(
     containers.make(source, recipe)
     plain = Denoiser(toy_model, strength=0)
     options = Options(loudness=Target(-25.0), sidecar=True)
-    assert process_file(source, target, plain, options).warnings == ()
+    assert denoise_file(source, target, plain, options).warnings == ()
     told = read_sidecar(target)
     assert told is not None
     for track, fact in enumerate(told.loudness):
@@ -154,7 +155,7 @@ def test_a_full_temporary_folder_is_one_line(
     monkeypatch.setattr("audiodiff.io.disk_buffer.DiskBuffer.write", full)
     source = write(tmp_path / "a.wav", recording())
     with pytest.raises(AudioFileError, match="set TMPDIR") as caught:
-        process_file(source, tmp_path / "b.wav", denoiser, Options(loudness=Target(-16.0)))
+        denoise_file(source, tmp_path / "b.wav", denoiser, Options(loudness=Target(-16.0)))
     assert caught.value.code == "no_space"
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 

@@ -13,7 +13,9 @@ import soundfile
 
 pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 
-from audiodiff.batch.job import Options, Result, check, process_file
+from audiodiff.batch.denoise_task import check, denoise_file
+from audiodiff.batch.job_options import Options, Result
+from audiodiff.batch.journal import Record
 from audiodiff.batch.sidecar import read_sidecar, sidecar_path
 from audiodiff.errors import TARGET_CODES, AudioFileError
 from audiodiff.inference.denoiser import Denoiser
@@ -41,7 +43,7 @@ def samples(path: Path, track: int = 0) -> npt.NDArray[np.floating[Any]]:
 def test_every_track_of_a_video_is_cleaned_as_if_it_were_alone(tmp_path: Path, denoiser: Denoiser) -> None:
     source, target = tmp_path / "talk.mkv", tmp_path / "clean.mkv"
     make(source, FULL)
-    result = process_file(source, target, denoiser)
+    result = denoise_file(source, target, denoiser)
     assert (result.status, result.seconds, result.warnings) == ("done", 1.0, ())
     assert packets(target, "video") == packets(source, "video")
     assert packets(target, "subtitle") == packets(source, "subtitle")
@@ -50,7 +52,7 @@ def test_every_track_of_a_video_is_cleaned_as_if_it_were_alone(tmp_path: Path, d
         alone = tmp_path / f"{track}.wav"
         x = samples(source, track)
         soundfile.write(alone, x.T, 48_000, subtype="PCM_16")
-        process_file(alone, tmp_path / f"{track}.clean.wav", denoiser)
+        denoise_file(alone, tmp_path / f"{track}.clean.wav", denoiser)
         np.testing.assert_array_equal(samples(target, track), samples(tmp_path / f"{track}.clean.wav"))
         assert np.abs(samples(target, track) - x).max() > 0.01
 
@@ -58,7 +60,7 @@ def test_every_track_of_a_video_is_cleaned_as_if_it_were_alone(tmp_path: Path, d
 def test_a_podcast_keeps_what_surrounds_its_sound(tmp_path: Path, denoiser: Denoiser) -> None:
     source, target = tmp_path / "talk.m4a", tmp_path / "clean.m4a"
     make(source, Recipe(cover=png(), texts=True, chapters=True))
-    process_file(source, target, denoiser)
+    denoise_file(source, target, denoiser)
     assert read_tags(target) == read_tags(source)
     assert samples(target).shape == samples(source).shape
 
@@ -66,7 +68,7 @@ def test_a_podcast_keeps_what_surrounds_its_sound(tmp_path: Path, denoiser: Deno
 def test_strength_0_leaves_lossless_tracks_to_the_bit(tmp_path: Path, toy_model: Model) -> None:
     source, target = tmp_path / "talk.mkv", tmp_path / "clean.mkv"
     make(source, FULL)
-    result = process_file(source, target, Denoiser(toy_model, strength=0.0, threads=1))
+    result = denoise_file(source, target, Denoiser(toy_model, strength=0.0, threads=1))
     assert result.status == "copied"
     for track in range(2):
         np.testing.assert_array_equal(samples(target, track), samples(source, track))
@@ -78,7 +80,7 @@ def test_the_residual_of_a_video_lies_on_its_first_track(
 ) -> None:
     source, target = tmp_path / "talk.mp4", tmp_path / "clean.mp4"
     make(source, Recipe(video=True, start=start))
-    result = process_file(source, target, denoiser, Options(residual=True))
+    result = denoise_file(source, target, denoiser, Options(residual=True))
     assert result.residual == tmp_path / "clean.residual.wav"
     x, y, removed = samples(source), samples(target), samples(result.residual)
     early = y.shape[1] - x.shape[1]
@@ -89,8 +91,8 @@ def test_the_residual_of_a_video_lies_on_its_first_track(
 def test_a_stretch_of_a_video_is_its_sound_alone(tmp_path: Path, denoiser: Denoiser) -> None:
     source, target, whole = tmp_path / "talk.mkv", tmp_path / "part.mka", tmp_path / "whole.mka"
     make(source, FULL)
-    process_file(source, target, denoiser, Options(start_s=0.25, end_s=0.75))
-    process_file(source, whole, denoiser)
+    denoise_file(source, target, denoiser, Options(start_s=0.25, end_s=0.75))
+    denoise_file(source, whole, denoiser)
     np.testing.assert_array_equal(samples(target), samples(whole)[:, 12_000:36_000])
     assert read_tags(target).chapters == ()
     assert read_tags(target).text["title"] == TEXTS["title"]
@@ -99,26 +101,26 @@ def test_a_stretch_of_a_video_is_its_sound_alone(tmp_path: Path, denoiser: Denoi
 def test_a_recording_becomes_a_podcast_and_the_other_way(tmp_path: Path, denoiser: Denoiser) -> None:
     source = tmp_path / "talk.mp4"
     make(source, Recipe(tracks=2, video=True, texts=True))
-    result = process_file(source, tmp_path / "clean.wav", denoiser)
+    result = denoise_file(source, tmp_path / "clean.wav", denoiser)
     assert any("first of 2 audio tracks" in line for line in result.warnings)
     x, y = samples(source), samples(tmp_path / "clean.wav")
     assert x.shape == y.shape
     assert probe(tmp_path / "clean.wav").subtype == "PCM_16"
-    process_file(tmp_path / "clean.wav", tmp_path / "again.m4a", denoiser)
+    denoise_file(tmp_path / "clean.wav", tmp_path / "again.m4a", denoiser)
     z = samples(tmp_path / "again.m4a")
     assert z.shape == y.shape
     assert lag(y[0], z[0]) == 0
 
 
 def processed(source: Path, target: Path, denoiser: Denoiser) -> Result:
-    return process_file(source, target, denoiser, Options(overwrite=True, tag=True, sidecar=True))
+    return denoise_file(source, target, denoiser, Options(overwrite=True, tag=True, sidecar=True))
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".m4a", ".mkv"])
 def test_tag_and_sidecar_tell_the_origin(tmp_path: Path, toy_folder: Path, suffix: str) -> None:
     source, target = tmp_path / "talk.wav", tmp_path / f"clean{suffix}"
     make(source, Recipe("wav", "pcm_s16le", texts=True))
-    denoiser = Denoiser(toy_folder, steps=2, seed=5, threads=1).tuned(max_reduction_db=20.0)
+    denoiser = Denoiser(toy_folder, steps=2, seed=5, threads=1, max_reduction_db=20.0)
     result = processed(source, target, denoiser)
     data = target.read_bytes()
     assert b"processed with audiodiff" in data
@@ -156,10 +158,11 @@ def test_the_sidecar_is_there_before_the_output_has_its_name(tmp_path: Path, den
     make(source, Recipe("flac", "flac"))
     seen = []
 
-    def ready(path: Path, fd: int) -> None:
-        seen.append((path.name, sorted(entry.name for entry in tmp_path.iterdir())))
+    class Watching(Record):
+        def ready(self, path: Path, descriptor: int) -> None:  # noqa: ARG002
+            seen.append((path.name, sorted(entry.name for entry in tmp_path.iterdir())))
 
-    process_file(source, target, denoiser, Options(sidecar=True), ready=ready)
+    denoise_file(source, target, denoiser, Options(sidecar=True), record=Watching((target,), "key"))
     sidecar = sidecar_path(target).name
     assert seen == [(sidecar, ["talk.flac"]), (target.name, [sidecar, "talk.flac"])]
 

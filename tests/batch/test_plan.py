@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiodiff.batch.batch_spec import Item
-from audiodiff.batch.job import Options
+from audiodiff.batch.denoise_task import DenoiseSettings
+from audiodiff.batch.job_options import Options
 from audiodiff.batch.plan import is_single, measured, plan, shard, spool
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
 from audiodiff.inference.engine import Samples
 
-LABEL = ".denoised"
+DENOISE = DenoiseSettings()
 
 
 def pairs(items: list[Item], root: Path) -> list[tuple[str, str]]:
@@ -25,7 +26,7 @@ def pairs(items: list[Item], root: Path) -> list[tuple[str, str]]:
 
 
 def test_a_folder_is_mirrored(shows: Path) -> None:
-    items = plan([shows], shows.parent / "clean", Options(), LABEL)
+    items = plan([shows], shows.parent / "clean", Options(), DENOISE)
     assert pairs(items, shows.parent) == [
         ("shows/a.wav", "clean/a.wav"),
         ("shows/b.flac", "clean/b.flac"),
@@ -34,13 +35,13 @@ def test_a_folder_is_mirrored(shows: Path) -> None:
         ("shows/old/c.ogg", "clean/old/c.ogg"),
     ]
     assert not (shows.parent / "clean").exists()
-    times = [item.seconds for item in measured(items)]
+    times = [item.seconds for item in measured(items, DENOISE)]
     assert times == pytest.approx([0.8, 0.5, 0.4, 0.0, 0.6])
 
 
 def test_several_inputs_keep_their_names(shows: Path) -> None:
     words = [shows / "old", shows / "a.wav"]
-    items = plan(words, shows.parent / "clean", Options(), LABEL)
+    items = plan(words, shows.parent / "clean", Options(), DENOISE)
     assert [str(item.target.relative_to(shows.parent)) for item in items] == [
         "clean/old/a.wav",
         "clean/old/broken.wav",
@@ -53,23 +54,23 @@ def test_beside_the_inputs_results_are_no_inputs(shows: Path) -> None:
     content = (shows / "a.wav").read_bytes()
     for name in ("a.denoised.wav", "a.denoised.preview.wav", "a.denoised.residual.wav"):
         (shows / name).write_bytes(content)
-    items = plan([shows], None, Options(), LABEL)
+    items = plan([shows], None, Options(), DENOISE)
     assert len(items) == 5
     assert items[0].target == shows / "a.denoised.wav"
-    assert plan([shows], None, Options(), LABEL, ".preview")[0].target == shows / "a.denoised.preview.wav"
-    named = plan([shows / "a.denoised.wav", shows / "b.flac"], None, Options(), LABEL)
+    assert plan([shows], None, Options(), DENOISE, ".preview")[0].target == shows / "a.denoised.preview.wav"
+    named = plan([shows / "a.denoised.wav", shows / "b.flac"], None, Options(), DENOISE)
     assert named[0].source == shows / "a.denoised.wav"  # by name it is wanted
 
 
 def test_patterns(shows: Path) -> None:
     clean = shows.parent / "clean"
     assert not is_single([shows / "*.wav"])
-    assert pairs(plan([shows / "**" / "*.wav"], clean, Options(), LABEL), shows.parent) == [
+    assert pairs(plan([shows / "**" / "*.wav"], clean, Options(), DENOISE), shows.parent) == [
         ("shows/a.wav", "clean/a.wav"),
         ("shows/old/a.wav", "clean/old/a.wav"),
         ("shows/old/broken.wav", "clean/old/broken.wav"),
     ]
-    assert [item.source.name for item in plan([shows / "*"], clean, Options(), LABEL)] == [
+    assert [item.source.name for item in plan([shows / "*"], clean, Options(), DENOISE)] == [
         "a.wav",
         "b.flac",
         "a.wav",
@@ -79,7 +80,7 @@ def test_patterns(shows: Path) -> None:
     odd = shows / "take[1].wav"
     odd.write_bytes((shows / "a.wav").read_bytes())
     assert is_single([odd])
-    assert plan([odd, shows / "a.wav"], clean, Options(), LABEL)[0].source == odd
+    assert plan([odd, shows / "a.wav"], clean, Options(), DENOISE)[0].source == odd
 
 
 def test_loops_hidden_names_and_odd_things(shows: Path) -> None:
@@ -94,7 +95,7 @@ def test_loops_hidden_names_and_odd_things(shows: Path) -> None:
     os.mkfifo(shows / "pipe.wav")
     (shows / os.fsdecode(b"caf\xe9.wav")).touch()
     for words in ([shows], [shows / "**"], [shows / "**" / "*"]):
-        items = plan(words, shows.parent / "clean", Options(), LABEL)
+        items = plan(words, shows.parent / "clean", Options(), DENOISE)
         names = "a.wav b.flac old/a.wav old/broken.wav old/c.ogg linked.wav pipe.wav folder.wav/in.flac"
         assert {item.name for item in items} == {*names.split(), os.fsdecode(b"caf\xe9.wav")}
 
@@ -104,22 +105,22 @@ def test_an_output_folder_in_the_input_is_not_read(shows: Path) -> None:
     clean.mkdir()
     (clean / "a.wav").write_bytes((shows / "a.wav").read_bytes())
     for words in ([shows], [shows / "**" / "*"]):
-        assert len(plan(words, clean, Options(), LABEL)) == 5
+        assert len(plan(words, clean, Options(), DENOISE)) == 5
 
 
 def test_two_inputs_with_one_target_are_refused(shows: Path) -> None:
     with pytest.raises(
         AudioFileError, match=r"would be the result of both .*/a\.wav and .*/old/a\.wav"
     ) as caught:
-        plan([shows / "a.wav", shows / "old" / "a.wav"], shows.parent / "clean", Options(), LABEL)
+        plan([shows / "a.wav", shows / "old" / "a.wav"], shows.parent / "clean", Options(), DENOISE)
     assert caught.value.code == "collision"
     content = (shows / "a.wav").read_bytes()
     (shows / "a.residual.wav").write_bytes(content)
-    plan([shows], shows.parent / "clean", Options(), LABEL)
+    plan([shows], shows.parent / "clean", Options(), DENOISE)
     with pytest.raises(AudioFileError, match="result of both"):
-        plan([shows], shows.parent / "clean", Options(residual=True), LABEL)
+        plan([shows], shows.parent / "clean", Options(residual=True), DENOISE)
     # the same recording twice is one recording
-    assert len(plan([shows / "a.wav", shows / "a.wav"], shows.parent / "clean", Options(), LABEL)) == 1
+    assert len(plan([shows / "a.wav", shows / "a.wav"], shows.parent / "clean", Options(), DENOISE)) == 1
 
 
 @pytest.mark.parametrize("way", ["same", "symlink", "hardlink", "linked folder"])
@@ -134,7 +135,7 @@ def test_an_input_as_a_target_is_refused(shows: Path, way: str) -> None:
         link = clean / "b.flac"
         link.symlink_to(shows / "a.wav") if way == "symlink" else link.hardlink_to(shows / "a.wav")
     with pytest.raises(AudioFileError, match="never overwritten") as caught:
-        plan([shows], clean, Options(overwrite=True), LABEL)
+        plan([shows], clean, Options(overwrite=True), DENOISE)
     assert caught.value.code == "same_file"
 
 
@@ -148,7 +149,7 @@ def test_outputs_that_are_no_folder(shows: Path) -> None:
         if output.parent == Path("/proc") and os.access("/proc", os.W_OK):
             continue
         with pytest.raises(AudioFileError, match=line) as caught:
-            plan([shows], output, Options(), LABEL)
+            plan([shows], output, Options(), DENOISE)
         assert caught.value.code == "unwritable"
 
 
@@ -156,7 +157,7 @@ def test_nothing_found(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     for word in (tmp_path, tmp_path / "*.wav", tmp_path / "no*" / "*.wav"):
         with pytest.raises(ConfigError, match="no recording found") as caught:
-            plan([word], None, Options(), LABEL)
+            plan([word], None, Options(), DENOISE)
         assert caught.value.code == "no_input"
 
 
@@ -199,7 +200,7 @@ def test_a_sidecar_never_replaces_an_input(shows: Path) -> None:
     clean.mkdir()
     odd = (shows / "b.flac").rename(clean / "a.taste.wav.audiodiff.json")
     words = [shows / "a.wav", odd]
-    assert len(plan(words, clean, Options(overwrite=True), LABEL, ".taste")) == 2
+    assert len(plan(words, clean, Options(overwrite=True), DENOISE, ".taste")) == 2
     with pytest.raises(AudioFileError, match="is the input") as caught:
-        plan(words, clean, Options(overwrite=True, sidecar=True), LABEL, ".taste")
+        plan(words, clean, Options(overwrite=True, sidecar=True), DENOISE, ".taste")
     assert caught.value.code == "same_file"

@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 
 from audiodiff.batch import ray_engine
-from audiodiff.batch.batch_spec import Cleaning, Item, JobSpec
-from audiodiff.batch.job import Options, Result
+from audiodiff.batch.batch_spec import Item, JobSpec
+from audiodiff.batch.denoise_task import DenoiseSettings
+from audiodiff.batch.job_options import Options, Result
 from audiodiff.batch.plan import plan
 from audiodiff.batch.ray_engine import Cluster, run_on_cluster
 from audiodiff.batch.worker_pool import run
 from audiodiff.errors import ConfigError
+
+DENOISE = DenoiseSettings()
 
 MakeSpec = Callable[..., JobSpec]
 HEAD = Cluster("head:6379")
@@ -115,7 +118,7 @@ def test_as_the_local_runner(
     fake = use(FakeRay({"a.wav": 2}))
     spec = make_spec()
     relative = Path("shows")
-    local, cluster = (plan([relative], Path(name), Options(), "") for name in ("local", "cluster"))
+    local, cluster = (plan([relative], Path(name), Options(), DENOISE) for name in ("local", "cluster"))
     truth = {place.replace("local", "cluster"): end for place, end in told(list(run(spec, local))).items()}
     assert told(list(run_on_cluster(spec, cluster, HEAD))) == truth
     assert contents(Path("cluster")) == contents(Path("local"))
@@ -131,7 +134,7 @@ def test_a_worker_that_always_dies_fails_its_recording_only(
     shows: Path, make_spec: MakeSpec, use: Callable[[FakeRay], FakeRay]
 ) -> None:
     fake = use(FakeRay({"b.flac": 99}))
-    items = plan([shows / "a.wav", shows / "b.flac"], shows.parent / "out", Options(), "")
+    items = plan([shows / "a.wav", shows / "b.flac"], shows.parent / "out", Options(), DENOISE)
     found = {
         result.source.name: result
         for result in run_on_cluster(make_spec(), items, Cluster("head:6379", jobs=1))
@@ -149,7 +152,7 @@ def test_a_stop_begins_nothing_more_and_signals_are_ours(
     shows: Path, make_spec: MakeSpec, use: Callable[[FakeRay], FakeRay]
 ) -> None:
     fake = use(FakeRay(cores=1))
-    items = plan([shows], shows.parent / "out", Options(), "")
+    items = plan([shows], shows.parent / "out", Options(), DENOISE)
     wish: list[bool] = []
     before = signal.getsignal(signal.SIGTERM)
     results = []
@@ -164,7 +167,7 @@ def test_a_stop_begins_nothing_more_and_signals_are_ours(
 
 def test_closing_ends_the_tasks(shows: Path, make_spec: MakeSpec, use: Callable[[FakeRay], FakeRay]) -> None:
     fake = use(FakeRay(cores=3))
-    results = run_on_cluster(make_spec(), plan([shows], shows.parent / "out", Options(), ""), HEAD)
+    results = run_on_cluster(make_spec(), plan([shows], shows.parent / "out", Options(), DENOISE), HEAD)
     next(results)
     results.close()
     assert fake.cancelled == 2
@@ -184,7 +187,7 @@ def test_a_gpu_is_asked_for_by_name(
     shows: Path, make_spec: MakeSpec, use: Callable[[FakeRay], FakeRay]
 ) -> None:
     fake = use(FakeRay())
-    spec = make_spec(Cleaning(device="cuda", threads=2))
+    spec = make_spec(DenoiseSettings(device="cuda", threads=2))
     list(run_on_cluster(spec, [], HEAD))
     assert fake.options == {"num_cpus": 2, "num_gpus": 1, "max_retries": 0}
 
@@ -256,7 +259,7 @@ def workers_of(cluster: Any) -> dict[int, int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the workers in /proc")
 def test_two_nodes_and_a_killed_worker(two_nodes: Any, shows: Path, make_spec: MakeSpec) -> None:
     spec, local = make_spec(), shows.parent / "local"
-    truth = told(list(run(spec, plan([shows], local, Options(), ""))))
+    truth = told(list(run(spec, plan([shows], local, Options(), DENOISE))))
     killed: list[int] = []
     nodes: set[int] = set()
 
@@ -268,7 +271,7 @@ def test_two_nodes_and_a_killed_worker(two_nodes: Any, shows: Path, make_spec: M
                 killed.append(worker)
 
     output = shows.parent / "cluster"
-    items = plan([shows], output, Options(), "")
+    items = plan([shows], output, Options(), DENOISE)
     found = told(list(run_on_cluster(spec, items, Cluster(two_nodes.address), kill)))
     assert found == {place.replace("/local/", "/cluster/"): end for place, end in truth.items()}
     assert contents(output) == contents(local)

@@ -11,8 +11,9 @@ import pytest
 import soundfile
 
 from audiodiff import Denoiser
-from audiodiff.batch.job import Options, process_file
-from audiodiff.batch.residual import residual_path
+from audiodiff.batch.denoise_task import denoise_file
+from audiodiff.batch.job_options import Options
+from audiodiff.batch.naming import residual_path
 from audiodiff.inference.engine import Samples
 from audiodiff.io.reader import read
 from audiodiff.model.model import Model
@@ -30,7 +31,7 @@ def removed(
 ) -> Path:
     options = Options(residual=True, start_s=start_s, end_s=end_s)
     target = source.with_name(f"out{suffix}")
-    result = process_file(source, target, denoiser, options)
+    result = denoise_file(source, target, denoiser, options)
     assert result.residual == residual_path(target)
     assert result.warnings == ()
     return result.residual
@@ -103,7 +104,7 @@ def test_differences_beyond_full_scale_are_told(tmp_path: Path, toy_model: Model
     x = np.sign(np.sin(2 * np.pi * 200 * np.arange(16000) / 16000 + 0.1))
     source = tmp_path / "in.wav"
     soundfile.write(source, x, 16000)
-    result = process_file(source, tmp_path / "out.wav", Denoiser(toy_model), Options(residual=True))
+    result = denoise_file(source, tmp_path / "out.wav", Denoiser(toy_model), Options(residual=True))
     y, r = (
         soundfile.read(tmp_path / name, dtype="int16")[0].astype(int)
         for name in ("out.wav", "out.residual.wav")

@@ -13,9 +13,12 @@ import pytest
 import soundfile
 
 from audiodiff.batch.batch_spec import Item, JobSpec, failed
-from audiodiff.batch.job import Options, Result
+from audiodiff.batch.denoise_task import DenoiseSettings
+from audiodiff.batch.job_options import Options, Result
 from audiodiff.batch.plan import plan, shard
 from audiodiff.batch.worker_pool import run
+
+DENOISE = DenoiseSettings()
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +39,7 @@ def statuses(results: list[Result]) -> dict[str, str]:
 
 def test_bytes_do_not_depend_on_order_workers_or_shards(shows: Path, make_spec: MakeSpec) -> None:
     spec, folders = make_spec(), [shows.parent / name for name in ("one", "two", "parts")]
-    plans = [plan([shows], folder, Options(), "") for folder in folders]
+    plans = [plan([shows], folder, Options(), DENOISE) for folder in folders]
     first = list(run(spec, plans[0]))
     assert [result.status for result in first] == ["done", "done", "done", "failed", "done"]
     second = list(run(spec, plans[1][::-1], jobs=2))
@@ -63,7 +66,9 @@ def test_a_dead_worker_fails_its_file_only(shows: Path, make_spec: MakeSpec) -> 
                 killed.append(worker.pid or 0)
 
     # a.wav waits until the worker of long.wav is dead, b.flac may die with it
-    items = plan([shows / "long.wav", shows / "old" / "a.wav"], shows.parent / "out", Options(), "")
+    items = plan(
+        [shows / "long.wav", shows / "old" / "a.wav"], shows.parent / "out", Options(), DenoiseSettings()
+    )
     found = statuses(list(run(make_spec(), items, jobs=2, watch=kill)))
     assert found["long.wav"] == "worker_died"
     assert found["a.wav"] in ("done", "worker_died")
@@ -74,7 +79,7 @@ def test_a_dead_worker_fails_its_file_only(shows: Path, make_spec: MakeSpec) -> 
 
 
 def test_closing_the_iterator_leaves_no_worker(shows: Path, make_spec: MakeSpec) -> None:
-    items = plan([shows], shows.parent / "out", Options(), "")
+    items = plan([shows], shows.parent / "out", Options(), DENOISE)
     results = run(make_spec(), items, jobs=2)
     next(results)
     results.close()
@@ -82,7 +87,7 @@ def test_closing_the_iterator_leaves_no_worker(shows: Path, make_spec: MakeSpec)
 
 
 def test_a_stop_begins_nothing_more(shows: Path, make_spec: MakeSpec) -> None:
-    items = plan([shows], shows.parent / "out", Options(), "")
+    items = plan([shows], shows.parent / "out", Options(), DENOISE)
     wish: list[bool] = []
     results = []
     for result in run(make_spec(), items, stopped=lambda: bool(wish)):
@@ -95,7 +100,7 @@ def test_a_stop_begins_nothing_more(shows: Path, make_spec: MakeSpec) -> None:
 def test_a_full_disk_ends_the_batch(
     shows: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    items = plan([shows], shows.parent / "out", Options(), "")
+    items = plan([shows], shows.parent / "out", Options(), DENOISE)
 
     def full(spec: JobSpec, item: Item, progress: object) -> Result:
         return failed(item, "no_space", "the disk is full")
@@ -108,7 +113,9 @@ def test_progress_reaches_the_end(shows: Path, make_spec: MakeSpec) -> None:
     seen: dict[str, float] = {}
     items = [
         replace(item, seconds=1.0)
-        for item in plan([shows / "a.wav", shows / "b.flac"], shows.parent / "out", Options(), "")
+        for item in plan(
+            [shows / "a.wav", shows / "b.flac"], shows.parent / "out", Options(), DenoiseSettings()
+        )
     ]
     list(run(make_spec(), items, watch=lambda item, seconds: seen.update({item.name: seconds})))
     assert seen == pytest.approx({"a.wav": 0.8, "b.flac": 0.5})

@@ -12,7 +12,7 @@ pytest.importorskip("starlette", reason="the extra ui is not installed")
 pytest.importorskip("uvicorn", reason="the extra ui is not installed")
 
 from audiodiff import Denoiser
-from audiodiff.batch.job import process_file
+from audiodiff.batch.denoise_task import denoise_file
 from audiodiff.inference.engine import Samples
 from audiodiff.model.model import Model
 from audiodiff.ui.jobs import Desk
@@ -67,7 +67,7 @@ def test_send_preview_clean_download(
     name = link.get_attribute("download")
     link.click()
     got = browser.wait(lambda: [p for p in tmp_path.glob("*denoised*") if p.suffix == ".wav"], "the download")
-    process_file(talk, tmp_path / "truth.wav", denoiser.tuned(quality="balanced", strength=0.5))
+    denoise_file(talk, tmp_path / "truth.wav", Denoiser(denoiser.model, strength=0.5))
     assert got[0].read_bytes() == (tmp_path / "truth.wav").read_bytes()
     assert name == "<img src=x onerror=alert(1)>.denoised.wav"
     assert browser.all("img") == []

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from audiodiff.batch.batch_spec import Cleaning
-from audiodiff.batch.job import Options, Result
+from audiodiff.batch.denoise_task import DenoiseSettings
+from audiodiff.batch.job_options import Options, Result
 from audiodiff.cli import run
 from audiodiff.cli._common import Stopped
+from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import reported
-from audiodiff.cli._runner import Printer
+from audiodiff.cli._runner import Command
 from audiodiff.inference.engine import Samples
 
 pytestmark = pytest.mark.slow
@@ -110,7 +111,8 @@ def test_a_batch_that_was_ended_still_has_its_page(
     page, printer = shows / "r.html", Printer(as_json=False, quiet=True)
     source = shows / "a.wav"
     printer.result(Result(source, source, "copied", seconds=0.5))
-    run_of_it = reported(page, 1000, str(toy_folder), Cleaning(strength=0.5), Options(), printer)
+    command = Command(DenoiseSettings(strength=0.5), str(toy_folder), Options())
+    run_of_it = reported(page, 1000, command, printer)
     with pytest.raises(type(ending)), run_of_it:
         raise ending
     assert page.exists() == there

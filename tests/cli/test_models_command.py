@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from audiodiff.cli import run
-from audiodiff.cli.models import SHIPPED
 from audiodiff.model import folder
+from audiodiff.model.shipped import SHIPPED
 
 
 def test_shipped_models_are_listed_and_shown_without_torch() -> None:

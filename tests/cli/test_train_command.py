@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from audiodiff import cli
-from audiodiff.training import config, run
+from audiodiff.training import recipe, run
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -18,7 +18,7 @@ def test_stopped_by_a_signal(
     capsys: pytest.CaptureFixture[str],
     number: signal.Signals,
 ) -> None:
-    monkeypatch.setattr(config, "load_recipe", lambda *_: None)
+    monkeypatch.setattr(recipe, "load_recipe", lambda *_: None)
     monkeypatch.setattr(run, "run", lambda *_, **__: run.Outcome(3, False, number))
     assert cli.run(["train", "recipe.toml", "-o", str(tmp_path)]) == 128 + number
     lines = capsys.readouterr().err.splitlines()

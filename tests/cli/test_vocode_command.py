@@ -177,7 +177,7 @@ def test_pipes_are_refused_where_they_mix(
 def test_the_default_model_is_named(
     tmp_path: Path, values: Samples, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audiodiff.inference.vocoder.SHIPPED", tmp_path)
+    monkeypatch.setattr("audiodiff.model.shipped.SHIPPED", tmp_path)
     write_mel(tmp_path / "talk.npz", values, HIFIGAN)
     assert run(["vocode", str(tmp_path / "talk.npz"), "--quality", "fast"]) == 0
     assert "made by inversion, as --model was not given; no model is shipped" in capsys.readouterr().err

@@ -21,8 +21,8 @@ import numpy.typing as npt
 import soundfile
 import torch
 
-from audiodiff import Denoiser, Vocoder, cli
-from audiodiff.inference.denoiser import Quality
+from audiodiff import Denoiser, Vocoder, cli, load_model
+from audiodiff.inference.arguments import Quality
 from tests.builders import wave_model
 
 FOLDER = Path(__file__).parent
@@ -54,9 +54,9 @@ def sample() -> tuple[Audio, int]:
 def denoised() -> Numbers:
     """The sample by every preset of the shipped denoiser."""
     audio, rate = sample()
-    denoiser = Denoiser(threads=1)
+    model = load_model("podcast")
     qualities: tuple[Quality, ...] = ("fast", "balanced", "best")
-    return {q: fingerprint(denoiser.tuned(quality=q).denoise(audio, rate)) for q in qualities}
+    return {q: fingerprint(Denoiser(model, quality=q, threads=1).denoise(audio, rate)) for q in qualities}
 
 
 def vocoded() -> Numbers:

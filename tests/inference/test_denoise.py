@@ -16,12 +16,14 @@ from torch import nn
 
 from audiodiff import Denoiser
 from audiodiff.errors import AudioFileError, ConfigError, ModelError, ShapeError
+from audiodiff.inference.chunk_denoiser import ChunkDenoiser
+from audiodiff.inference.chunks import Chunk
 from audiodiff.inference.device import autocast_dtype, pick_device
 from audiodiff.inference.engine import Engine, Samples
-from audiodiff.inference.spectral_sampler import Cleaner, _noise
 from audiodiff.model.config import ModelConfig, Presets, SamplerPreset
 from audiodiff.model.model import Model, assemble
 from audiodiff.signal.resample import resampled_length
+from tests.builders import WAVEFORM_NET, WAVEFORM_UNET, waveform_denoiser
 
 Recording = Callable[..., Samples]
 CPU = torch.device("cpu")
@@ -85,11 +87,11 @@ def test_chunks_equal_the_whole(
 ) -> None:
     config = toy_model.config.model_copy(update={"process": process})
     preset = SamplerPreset(steps=3, sampler=sampler, eta=0.7 if sampler == "ddim" else 0.0)
-    cleaner = Cleaner(assemble(config, toy_model.net), preset, seed=3, device=CPU)
+    worker = ChunkDenoiser(assemble(config, toy_model.net), preset, seed=3, device=CPU)
     x = recording(2.03, 16000, channels=2)
 
     def run(core_s: float) -> Samples:
-        engine = Engine(cleaner.plan(core_s), 2, lambda audio, chunk: cleaner.removed(audio, chunk, 1.5))
+        engine = Engine(worker.plan(core_s), 2, lambda audio, chunk: worker.residual(audio, chunk, 1.5))
         return np.concatenate([engine.push(x), engine.flush()], axis=1)
 
     whole = run(60.0)
@@ -97,8 +99,34 @@ def test_chunks_equal_the_whole(
         np.testing.assert_allclose(run(core_s), whole, atol=1e-5)
 
 
-def test_noise_is_a_function_of_the_absolute_frame() -> None:
+@pytest.mark.parametrize("network", [WAVEFORM_NET, WAVEFORM_UNET], ids=["wavenet", "unet1d"])
+@pytest.mark.parametrize("process", [{"kind": "brownian", "rho": 0.5}, {"kind": "ouve"}])
+def test_a_network_of_waveforms_fits_through_the_same_door(
+    recording: Recording, network: dict[str, Any], process: dict[str, Any]
+) -> None:
+    model = waveform_denoiser(network, process=process)
+    x = recording(1.03, 16000, channels=2)
+
+    def run(core_s: float) -> Samples:
+        worker = ChunkDenoiser(model, model.config.presets.best, seed=3, device=CPU)
+        engine = Engine(worker.plan(core_s), 2, lambda audio, chunk: worker.residual(audio, chunk, 1.5))
+        return np.concatenate([engine.push(x), engine.flush()], axis=1)
+
+    whole = run(60.0)
+    assert np.abs(whole).max() > 0.01
+    np.testing.assert_allclose(run(0.1), whole, atol=2e-5)
+    denoised = Denoiser(model).denoise(x.T, 16000)
+    assert denoised.shape == x.T.shape
+    np.testing.assert_array_equal(Denoiser(model, strength=0.0).denoise(x.T, 16000), x.T)
+
+
+def test_noise_is_a_function_of_the_absolute_frame(toy_model: Model) -> None:
     like = torch.zeros(2, 65, 40, 2)
+
+    def _noise(seed: int, draw: int, like: torch.Tensor, first_frame: int) -> torch.Tensor:
+        place = Chunk(first_frame, like.shape[2], 0, 0, 0, 0)
+        return toy_model.representation.noise(seed, draw, like, place)
+
     whole = _noise(1, 2, like, 100)
     part = _noise(1, 2, like[:, :, :7], 120)
     assert torch.equal(part, whole[:, :, 20:27])

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from audiodiff import ConfigError, Denoiser
+from audiodiff.inference.chunk_denoiser import SuppressionLimits
 from audiodiff.inference.engine import Samples
-from audiodiff.inference.spectral_sampler import Mix
 from audiodiff.model.model import Model
 
 Recording = Callable[..., Samples]
@@ -38,10 +38,10 @@ def test_no_bin_falls_further_than_the_limit(
 ) -> None:
     z, r = bins(seed)
     floor = 10 ** (-limit_db / 20)
-    mix = Mix(strength, floor, linked)
+    mix = SuppressionLimits(strength, floor, linked)
     out = z - strength * mix.limit(z, r)
     assert bool((out.abs() >= floor * z.abs() * (1 - 1e-9)).all())
-    free = z - strength * Mix(strength, 0.0, linked).limit(z, r)
+    free = z - strength * SuppressionLimits(strength, 0.0, linked).limit(z, r)
     held = free.abs() < floor * z.abs()
     torch.testing.assert_close(out[held], floor * z[held])
     torch.testing.assert_close(out[~held], free[~held])
@@ -50,7 +50,7 @@ def test_no_bin_falls_further_than_the_limit(
 @given(seed=st.integers(0, 99), strength=st.floats(0, 1), channels=st.integers(2, 6))
 def test_linked_channels_get_one_gain(seed: int, strength: float, channels: int) -> None:
     z, r = bins(seed, channels)
-    out = z - strength * Mix(strength, 0.0, True).limit(z, r)
+    out = z - strength * SuppressionLimits(strength, 0.0, True).limit(z, r)
     energy = (z - r).abs().square().sum(0) / z.abs().square().sum(0)
     gain = 1 - strength + strength * energy.sqrt().clamp_max(1)
     there = z.abs().sum(0) > 0
@@ -61,9 +61,9 @@ def test_linked_channels_get_one_gain(seed: int, strength: float, channels: int)
 def test_one_channel_and_no_limit_change_nothing(toy_model: Model, recording: Recording) -> None:
     mono, stereo = recording(1.0), recording(1.0, channels=2)
     denoiser = Denoiser(toy_model)
-    linked = denoiser.tuned(channels="linked")
+    linked = Denoiser(toy_model, channels="linked")
     np.testing.assert_array_equal(linked.denoise(mono[0], 16000), denoiser.denoise(mono[0], 16000))
-    same = denoiser.tuned(max_reduction_db=math.inf, channels="each", strength=1.0, quality="balanced")
+    same = Denoiser(toy_model, max_reduction_db=math.inf, channels="each", strength=1.0, quality="balanced")
     np.testing.assert_array_equal(same.denoise(stereo.T, 16000), denoiser.denoise(stereo.T, 16000))
     assert not np.array_equal(linked.denoise(stereo.T, 16000), denoiser.denoise(stereo.T, 16000))
 
@@ -74,14 +74,14 @@ def test_linked_keeps_the_image_of_a_panned_voice(
 ) -> None:
     pans = np.linspace(1.0, -0.5, channels, dtype=np.float32)
     x = recording(9.0)[0][:, None] * pans
-    y = Denoiser(toy_model).tuned(channels="linked").denoise(x, 16000)
+    y = Denoiser(toy_model, channels="linked").denoise(x, 16000)
     np.testing.assert_allclose(y, y[:, :1] * pans, atol=2e-6)
     assert np.abs(y - x).max() > 0.01
 
 
 def test_dual_mono_stays_dual_mono(toy_model: Model, recording: Recording) -> None:
     x = np.repeat(recording(1.0).T, 2, axis=1)
-    y = Denoiser(toy_model).tuned(channels="linked").denoise(x, 16000)
+    y = Denoiser(toy_model, channels="linked").denoise(x, 16000)
     np.testing.assert_array_equal(y[:, 0], y[:, 1])
 
 
@@ -90,11 +90,11 @@ def test_where_all_is_held_the_output_is_the_recording_turned_down(
 ) -> None:
     x = recording(1.0)[0]
     denoiser = Denoiser(toy_model)
-    y = denoiser.tuned(max_reduction_db=6.0).denoise(x, 16000)
+    y = Denoiser(toy_model, max_reduction_db=6.0).denoise(x, 16000)
     free = denoiser.denoise(x, 16000)
     assert np.sum(y**2) > np.sum(free**2)
     z, _ = bins(3)
-    torch.testing.assert_close(z - Mix(1.0, 0.5).limit(z, z), 0.5 * z)
+    torch.testing.assert_close(z - SuppressionLimits(1.0, 0.5).limit(z, z), 0.5 * z)
 
 
 @pytest.mark.parametrize(
@@ -115,17 +115,16 @@ def test_an_excerpt_is_what_the_whole_gives_there(
     assert not np.array_equal(part, whole)  # something was spared
 
 
-def test_tuned_leaves_the_first_one_and_knows_presets(toy_model: Model) -> None:
-    denoiser = Denoiser(toy_model, strength=0.5)
-    best = denoiser.tuned(quality="fast", strength=1.0)
-    assert (denoiser.steps, denoiser.strength) == (2, 0.5)
+def test_presets_are_known_and_wrong_decisions_refused(toy_model: Model) -> None:
+    half, best = Denoiser(toy_model, strength=0.5), Denoiser(toy_model, quality="fast")
+    assert (half.steps, half.strength) == (2, 0.5)
     assert (best.steps, best.strength) == (1, 1.0)
-    assert best.model is denoiser.model
-    assert Denoiser(toy_model, steps=7).tuned(quality="fast").steps == 7
+    assert best.model is half.model
+    assert Denoiser(toy_model, steps=7, quality="fast").steps == 7
     for limit_db in (-1.0, math.nan):
         with pytest.raises(ConfigError, match="out of range"):
-            denoiser.tuned(max_reduction_db=limit_db)
+            Denoiser(toy_model, max_reduction_db=limit_db)
     with pytest.raises(ConfigError, match="out of range"):
-        denoiser.tuned(strength=2.0)
+        Denoiser(toy_model, strength=2.0)
     with pytest.raises(ConfigError, match="use fast, balanced, best"):
-        denoiser.tuned(quality="good")  # type: ignore[arg-type]
+        Denoiser(toy_model, quality="good")  # type: ignore[arg-type]

@@ -17,9 +17,10 @@ from torch.testing import assert_close
 import audiodiff
 from audiodiff.errors import ConfigError, MelError, ModelError, ShapeError
 from audiodiff.inference import mel_guard, waveform_sampler
-from audiodiff.inference.vocoder import COPY_MEL, Vocoder, default_model
+from audiodiff.inference.vocoder import COPY_MEL, Vocoder
 from audiodiff.io.disk_buffer import DiskBuffer
 from audiodiff.model.model import Model, assemble
+from audiodiff.model.shipped import default_vocoder
 from audiodiff.networks.contract import Features
 from audiodiff.signal import mel_inversion
 from audiodiff.signal.mel import PRESETS, MelSpec, mel
@@ -74,11 +75,11 @@ def test_every_convention_is_inverted_with_its_length(name: str, recording: Reco
 
 
 def test_the_default_is_what_is_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audiodiff.inference.vocoder.SHIPPED", tmp_path)
-    assert default_model() == audiodiff.Vocoder().name == "inversion"
+    monkeypatch.setattr("audiodiff.model.shipped.SHIPPED", tmp_path)
+    assert default_vocoder() == audiodiff.Vocoder().name == "inversion"
     (tmp_path / "voice").mkdir()
     (tmp_path / "voice" / "config.json").write_text("{}")
-    assert default_model() == "voice"
+    assert default_vocoder() == "voice"
 
 
 def test_types_presets_and_seed(recording: Recording) -> None:

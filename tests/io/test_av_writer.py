@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
@@ -237,18 +238,15 @@ def test_a_target_that_exists_is_only_replaced_on_request(tmp_path: Path) -> Non
     assert left(tmp_path) == ["a.m4a"]
 
 
-def test_the_hook_sees_the_whole_file_before_it_has_a_name(tmp_path: Path) -> None:
+def test_the_file_is_whole_before_it_has_a_name(tmp_path: Path) -> None:
     path = tmp_path / "a.mka"
-    seen = []
-
-    def ready(fd: int) -> None:
-        import os
-
-        seen.append((path.exists(), os.fstat(fd).st_size))
-
-    with MediaWriter(path, plan_for(path), ready=ready) as writer:
+    with MediaWriter(path, plan_for(path)) as writer:
         writer.write(tone(0.5))
-    assert seen == [(False, path.stat().st_size)]
+        size = os.fstat(writer.finish()).st_size
+        assert not path.exists()
+        writer.commit()
+        assert path.exists()
+    assert size == path.stat().st_size
 
 
 def test_a_source_that_breaks_in_the_middle_leaves_no_target(tmp_path: Path) -> None:

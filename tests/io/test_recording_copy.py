@@ -19,15 +19,15 @@ pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 from audiodiff.errors import AudioFileError
 from audiodiff.io import formats, tag_vorbis
 from audiodiff.io.reader import probe, read, read_blocks
-from audiodiff.io.recording_copy import Output, in_turn
+from audiodiff.io.recording_copy import RecordingCopy, in_turn
 from audiodiff.io.tags import read_tags
 from tests.io.containers import RATE, TEXTS, Recipe, lag, make, packets, png, tone
 
 LINE = "processed with audiodiff 0 (denoise, model toy)"
 
 
-def copy(source: Path, target: Path, whole: bool = True) -> Output:
-    output = Output(probe(source), target, line=LINE, whole=whole)
+def copy(source: Path, target: Path, whole: bool = True) -> RecordingCopy:
+    output = RecordingCopy(probe(source), target, line=LINE, whole=whole)
     with output:
         readers = [
             read_blocks(source, 4000, info.exact_dtype, track) for track, info in enumerate(output.infos)
@@ -102,18 +102,15 @@ def test_a_part_of_a_video_is_its_first_track_alone(tmp_path: Path) -> None:
     assert tags.text["title"] == TEXTS["title"]
 
 
-def test_the_hook_sees_the_tags_too(tmp_path: Path) -> None:
+def test_the_finished_file_has_its_tags_before_its_name(tmp_path: Path) -> None:
     for suffix in (".flac", ".m4a"):
         source, target = made(tmp_path, suffix), tmp_path / f"target{suffix}"
-        seen: list[bytes] = []
-
-        def ready(fd: int, seen: list[bytes] = seen) -> None:
-            seen.append(os.pread(fd, 1 << 20, 0))
-
-        with Output(probe(source), target, ready=ready, line=LINE) as output:
+        with RecordingCopy(probe(source), target, line=LINE) as output:
             output.write(tone(0.5))
-        assert seen == [target.read_bytes()]
-        assert LINE.encode() in seen[0]
+            seen = os.pread(output.finish(), 1 << 20, 0)
+            assert not target.exists()
+        assert seen == target.read_bytes()
+        assert LINE.encode() in seen
 
 
 def test_without_mutagen_ogg_files_get_their_texts_by_libsndfile(
@@ -135,11 +132,11 @@ def test_a_failure_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     source, folder = made(tmp_path, ".flac"), tmp_path / "out"
     folder.mkdir()
     for suffix in (".wav", ".caf", ".m4a"):
-        output = Output(probe(source), folder / f"a{suffix}")
+        output = RecordingCopy(probe(source), folder / f"a{suffix}")
         with pytest.raises(AudioFileError), output:
             output.write(np.full((1, 10), np.nan, dtype=np.float32))
     monkeypatch.setattr(soundfile.SoundFile, "__setattr__", _refuse)
-    with pytest.raises(AudioFileError, match="hold no tags"), Output(probe(source), folder / "a.caf"):
+    with pytest.raises(AudioFileError, match="hold no tags"), RecordingCopy(probe(source), folder / "a.caf"):
         pass
     assert left(folder) == []
 
@@ -158,7 +155,7 @@ def test_a_file_never_grows_beyond_the_sizes_it_can_tell(
     info = replace(probe(source), n_samples=0)  # as of a stream that does not tell
     with (
         pytest.raises(AudioFileError, match="end at 4 GiB") as caught,
-        Output(info, tmp_path / "a.wav") as out,
+        RecordingCopy(info, tmp_path / "a.wav") as out,
     ):
         out.write(tone(1.01))
     assert caught.value.code == "too_long"

@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 
 from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
+from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model import folder as room
 from audiodiff.model.config import ModelConfig
@@ -57,7 +58,7 @@ def test_round_trip(toy_folder: Path, toy_model: Model) -> None:
     model = load(toy_folder)
     assert model.config == toy_model.config
     assert model.process == BrownianBridge(0.5)
-    assert (model.stft, model.compression) == (toy_model.stft, toy_model.compression)
+    assert model.representation == toy_model.representation
     for name, value in toy_model.net.state_dict().items():
         assert torch.equal(model.net.state_dict()[name], value)
     digest = hashlib.sha256((toy_folder / "weights.safetensors").read_bytes()).hexdigest()
@@ -235,6 +236,32 @@ def test_processes_are_built_from_settings() -> None:
         assert build_process({"kind": kind, "betas": [0.1, 0.2]}).coeffs(0.0)[0] == 1.0
     with pytest.raises(ConfigError, match="unknown kind None"):
         build_process({})
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [("linear", VP.linear()), ("cosine", VP.cosine()), ("diffwave", VP.diffwave())]
+)
+def test_a_table_may_be_called_by_its_name(name: str, table: VP) -> None:
+    assert build_process({"kind": "vp", "schedule": name}) == table
+    assert build_process({"kind": "vp", "betas": list(table.betas)}) == table
+    shifted = build_process({"kind": "vp", "schedule": name, "zero_terminal": True})
+    assert shifted == VP(table.betas, zero_terminal=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({}, "process: give either betas, each in"),
+        ({"betas": []}, "process: give either betas, each in"),
+        ({"betas": [0.1], "schedule": "linear"}, "process: betas and schedule exclude each other"),
+        ({"schedule": "linaer"}, "process.schedule: .*'linear', 'cosine' or 'diffwave'"),
+        ({"shedule": "linear"}, "unknown key 'process.shedule'; did you mean 'schedule'"),
+        ({"table": [0.5]}, "unknown key 'process.table'"),
+    ],
+)
+def test_a_table_is_given_in_one_way(settings: dict[str, object], line: str) -> None:
+    with pytest.raises(ConfigError, match=line):
+        build_process({"kind": "vp", **settings})
 
 
 def test_a_copied_folder_is_the_same_model(toy_folder: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model.config import ModelConfig, SamplerPreset
 from audiodiff.model.folder import load
 from audiodiff.model.import_diffwave import convert
-from audiodiff.networks import WaveNet, WaveNetConfig
+from audiodiff.networks.wavenet import WaveNet, WaveNetConfig
 from audiodiff.signal.mel_presets import PRESETS
 
 pytestmark = pytest.mark.slow

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from audiodiff import networks
+from audiodiff import Denoiser, networks
 from audiodiff.diffusion.noise_prior import EnergyPrior, LevelPrior
 from audiodiff.errors import AudiodiffError, ConfigError, ModelError
 from audiodiff.model.config import ModelConfig
 from audiodiff.model.folder import load, save, verify
 from audiodiff.model.model import assemble
+from audiodiff.model.representation import Waveform
 from audiodiff.networks.contract import Network
 from audiodiff.settings import parse
 from audiodiff.signal.mel_convention import MelSpec
@@ -56,9 +57,9 @@ def test_vocoder_round_trip(tmp_path: Path, net: Network) -> None:
     assert model.mel == MEL
     assert model.prior == EnergyPrior(0.1, 3.0, 0.2)
     assert config.presets.fast.betas == (0.1, 0.2, 0.3)
-    for name in ("stft", "compression"):
-        with pytest.raises(ModelError, match="works on waveforms"):
-            getattr(model, name)
+    assert isinstance(model.representation, Waveform)
+    with pytest.raises(ModelError, match="makes speech from mels"):
+        Denoiser(model)
     with pytest.raises(ModelError, match="states no level"):
         _ = model.level_db
 
@@ -93,13 +94,13 @@ def test_denoiser_of_waveforms_round_trip(tmp_path: Path, network: dict[str, Any
         ({"mel": None}, "conditioned on a mel, and the settings state none"),
         ({"mel": MEL.as_dict() | {"hop": 16}}, r"states bands, hop and rate \(6, 16, 16000\)"),
         ({"sample_rate": 22050}, r"but the model has \(6, 15, 22050\)"),
-        ({"mel": MEL.as_dict() | {"hops": 16}}, "unknown value 'hops'"),
+        ({"mel": MEL.as_dict() | {"hops": 16}}, "unknown key 'hops'"),
         ({"stft": {"n_fft": 64, "hop": 16}}, "stft and compression go together"),
         ({"task": "denoise"}, "a model that denoises needs level_db"),
         ({"prior": {"low": 5.0, "high": 4.0, "floor": 0.1}}, "a prior needs"),
         ({"task": "denoise", "level_db": -25.0, "mel": None, "presets": PROJECTED}, "project needs"),
         ({"prior": {"kind": "levels"}}, "did you mean 'level'"),
-        ({"prior": {"kind": "level", "low": 0.0}}, "unknown key 'low'"),
+        ({"prior": {"kind": "level", "low": 0.0}}, "unknown key 'prior.low'"),
         ({"mel": None, "prior": {"low": 0.0, "high": 4.0, "floor": 0.1}}, "prior is made from a mel"),
     ],
 )

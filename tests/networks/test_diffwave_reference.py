@@ -17,7 +17,7 @@ from audiodiff.diffusion.noise_prior import noise_loss
 from audiodiff.diffusion.prediction import make_denoiser, target_of
 from audiodiff.diffusion.samplers import ddim, last
 from audiodiff.diffusion.vp import VP
-from audiodiff.networks import WaveNet, WaveNetConfig
+from audiodiff.networks.wavenet import WaveNet, WaveNetConfig
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from audiodiff.errors import ConfigError, ShapeError
-from audiodiff.networks import UNet1d, UNet1dConfig, build, complete
+from audiodiff.networks import build, complete
+from audiodiff.networks.waveform_unet import UNet1d, UNet1dConfig
 from tests.networks.contract_checks import check
 
 SIZES = {
@@ -80,11 +81,13 @@ def test_build_and_complete() -> None:
     ("config", "message"),
     [
         ({"strides": [4, 4]}, "need one stride fewer"),
-        ({"strides": [4, 4, 1]}, "whole numbers from 2"),
-        ({"channels": []}, "network.channels"),
+        ({"strides": [4, 4, 1]}, "network.strides.2: .* greater than or equal to 2"),
+        ({"channels": []}, "0 channels"),
+        ({"channels": [8], "strides": []}, "1 channels"),
+        ({"channels": [8, 0], "strides": [4]}, "network.channels.1"),
         ({"hop": 300}, "product 64 must divide the hop 300"),
         ({"layers": True}, "network.layers"),
-        ({"conditioner": "published"}, "expected frames or waveform"),
+        ({"conditioner": "published"}, "'frames' or 'waveform'"),
     ],
 )
 def test_bad_configurations_are_named(config: dict[str, object], message: str) -> None:

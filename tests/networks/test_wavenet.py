@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from audiodiff.errors import ConfigError, ShapeError
-from audiodiff.networks import WaveDomain, WaveNet, WaveNetConfig, build, complete, domain_of, halo_samples
+from audiodiff.networks import WaveDomain, build, complete, domain_of, halo_samples
 from audiodiff.networks.upsampling import Conditioner, interpolate_frames
-from audiodiff.networks.wavenet import StepEmbedding
+from audiodiff.networks.wavenet import StepEmbedding, WaveNet, WaveNetConfig
 from tests.networks.contract_checks import check
 
 SIZES: dict[Conditioner, WaveNetConfig] = {
@@ -159,11 +159,11 @@ def test_build_and_complete() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"layer": 3}, "nearest is network.layers"),
-        ({"layers": 0}, "network.layers: expected one whole number above 0"),
+        ({"layer": 3}, "unknown key 'network.layer'; did you mean 'layers'"),
+        ({"layers": 0}, "network.layers: .* greater than 0"),
         ({"hop": 300}, "published upsampler makes 256 samples a frame, found 300; use conditioner 'frames'"),
-        ({"conditioner": "frame"}, "expected one of published, frames, waveform"),
-        ({"cycle": 40}, "use 10"),
+        ({"conditioner": "frame"}, "'published', 'frames' or 'waveform'"),
+        ({"cycle": 40}, "network.cycle: .* less than or equal to 20"),
     ],
 )
 def test_bad_configurations_are_named(config: dict[str, object], message: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 
-from audiodiff.batch.job import Options, process_file
+from audiodiff.batch.denoise_task import denoise_file
+from audiodiff.batch.job_options import Options
 from audiodiff.inference.denoiser import Denoiser
 from audiodiff.io.reader import probe
 from audiodiff.model.model import Model
@@ -25,7 +26,7 @@ def test_sides_are_aligned(tmp_path: Path, toy_model: Model, start: float, end_s
     make(source, Recipe(video=True, start=start))
     if end_s < math.inf:
         target = tmp_path / "part.m4a"
-    process_file(source, target, Denoiser(toy_model, threads=1), Options(end_s=end_s))
+    denoise_file(source, target, Denoiser(toy_model, threads=1), Options(end_s=end_s))
     entry = ReportEntry(source, target, "done")
     before, after = next(pairs(entry))
     assert lag(before[0], after[0]) == 0

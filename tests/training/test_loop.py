@@ -17,24 +17,23 @@ from audiodiff.data.batches import Batch
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.training import checkpoint, ema
 from audiodiff.training.checkpoint import State
-from audiodiff.training.config import TrainConfig
 from audiodiff.training.loop import BrokenRun, StepRecord, train
+from audiodiff.training.prepare import prepare
+from audiodiff.training.recipe import Optim, Recipe
 from audiodiff.training.schedule import make_optimisers, rate_factor
-from audiodiff.training.sections import OptimSection
-from audiodiff.training.setup import prepare
 from tests.training.toy_training import Toy, recipe, toy_batches
 
 CPU = torch.device("cpu")
 
 
-def new_state(config: TrainConfig) -> State:
+def new_state(config: Recipe) -> State:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         net = Toy()
     return checkpoint.fresh(net, make_optimisers(net, config.optim))
 
 
-def steps(config: TrainConfig, state: State, batches: Iterator[Batch] | None = None) -> Iterator[StepRecord]:
+def steps(config: Recipe, state: State, batches: Iterator[Batch] | None = None) -> Iterator[StepRecord]:
     setup, _ = prepare(config, state, CPU)
     return train(config, setup, state, batches or toy_batches(state.progress.step))
 
@@ -150,7 +149,7 @@ def test_a_network_worse_than_the_noisy_input_stops_the_run() -> None:
 
 @given(step=st.integers(0, 2000), warmup=st.integers(0, 300))
 def test_the_learning_rate_is_linear_then_a_cosine(step: int, warmup: int) -> None:
-    config = OptimSection(steps=1000, lr=0.1, lr_floor=0.05, warmup=warmup)
+    config = Optim(steps=1000, lr=0.1, lr_floor=0.05, warmup=warmup)
     rate = 0.1 * rate_factor(config, step)
     if step < warmup:
         assert rate == pytest.approx(0.1 * (step + 1) / warmup)
@@ -162,7 +161,7 @@ def test_the_learning_rate_is_linear_then_a_cosine(step: int, warmup: int) -> No
 
 @given(step=st.integers(0, 2000), tail=st.integers(0, 700))
 def test_a_constant_rate_falls_in_a_straight_line_at_its_end(step: int, tail: int) -> None:
-    config = OptimSection(steps=1000, lr=0.1, lr_floor=0.05, warmup=300, shape="constant", tail=tail)
+    config = Optim(steps=1000, lr=0.1, lr_floor=0.05, warmup=300, shape="constant", tail=tail)
     begin = 1000 - tail
     expected = (step + 1) / 300 if step < 300 else 1.0
     if tail and step > begin:
@@ -171,7 +170,7 @@ def test_a_constant_rate_falls_in_a_straight_line_at_its_end(step: int, tail: in
 
 
 def test_weight_decay_spares_gains_and_biases() -> None:
-    config = OptimSection(steps=1, lr=0.1, weight_decay=0.5)
+    config = Optim(steps=1, lr=0.1, weight_decay=0.5)
     (adamw,) = make_optimisers(Toy(), config)
     groups = adamw.param_groups
     assert [(group["weight_decay"], len(group["params"])) for group in groups] == [(0.5, 1), (0.0, 2)]
@@ -190,7 +189,7 @@ def test_the_average_of_constant_weights_has_the_closed_form() -> None:
     assert average["weight"].item() == pytest.approx(5.0 + (start - 5.0) * left, rel=1e-5)
 
 
-def test_only_the_last_two_checkpoints_stay_and_unfinished_ones_do_not_count(tmp_path: Path) -> None:
+def test_only_the_last_two_checkpoints_stay_and_atomic_ones_do_not_count(tmp_path: Path) -> None:
     config = recipe()
     state = new_state(config)
     for _ in steps(config, state):

@@ -10,8 +10,8 @@ from torch import nn
 
 from audiodiff.errors import ConfigError
 from audiodiff.training.muon import Muon, orthogonalised
+from audiodiff.training.recipe import Optim
 from audiodiff.training.schedule import make_optimisers, set_rate
-from audiodiff.training.sections import OptimSection
 
 LR, MOMENTUM, DECAY = 0.02, 0.95, 0.01
 
@@ -89,7 +89,7 @@ def test_two_matrices_of_one_shape_move_as_if_alone() -> None:
 
 def test_stems_and_what_is_no_matrix_stay_with_adamw() -> None:
     net = Net()
-    config = OptimSection(kind="muon", steps=1, lr=1e-3, muon_lr=0.03, adamw_names=("stem",))
+    config = Optim(kind="muon", steps=1, lr=1e-3, muon_lr=0.03, adamw_names=("stem",))
     adamw, muon = make_optimisers(net, config)
     assert isinstance(adamw, torch.optim.AdamW)
     assert isinstance(muon, Muon)
@@ -105,4 +105,4 @@ def test_stems_and_what_is_no_matrix_stay_with_adamw() -> None:
 
 def test_a_name_that_is_not_in_the_network_is_refused() -> None:
     with pytest.raises(ConfigError, match="no 'stemm'"):
-        make_optimisers(Net(), OptimSection(kind="muon", steps=1, lr=1e-3, adamw_names=("stemm",)))
+        make_optimisers(Net(), Optim(kind="muon", steps=1, lr=1e-3, adamw_names=("stemm",)))

@@ -13,7 +13,7 @@ from audiodiff.errors import ConfigError
 from audiodiff.inference.denoiser import Denoiser
 from audiodiff.model.folder import verify
 from audiodiff.settings import parse
-from audiodiff.training.config import PairSection, TrainConfig, load_recipe
+from audiodiff.training.recipe import PairData, Recipe, load_recipe
 from audiodiff.training.run import run
 
 pytestmark = pytest.mark.slow
@@ -59,7 +59,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_voice_recipe_trains_and_is_scored_by_part(pairs: Path, tmp_path: Path) -> None:
     config = load_recipe(RECIPE, [*SMALL, f"data.store={pairs}"])
-    assert isinstance(config.data, PairSection)
+    assert isinstance(config.data, PairData)
     assert run(config, tmp_path / "run").finished
     entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     valid = next(entry for entry in entries if entry["kind"] == "valid")
@@ -97,4 +97,4 @@ def test_a_recipe_that_does_not_fit_the_store_is_refused(pairs: Path, tmp_path: 
 
 def test_a_resolved_recipe_reads_back_as_itself() -> None:
     config = load_recipe(RECIPE)
-    assert parse(TrainConfig, config.model_dump(mode="json"), "again") == config
+    assert parse(Recipe, config.model_dump(mode="json"), "again") == config

@@ -25,9 +25,9 @@ from audiodiff.model.folder import verify
 from audiodiff.settings import parse
 from audiodiff.signal.level import active_db
 from audiodiff.training import run as run_module
-from audiodiff.training.config import TrainConfig
 from audiodiff.training.loop import BrokenRun, train
 from audiodiff.training.ranks import Ranks
+from audiodiff.training.recipe import Recipe, load_recipe
 from audiodiff.training.run import run
 
 pytestmark = pytest.mark.slow
@@ -89,13 +89,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def settings(recipe: Path, **sections: dict[str, Any]) -> TrainConfig:
-    from audiodiff.training.config import load_recipe
-
+def settings(recipe: Path, **sections: dict[str, Any]) -> Recipe:
     values = load_recipe(recipe).model_dump(mode="json")
-    return parse(
-        TrainConfig, {name: value | sections.get(name, {}) for name, value in values.items()}, "test"
-    )
+    return parse(Recipe, {name: value | sections.get(name, {}) for name, value in values.items()}, "test")
 
 
 def entries(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -235,9 +231,13 @@ def test_a_run_may_start_from_the_weights_of_a_model(recipe: Path, tmp_path: Pat
     [
         ("optim.stepz=3", "unknown key 'optim.stepz'; did you mean 'steps'?"),
         ("data.p_babbel=0.5", "did you mean 'p_babble'?"),
-        ("network.widht=3", "the nearest is network.width"),
-        ("process.roh=3", "rho"),
-        ("network.n_bins=3", "must be n_fft / 2 + 1 = 65"),
+        ("network.widht=3", "unknown key 'network.widht'; did you mean 'width'?"),
+        ("process.roh=3", "unknown key 'process.roh'; did you mean 'rho'?"),
+        ("process.kind=vpp", "process: unknown kind 'vpp'; did you mean 'vp'?"),
+        ("data.kind=wave", "data.kind: unknown kind 'wave'; did you mean 'waves'?"),
+        ("network.kind=wavenet", 'does not go with data.kind = "mix"'),
+        ("optm.lr=1.0", "unknown key 'optm'; did you mean 'optim'?"),
+        ("network.n_bins=3", "network.n_bins must be 65, as the model says; leave it out"),
         ("optim.lr=-1.0", "optim.lr"),
         ("data.segment_s=0.05", "data.segment_s"),
         ("objective.perceptual=0.1", "at least 16000 Hz, it is 8000; set objective.perceptual = 0"),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from audiodiff.data.batches import Batch
 from audiodiff.settings import parse
-from audiodiff.training.config import TrainConfig
+from audiodiff.training.recipe import Recipe
 
 RATE = 8000
 N_SAMPLES = 1600
@@ -25,7 +25,7 @@ RECIPE: dict[str, Any] = {
         "licence": "CC0-1.0",
     },
     "process": {"kind": "brownian", "rho": 0.5},
-    "network": {"kind": "toy"},
+    "network": {"kind": "spectral", "low_bins": 16, "high_pool": 4},  # for the recipe; `Toy` is trained
     "data": {"store": "unused", "batch": 2, "segment_s": 0.2},
     "objective": {"complex": 1.0, "magnitude": 1.0, "mrstft": 0.1, "mrstft_windows": [64]},
     "optim": {"steps": 6, "lr": 0.02, "warmup": 2, "ema": 0.9},
@@ -52,10 +52,10 @@ class Toy(nn.Module):
         return h[0] + (1 - t)[:, None, None, None] * mixed
 
 
-def recipe(**sections: dict[str, Any]) -> TrainConfig:
+def recipe(**sections: dict[str, Any]) -> Recipe:
     """The recipe with some keys of some sections changed."""
     merged = {name: values | sections.get(name, {}) for name, values in RECIPE.items()}
-    return parse(TrainConfig, merged, "toy")
+    return parse(Recipe, merged, "toy")
 
 
 def toy_batches(start_step: int, seed: int = 0) -> Iterator[Batch]:

@@ -16,7 +16,7 @@ pytest.importorskip("starlette", reason="the extra ui is not installed")
 uvicorn = pytest.importorskip("uvicorn", reason="the extra ui is not installed")
 
 from audiodiff import Denoiser  # noqa: E402
-from audiodiff.batch.job import process_file  # noqa: E402
+from audiodiff.batch.denoise_task import denoise_file  # noqa: E402
 from audiodiff.errors import AudioFileError  # noqa: E402
 from audiodiff.inference.engine import Samples  # noqa: E402
 from audiodiff.io.reader import probe  # noqa: E402
@@ -98,7 +98,7 @@ def test_clean_and_download_in_ranges(served: Served, talk: Path, tmp_path: Path
     assert (taken["seconds"], taken["rate"], taken["channels"]) == (2.0, 16000, 2)
     job, state = finished(served, order(taken["recording"], strength=0.5, quality="fast"))
     assert (state["state"], state["name"], state["saved"]) == ("done", "talk.denoised.wav", "")
-    process_file(talk, tmp_path / "truth.wav", denoiser.tuned(quality="fast", strength=0.5))
+    denoise_file(talk, tmp_path / "truth.wav", Denoiser(denoiser.model, quality="fast", strength=0.5))
     truth = (tmp_path / "truth.wav").read_bytes()
     status, headers, body = served.ask("GET", f"/{TOKEN}/jobs/{job}/result?save=1")
     assert (status, body) == (200, truth)

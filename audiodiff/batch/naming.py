@@ -1,0 +1,65 @@
+"""How the files of a job are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from audiodiff.batch.job_options import Options
+from audiodiff.batch.sidecar import sidecar_path
+from audiodiff.errors import AudioFileError
+from audiodiff.io.formats import MEDIA_SUFFIXES, display_path
+
+_LOSSY = frozenset({".mp3", ".ogg", ".oga", ".opus"}) | MEDIA_SUFFIXES
+
+
+def outputs(target: Path, options: Options) -> tuple[Path, ...]:
+    """All files that a job writes: the target, then the residual and the sidecar if they are wanted.
+
+    Args:
+        target: Output.
+        options: How to treat files.
+
+    Returns:
+        Their paths.
+    """
+    paths = [target]
+    if options.residual:
+        paths.append(residual_path(target))
+    if options.sidecar:
+        paths.append(sidecar_path(target))
+    return tuple(paths)
+
+
+def default_target(source: Path, output: Path | None, label: str = ".denoised") -> Path:
+    """Where the result of a recording goes.
+
+    Args:
+        source: Input, such as ``talk.wav``.
+        output: A file, an existing folder (the name stays), or None for ``talk.denoised.wav`` beside the
+            input.
+        label: What the name gets beside the input.
+
+    Returns:
+        Path of the target.
+
+    Raises:
+        AudioFileError: The input is a path without a name, such as ``.``.
+    """
+    if output is None and not source.name:
+        raise AudioFileError(f"{display_path(source)}: not a regular file; name an audio file")
+    if output is None:
+        return source.with_name(f"{source.stem}{label}{source.suffix}")
+    return output / source.name if output.is_dir() else output
+
+
+def residual_path(target: Path) -> Path:
+    """Where the residual of an output goes.
+
+    Args:
+        target: The output, such as ``talk.denoised.flac``.
+
+    Returns:
+        ``talk.denoised.residual.flac``; ``.wav`` for outputs whose coding is lossy.
+    """
+    suffix = ".wav" if target.suffix.lower() in _LOSSY else target.suffix
+    return target.with_name(f"{target.stem}.residual{suffix}")

@@ -1,0 +1,184 @@
+"""Results as they come: paths or JSON lines on standard output, the rest on standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from audiodiff.cli._common import SOME_FAILED, say
+
+if TYPE_CHECKING:
+    from audiodiff.batch.batch_spec import Item, JobSpec
+    from audiodiff.batch.job_options import Result
+
+JSON_VERSION = 1
+
+
+class Printer:
+    """Prints results as they come: paths or JSON lines on standard output, the rest on standard error.
+
+    Args:
+        as_json: One object a line, see `event`.
+        quiet: Only warnings and errors on standard error.
+
+    Attributes:
+        results: What was printed so far.
+    """
+
+    def __init__(self, as_json: bool, quiet: bool) -> None:
+        self.results: list[Result] = []
+        self.counts: Counter[str] = Counter()
+        self.internal = 0
+        self.quiet = quiet
+        self.as_json = as_json
+        self._seconds = 0.0
+        self._started = time.monotonic()
+
+    def result(self, result: Result, path: bool = True) -> None:
+        """Print one result, with or without the path of the output."""
+        self.counts[result.status] += 1
+        self.results.append(result)
+        if self.as_json:
+            typer.echo(json.dumps(event(result)))
+        elif path and result.status in ("done", "copied"):
+            typer.echo(result.target)
+        for warning in result.warnings:
+            say(f"audiodiff: warning: {warning}")
+        if result.fault is not None:
+            self.internal += result.fault.code == "internal"
+            say(f"audiodiff: {result.fault.message}")
+        if result.status in ("done", "copied"):
+            self._seconds += result.seconds
+
+    def alone(self, result: Result) -> None:
+        """End the command for one recording."""
+        if not self.quiet:
+            speed = result.elapsed_s / result.seconds
+            line = f"{result.seconds:.1f} s of audio in {result.elapsed_s:.1f} s"
+            say(f"{line} (real-time factor {speed:.3f})")
+        self.summary(1)
+
+    def failed_alone(self, result: Result) -> None:
+        """Print the JSON of the one recording that failed; its line is left to the error boundary."""
+        if self.as_json:
+            self.counts[result.status] += 1
+            typer.echo(json.dumps(event(result)))
+            self.summary(1)
+
+    def summary(self, n_items: int) -> str:
+        """Print the JSON summary, if JSON is wanted.
+
+        Args:
+            n_items: Recordings in all.
+
+        Returns:
+            The summary as one line of text.
+        """
+        elapsed = time.monotonic() - self._started
+        counts = {name: self.counts[name] for name in ("done", "copied", "skipped", "failed")}
+        counts["not_started"] = n_items - sum(counts.values())
+        if self.as_json:
+            times = {"seconds": round(self._seconds, 3), "elapsed_s": round(elapsed, 3)}
+            typer.echo(
+                json.dumps({"v": JSON_VERSION, "event": "summary", "files": n_items, **counts, **times})
+            )
+        words = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
+        line = f"{n_items} recordings: {', '.join(words)}"
+        if self._seconds:
+            factor = elapsed / self._seconds
+            line += f"; {self._seconds:.1f} s of audio in {elapsed:.1f} s (real-time factor {factor:.3f})"
+        return line
+
+
+def event(result: Result) -> dict[str, Any]:
+    """A result as JSON; names that are not UTF-8 come as lone surrogates (Python's surrogateescape)."""
+    fault = result.fault
+    return {
+        "v": JSON_VERSION,
+        "event": "file",
+        "in": os.fspath(result.source),
+        "out": os.fspath(result.target),
+        "residual": os.fspath(result.residual) if result.residual else None,
+        "status": result.status,
+        "error": {"code": fault.code, "message": fault.message} if fault else None,
+        "warnings": list(result.warnings),
+        "seconds": round(result.seconds, 6),
+        "gain_db": round(result.gain_db, 3),
+        "elapsed_s": round(result.elapsed_s, 3),
+        "rtf": round(result.elapsed_s / result.seconds, 4) if result.seconds else None,
+    }
+
+
+def foretell(spec: JobSpec, items: Sequence[Item], jobs: int, factor: float, as_json: bool) -> None:
+    """Show what a batch would do.
+
+    Args:
+        spec: What would be done.
+        items: The recordings.
+        jobs: Workers.
+        factor: Seconds of work for a second of one channel.
+        as_json: JSON lines in place of the table.
+
+    Raises:
+        typer.Exit: With exit code 1 if something would fail.
+    """
+    from audiodiff.batch.batch_spec import foresee
+    from audiodiff.batch.estimate import predicted
+    from audiodiff.batch.plan import measured
+    from audiodiff.io.formats import display_path
+
+    work, n_failed = [], 0
+    if not as_json:
+        typer.echo(f"{'':<10} {'duration':>10} {'work':>10}  input -> output")
+    for item in measured(items, spec.settings):
+        result = foresee(spec, item)
+        state = "to do" if result is None else result.status
+        cost = predicted([item], factor, 1) if result is None else 0.0
+        if result is None:
+            work.append(item)
+        fault = result.fault if result else None
+        n_failed += fault is not None
+        if as_json:
+            names = {"in": os.fspath(item.source), "out": os.fspath(item.target)}
+            error = {"code": fault.code, "message": fault.message} if fault else None
+            numbers = {"seconds": round(item.seconds, 3), "work_s": round(cost, 1)}
+            told = {"event": "plan", **names, "status": state.replace(" ", "_"), "error": error, **numbers}
+            typer.echo(json.dumps({"v": JSON_VERSION, **told}))
+        else:
+            why = f"  ({fault.message})" if fault else ""
+            way = f"{display_path(item.source)} -> {display_path(item.target)}{why}"
+            typer.echo(f"{state:<10} {_clock(item.seconds):>10} {_clock(cost):>10}  {way}")
+    total = sum(item.seconds for item in work)
+    wall = predicted(work, factor, jobs) if work else 0.0
+    if as_json:
+        sums = {"to_do": len(work), "seconds": round(total, 3), "elapsed_s": round(wall, 1), "jobs": jobs}
+        typer.echo(json.dumps({"v": JSON_VERSION, "event": "summary", "files": len(items), **sums}))
+    else:
+        line = f"{len(work)} of {len(items)} recordings to do: {_clock(total)} of audio, about {_clock(wall)}"
+        typer.echo(f"{line} with {jobs} job{'s' if jobs > 1 else ''}; nothing was written")
+    if n_failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def copy_out(path: Path) -> None:
+    """Copy a finished file to standard output."""
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
+
+
+def _clock(seconds: float) -> str:
+    whole, tenths = divmod(round(seconds * 10), 10)
+    if whole < 60:
+        return f"{whole}.{tenths} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
