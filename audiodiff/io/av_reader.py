@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library
 from audiodiff.io.av_ends import missing
 from audiodiff.io.av_tracks import Track, only, tells_end, track_of
+from audiodiff.io.block_reader import BlockReader
 from audiodiff.io.formats import Damaged, Dtype, Truncated, display_path
 from audiodiff.signal.types import Samples
 
@@ -31,51 +31,21 @@ _CUT_SHORT_S = 0.1
 _FULL_SCALE = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31}
 
 
-class MediaReader(Iterator[Samples]):
-    """Iterator over the blocks of an audio stream; closes itself at the end or as a context.
+class MediaReader(BlockReader):
+    """Blocks of an audio stream of a media file.
 
     Args:
-        block: Samples of one channel in a block, at least 1.
         dtype: ``float32``, or `AudioInfo.exact_dtype` to get the samples without rounding.
-
-    Attributes:
-        info: What the container tells of the stream.
-        truncated: After the last block: a note if the file is cut short or damaged, else None.
     """
 
     def __init__(self, path: Path, block: int = 1 << 16, dtype: Dtype = "float32", number: int = 0) -> None:
         self._stack = contextlib.ExitStack()
         track = track_of(path, number)
         container = self._stack.enter_context(av_library.opened(path))
-        self.info = track.info
-        self.truncated: Truncated | None = None
-        self._block = block
+        super().__init__(track.info, block)
         self._samples = _Samples(container, track, dtype)
         self._pieces = iter(self._samples)
         self._rest = np.empty((track.info.channels, 0), dtype=dtype)
-        self._n_read = 0
-        self._open = True
-
-    def __next__(self) -> Samples:
-        """The next samples, [C, n], n = block except for the last."""
-        if not self._open:
-            raise StopIteration
-        x = self._fill()
-        finite = np.isfinite(x).all(axis=0)
-        if not finite.all():
-            seconds = (self._n_read + int(finite.argmin())) / self.info.sample_rate
-            raise AudioFileError(
-                f"{display_path(self.info.path)}: a sample at {seconds:.3f} s is not a finite number; "
-                "repair the file in an audio editor",
-                code="nonfinite",
-            )
-        self._n_read += x.shape[1]
-        if x.shape[1] < self._block:
-            self.close()
-            self._judge()
-        if not x.shape[1]:
-            raise StopIteration
-        return x
 
     def _fill(self) -> Samples:
         parts, n = [self._rest], self._rest.shape[1]
@@ -89,38 +59,22 @@ class MediaReader(Iterator[Samples]):
         self._rest = joined[:, self._block :]
         return np.ascontiguousarray(joined[:, : self._block])
 
-    def _judge(self) -> None:
-        path, announced, rate = self.info.path, self.info.n_samples, self.info.sample_rate
-        samples = self._samples
-        if self._n_read == 0:
-            why = f"decoder: {samples.damage}" if samples.damage else "it announces audio and holds none"
-            raise AudioFileError(
-                f"{display_path(path)}: no sample could be read ({why}); get a whole copy of the file",
-                code="unreadable" if samples.damage else "empty",
-            )
-        if samples.damage:
-            self.truncated = Truncated(path, self._n_read, f"decoder: {samples.damage}")
-        elif lacking := missing(path):
-            self.truncated = Truncated(path, self._n_read, lacking)
-        elif samples.exact_end and self._n_read < announced - _CUT_SHORT_S * rate:
-            self.truncated = Truncated(path, self._n_read, f"{announced} samples announced")
-        elif samples.n_bad:
-            lost = f"{samples.n_bad} packets of its audio could not be decoded"
-            self.truncated = Damaged(path, self._n_read, lost)
+    def _damage(self) -> str:
+        return self._samples.damage
 
-    def close(self) -> None:
-        """Close the file; the iterator then ends."""
-        if self._open:
-            self._open = False
-            self._stack.close()
+    def _shortfall(self) -> Truncated | None:
+        path, announced = self.info.path, self.info.n_samples
+        if lacking := missing(path):
+            return Truncated(path, self._n_read, lacking)
+        if self._samples.exact_end and self._n_read < announced - _CUT_SHORT_S * self.info.sample_rate:
+            return Truncated(path, self._n_read, f"{announced} samples announced")
+        if self._samples.n_bad:
+            lost = f"{self._samples.n_bad} packets of its audio could not be decoded"
+            return Damaged(path, self._n_read, lost)
+        return None
 
-    def __enter__(self) -> MediaReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def _close(self) -> None:
+        self._stack.close()
 
 
 class _Samples:

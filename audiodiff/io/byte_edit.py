@@ -17,9 +17,12 @@ def open_binary(path: Path) -> int:
     try:
         return os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise AudioFileError(
-            f"{display_path(path)}: cannot be opened ({error.strerror}); check name and rights"
-        ) from error
+        raise cannot_open(path, error) from error
+
+
+def cannot_open(path: Path, error: OSError) -> AudioFileError:
+    """The error for a file that the system does not open."""
+    return AudioFileError(f"{display_path(path)}: cannot be opened ({error.strerror}); check name and rights")
 
 
 def read_at(fd: int, start: int, n: int) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tokenize
 import zipfile
 import zlib
@@ -20,6 +21,7 @@ import safetensors
 import safetensors.numpy
 
 from audiodiff.errors import AudioFileError, MelError
+from audiodiff.io.byte_edit import cannot_open, open_binary
 from audiodiff.io.formats import display_path
 from audiodiff.io.output_checks import check_existing, small_output
 from audiodiff.signal.mel import difference
@@ -208,9 +210,7 @@ def _load(path: Path) -> tuple[npt.NDArray[Any], str | None]:
     except OSError as error:
         if error.strerror is None:
             raise _unreadable(path, str(error)) from error
-        raise AudioFileError(
-            f"{display_path(path)}: cannot be opened ({error.strerror}); check name and rights"
-        ) from error
+        raise cannot_open(path, error) from error
     except _DAMAGED as error:
         raise _unreadable(path, str(error)) from error
     name = _VALUES if _VALUES in arrays else next(iter(arrays), "")
@@ -223,14 +223,17 @@ def _load(path: Path) -> tuple[npt.NDArray[Any], str | None]:
 
 
 def _load_npy(path: Path) -> npt.NDArray[Any]:
-    with path.open("rb") as file:
+    with os.fdopen(open_binary(path), "rb") as file:
         loaded: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
         return loaded
 
 
 def _load_npz(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str | None]:
     # numpy leaves a file open that is no archive, if it opened it itself.
-    with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
+    with (
+        os.fdopen(open_binary(path), "rb") as file,
+        np.lib.npyio.NpzFile(file, allow_pickle=False) as archive,
+    ):
         text = str(archive[_SPEC]) if _SPEC in archive.files else None
         wanted = [_VALUES] if _VALUES in archive.files else [n for n in archive.files if n != _SPEC]
         # More than one is refused by name: nothing that will not be used is unpacked.

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import TypeAlias
 
 import numpy as np
 import soundfile
@@ -16,6 +13,7 @@ from audiodiff.errors import AudioFileError
 from audiodiff.io.av_library import is_media
 from audiodiff.io.av_reader import MediaReader
 from audiodiff.io.av_tracks import track_of
+from audiodiff.io.block_reader import BlockReader
 from audiodiff.io.byte_edit import open_binary
 from audiodiff.io.formats import (
     MAX_CHANNELS,
@@ -49,102 +47,46 @@ _UNKNOWN_LENGTH = 1 << 62
 _SLACK_BYTES = 16
 
 
-class SoundReader(Iterator[Samples]):
-    """Iterator over the blocks of a file that libsndfile reads, made by `read_blocks`.
-
-    It closes itself at the end, or as a context.
-
-    Attributes:
-        truncated: After the last block: a note if the file was cut short, else None.
-    """
+class SoundReader(BlockReader):
+    """Blocks of a file that libsndfile reads, made by `read_blocks`."""
 
     def __init__(self, path: Path, block: int, dtype: Dtype) -> None:
         self._fd = _open(path)
         try:
             self._missing = _missing(self._fd)
             self._file = _sound(self._fd, path)
-            self.info = _info(self._file, path)
+            super().__init__(_info(self._file, path), block)
         except BaseException:
             os.close(self._fd)
             raise
-        self.truncated: Truncated | None = None
-        self._block = block
         self._dtype = dtype
-        self._n_read = 0
-        self._open = True
+        self._fault = ""
 
-    def __next__(self) -> Samples:
-        """The next samples, [C, n], n = block except for the last."""
-        if not self._open:
-            raise StopIteration
-        x, damage = self._fill()
-        self._check_finite(x)
-        self._n_read += len(x)
-        if len(x) < self._block:
-            self.close()
-            self._judge(damage)
-        if not len(x):
-            raise StopIteration
-        return np.ascontiguousarray(x.T)
-
-    def _fill(self) -> tuple[Samples, str]:
-        """Read up to a block, [n, C], and how the decoder failed if it did."""
+    def _fill(self) -> Samples:
         x = np.empty((self._block, self.info.channels), dtype=self._dtype)
         n = 0
         while n < self._block:
             try:
                 got = len(self._file.read(out=x[n : min(n + _PIECE, self._block)]))
             except soundfile.LibsndfileError as error:
-                return x[:n], _plain(error)
+                self._fault = _plain(error)
+                break
             if got == 0:
                 break
             n += got
-        return x[:n], ""
+        return np.ascontiguousarray(x[:n].T)
 
-    def _check_finite(self, x: Samples) -> None:
-        finite = np.isfinite(x).all(axis=1)
-        if finite.all():
-            return
-        seconds = (self._n_read + int(finite.argmin())) / self.info.sample_rate
-        raise AudioFileError(
-            f"{display_path(self.info.path)}: a sample at {seconds:.3f} s is not a finite number; "
-            "repair the file in an audio editor",
-            code="nonfinite",
-        )
+    def _damage(self) -> str:
+        return self._fault
 
-    def _judge(self, damage: str) -> None:
-        path, announced = self.info.path, self.info.n_samples
-        if self._n_read == 0:
-            why = f"decoder: {damage}" if damage else "it announces samples and holds none"
-            raise AudioFileError(
-                f"{display_path(path)}: no sample could be read ({why}); get a whole copy of the file",
-                code="unreadable" if damage else "empty",
-            )
-        if damage:
-            self.truncated = Truncated(path, self._n_read, f"decoder: {damage}")
-        elif self._n_read < announced:
-            self.truncated = Truncated(path, self._n_read, f"{announced} samples announced")
-        elif self._missing:
-            self.truncated = Truncated(path, self._n_read, self._missing)
+    def _shortfall(self) -> Truncated | None:
+        announced = self.info.n_samples
+        why = f"{announced} samples announced" if self._n_read < announced else self._missing
+        return Truncated(self.info.path, self._n_read, why) if why else None
 
-    def close(self) -> None:
-        """Close the file; the iterator then ends."""
-        if self._open:
-            self._open = False
-            self._file.close()
-            os.close(self._fd)
-
-    def __enter__(self) -> SoundReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-BlockReader: TypeAlias = SoundReader | MediaReader
-"""What `read_blocks` gives."""
+    def _close(self) -> None:
+        self._file.close()
+        os.close(self._fd)
 
 
 def probe(path: Path) -> AudioInfo:

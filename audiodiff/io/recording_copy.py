@@ -23,17 +23,7 @@ B = TypeVar("B", bound=npt.NDArray[np.floating[Any]])
 
 
 def check_format(info: AudioInfo, suffix: str, whole: bool = True) -> None:
-    """Refuse a format before any work.
-
-    Args:
-        info: The recording's header.
-        suffix: Suffix of the output with its dot.
-        whole: As for `RecordingCopy`.
-
-    Raises:
-        AudioFileError: Code ``unsupported``: the format does not exist or cannot hold rate or channels;
-            ``missing_extra``: it needs PyAV.
-    """
+    """Refuse before any work a format that does not exist, or cannot hold the recording."""
     if suffix.lower() in MEDIA_SUFFIXES:
         module()
         media_plan(info, suffix, whole=whole)
@@ -48,7 +38,6 @@ class RecordingCopy:
     refused. All audio tracks go into media files, the first one into others.
 
     Args:
-        info: The recording's header.
         target: File to write; its suffix decides the format.
         overwrite: Whether it may be replaced.
         line: What processed it, for the tags; None to tell nothing.
@@ -76,7 +65,7 @@ class RecordingCopy:
         self.notes: tuple[str, ...] = ()
         self._target = target
         self._finished = False
-        self._baggage: CopiedTags | None = None
+        self._copied_tags: CopiedTags | None = None
         self._writer: AtomicWriter | MediaWriter
         found = tracks(info.path) if is_media(info.path) else ()
         if target.suffix.lower() in MEDIA_SUFFIXES:
@@ -85,8 +74,8 @@ class RecordingCopy:
             self._writer = MediaWriter(target, plan, overwrite)
         else:
             container, subtype = output_format(info, target.suffix)
-            self._baggage = collect_tags(info, container, line, whole)
-            self.notes = self._baggage.notes
+            self._copied_tags = collect_tags(info, container, line, whole)
+            self.notes = self._copied_tags.notes
             shape = (info.sample_rate, info.channels)
             self._writer = AtomicWriter(target, *shape, container, subtype, overwrite)
         if len(found) > len(self.infos):
@@ -112,9 +101,9 @@ class RecordingCopy:
         self._writer.__enter__()
         if isinstance(self._writer, MediaWriter):
             self.notes += tuple(f"{display_path(self._target)}: {line}" for line in self._writer.left_out)
-        elif self._baggage is not None:
+        elif self._copied_tags is not None:
             with self._closing_on_error():
-                self._writer.describe(self._baggage.strings)
+                self._writer.describe(self._copied_tags.strings)
         return self
 
     @contextlib.contextmanager
@@ -130,11 +119,6 @@ class RecordingCopy:
 
         Args:
             block: float32 or float64 [C, n], full scale 1; n may be 0.
-            track: Which one; tracks take turns, see `in_turn`.
-
-        Raises:
-            ShapeError: If block is not [C, n].
-            AudioFileError: As the writers.
         """
         if isinstance(self._writer, MediaWriter):
             self._writer.write(block, track)
@@ -144,11 +128,7 @@ class RecordingCopy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish or remove the file.
-
-        Raises:
-            AudioFileError: As the writers; code ``tags`` if the tags cannot be written.
-        """
+        """Finish or remove the file."""
         if kind is None:
             with self._closing_on_error():
                 self.finish()
@@ -161,8 +141,8 @@ class RecordingCopy:
             AudioFileError: As the writers; code ``tags`` if the tags cannot be written.
         """
         fd = self._writer.finish()
-        if not self._finished and self._baggage is not None:
-            self._baggage.write_to(self._target, fd)
+        if not self._finished and self._copied_tags is not None:
+            self._copied_tags.write_to(self._target, fd)
         self._finished = True
         return fd
 
@@ -177,7 +157,6 @@ def in_turn(streams: Sequence[Iterator[B]], rates: Sequence[int]) -> Iterator[tu
 
     Args:
         streams: Blocks [C, n] of every track.
-        rates: Their sample rates in Hz.
 
     Yields:
         (track, block): always the next block of the track that is furthest behind.

@@ -48,7 +48,7 @@ def transform_of(spec: MelSpec) -> FramedSTFT:
     """The transform that a mel convention analyses with, without its padding.
 
     Returns:
-        The transform; its sample 0 lies `lead(spec)` samples before the audio's.
+        The transform; its sample 0 lies `leading_samples(spec)` samples before the audio's.
 
     Raises:
         MelError: If the windows overlap by less than half, so that a mel cannot be inverted.
@@ -62,7 +62,7 @@ def transform_of(spec: MelSpec) -> FramedSTFT:
     return FramedSTFT(analysis_window(spec)[left : left + spec.win], spec.n_fft, spec.hop)
 
 
-def lead(spec: MelSpec) -> int:
+def leading_samples(spec: MelSpec) -> int:
     """Samples by which the first window begins before sample 0 of the audio."""
     return spec.n_fft // 2 - (spec.n_fft - spec.win) // 2 - spec.first_centre
 
@@ -221,7 +221,7 @@ def projection(values: Tensor, spec: MelSpec) -> Callable[[Tensor], Tensor]:
         ShapeError: If there are not M bands on the second last axis, or no frames.
         MelError: If a value is not finite, or the convention cannot be inverted.
     """
-    stft, before = transform_of(spec), lead(spec)
+    stft, before = transform_of(spec), leading_samples(spec)
     match = _Match.of(_heard(to_linear_mel(_checked(values, spec), spec), spec), spec)
     n_samples = stft.n_samples(values.shape[-1])
 
@@ -253,7 +253,7 @@ def invert(values: Tensor, spec: MelSpec, preset: Preset | int = "balanced", see
         ConfigError: If the preset or the seed is unknown or out of range.
     """
     wave = _Inverter(spec, transform_of(spec), iterations_of(preset), seed).run(values, 0, None)
-    start = lead(spec)
+    start = leading_samples(spec)
     return wave[..., start : start + length(spec, values.shape[-1])].contiguous()
 
 
@@ -287,7 +287,7 @@ def invert_long(
     for frames, last in _windows(blocks, size, overlap):
         n_frames = frames.shape[-1]
         wave = inverter.run(frames, first, known)
-        position = first * hop - lead(spec)  # of wave[..., 0] in the audio
+        position = first * hop - leading_samples(spec)  # of wave[..., 0] in the audio
         begin = 0 if known is None else overlap * hop
         end = wave.shape[-1] if last else (n_frames - overlap) * hop
         stop = min(end, length(spec, first + n_frames) - position)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +173,11 @@ def test_targets_are_refused_and_nothing_is_left(tmp_path: Path, values: Values)
     write_mel(path, values * 0, spec, overwrite=True)
     assert not read_mel(path).values.any()
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.npz"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_a_pipe_without_a_writer_does_not_block(tmp_path: Path, suffix: str) -> None:
+    os.mkfifo(tmp_path / f"mel{suffix}")
+    with pytest.raises(AudioFileError, match="cannot be"):
+        read_mel(tmp_path / f"mel{suffix}")

@@ -23,7 +23,7 @@ from audiodiff.signal.mel_inversion import (
     invert,
     invert_long,
     invert_magnitude,
-    lead,
+    leading_samples,
     length,
     projection,
 )
@@ -261,7 +261,7 @@ def test_first_sample_and_length_agree_with_the_frames() -> None:
         assert spec.n_frames(length(spec, n_frames)) == n_frames
         ours = mel_inversion.transform_of(spec)
         k = n_frames // 2
-        begin = k * spec.hop - lead(spec)
+        begin = k * spec.hop - leading_samples(spec)
         assert (
             ours.forward(x[begin : begin + spec.win])[..., 0].abs() - stft(x, spec)[:, k].abs()
         ).abs().max() < 1e-3
