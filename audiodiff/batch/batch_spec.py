@@ -89,16 +89,7 @@ class Item:
 
 
 def run_one(spec: JobSpec, item: Item, progress: Progress | None = None) -> Result:
-    """Do one recording of a batch, unless it has been done.
-
-    Args:
-        spec: What to do.
-        item: The recording.
-        progress: Called after every finished block.
-
-    Returns:
-        What became of it; status ``failed`` with a `Fault` for whatever went wrong with it.
-    """
+    """Do one recording of a batch, unless it has been done."""
     try:
         return _recorded(spec, item, progress)
     except AudiodiffError as error:
@@ -119,15 +110,7 @@ def run_one(spec: JobSpec, item: Item, progress: Progress | None = None) -> Resu
 
 
 def foresee(spec: JobSpec, item: Item) -> Result | None:
-    """What `run_one` would do without working: the journal and the headers are read, nothing is written.
-
-    Args:
-        spec: What to do.
-        item: The recording.
-
-    Returns:
-        A result with status ``skipped`` or ``failed``, or None if there is work to do.
-    """
+    """What `run_one` would do without working: the journal and the headers are read, nothing is written."""
     options = spec.options
     try:
         spec.settings.look(item.source)
@@ -147,16 +130,7 @@ def foresee(spec: JobSpec, item: Item) -> Result | None:
 
 
 def failed(item: Item, code: str, message: str) -> Result:
-    """The result of a recording that went wrong.
-
-    Args:
-        item: The recording.
-        code: Stable name of the fault.
-        message: What to tell; becomes one line.
-
-    Returns:
-        The record.
-    """
+    """The result of a recording that went wrong."""
     return Result(item.source, item.target, "failed", fault=Fault(code, " ".join(message.split())))
 
 

@@ -111,14 +111,7 @@ class DenoiseSettings:
 
 
 def check(source: Path, target: Path, options: Options) -> AudioInfo:
-    """Everything that can be refused before a model is loaded.
-
-    Returns:
-        The input's header.
-
-    Raises:
-        AudioFileError: The input is unusable, or the target is refused (code in `errors.TARGET_CODES`).
-    """
+    """Everything that can be refused before a model is loaded."""
     info = probe(source)
     check_outputs(source, target, options)
     try:

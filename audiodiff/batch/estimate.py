@@ -8,15 +8,6 @@ from audiodiff.batch.batch_spec import Item
 
 
 def predicted(items: Sequence[Item], seconds_per_second: float, jobs: int) -> float:
-    """Seconds that a batch will take.
-
-    Args:
-        items: What is to be done, with durations and channels.
-        seconds_per_second: As `FileTask.seconds_per_second` measures it.
-        jobs: Workers, which share the work but never one file.
-
-    Returns:
-        Seconds, without the start of the workers.
-    """
+    """Seconds that a batch will take."""
     costs = [item.seconds * item.channels * seconds_per_second for item in items]
     return max([sum(costs) / max(1, jobs), *costs])

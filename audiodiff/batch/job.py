@@ -34,23 +34,7 @@ def process(
     progress: Progress | None = None,
     record: Record | None = None,
 ) -> Result:
-    """Do one file.
-
-    Args:
-        task: What is done.
-        source: Input; never changed.
-        target: Output; appears when it is whole, or not at all.
-        options: How to treat files.
-        progress: Called after every finished block.
-        record: Notes every output before it gets its name, or None.
-
-    Returns:
-        What became of it.
-
-    Raises:
-        AudioFileError: The input is unusable or changed meanwhile, or the target is refused or not writable.
-        AudiodiffError: What the task refuses.
-    """
+    """Do one file."""
     started = time.monotonic()
     work = task.begin(source, target, options)
     before = fingerprint(source)

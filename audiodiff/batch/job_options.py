@@ -44,12 +44,7 @@ class Options:
     loudness: Target | None = None
 
     def __post_init__(self) -> None:
-        """Check what contradicts.
-
-        Raises:
-            ConfigError: Existing targets shall be replaced and left; or a residual beside a loudness target:
-                output and residual would not sum to the input.
-        """
+        """Check what contradicts."""
         if self.overwrite and self.skip_existing:
             raise ConfigError("--overwrite and --skip-existing exclude each other; choose one")
         if self.residual and self.loudness is not None:

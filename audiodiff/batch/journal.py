@@ -50,15 +50,7 @@ class Content:
 
     @staticmethod
     def of(path: Path, known: Content | None = None) -> Content:
-        """Look at a file.
-
-        Args:
-            path: The file.
-            known: An earlier look; its hash is taken while size and time are the same.
-
-        Raises:
-            OSError: The file cannot be read.
-        """
+        """Look at a file."""
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
@@ -86,17 +78,7 @@ class Record:
         self._fresh: dict[str, Any] = {}
 
     def standing(self, source: Path) -> Standing:
-        """Compare the record with the disk.
-
-        Args:
-            source: The input.
-
-        Returns:
-            What is at the targets, seen from the work on this input by this key.
-
-        Raises:
-            OSError: A file cannot be read.
-        """
+        """Compare the record with the disk."""
         there = [path for path in self._targets if os.path.lexists(path)]
         if all(map(is_sidecar, there)):  # one that was left alone tells of nothing
             return "new"
@@ -122,44 +104,19 @@ class Record:
         return float(gain_db) if isinstance(gain_db, int | float) else 0.0
 
     def begin(self, source: Path, facts: dict[str, Any]) -> None:
-        """Note the input before the work starts; nothing is written yet.
-
-        Args:
-            source: The input.
-            facts: More for the reader of a record: version, model, decisions.
-
-        Raises:
-            OSError: The input cannot be read.
-        """
+        """Note the input before the work starts; nothing is written yet."""
         known = _content(self._stored.get("source"))
         content = asdict(Content.of(source, known))
         self._fresh = {"v": _VERSION, "key": self._key, **facts, "source": content, "outputs": {}}
 
     def ready(self, path: Path, descriptor: int) -> None:
-        """Write down the content of an output that is about to get its name.
-
-        Args:
-            path: The name.
-            descriptor: The file, whole.
-
-        Raises:
-            OSError: The record cannot be written.
-        """
+        """Write down the content of an output that is about to get its name."""
         content = Content(os.fstat(descriptor).st_size, 0, sha256_of(descriptor))
         self._fresh["outputs"][path.name] = asdict(content)
         self._store()
 
     def finish(self, seconds: float, warnings: tuple[str, ...], gain_db: float = 0.0) -> None:
-        """Complete the record when all outputs stand.
-
-        Args:
-            seconds: Seconds of audio.
-            warnings: Lines that the user saw.
-            gain_db: Gain for a loudness target.
-
-        Raises:
-            OSError: The record cannot be written.
-        """
+        """Complete the record when all outputs stand."""
         for path in self._targets:
             self._fresh["outputs"][path.name]["mtime_ns"] = path.stat().st_mtime_ns
         self._fresh |= {"seconds": seconds, "warnings": list(warnings), "gain_db": gain_db}
@@ -187,28 +144,13 @@ class Record:
 
 
 def key_of(work: dict[str, Any]) -> str:
-    """A name for everything beside the input that decides what is written.
-
-    Args:
-        work: Plain values.
-
-    Returns:
-        SHA-256, hex.
-    """
+    """A name for everything beside the input that decides what is written."""
     return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()
 
 
 @contextlib.contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """Keep every other process away from a target, as long as it asks too.
-
-    Args:
-        target: The output; its folder must exist.
-
-    Raises:
-        AudioFileError: Code ``busy``: another process has it.
-        OSError: The folder cannot be written to.
-    """
+    """Keep every other process away from a target, as long as it asks too."""
     path = _beside(target, ".lock")
     path.parent.mkdir(exist_ok=True)
     try:

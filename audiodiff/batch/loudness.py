@@ -61,22 +61,7 @@ def levelled(
     stack: ExitStack,
     heard: Callable[[float], None] | None = None,
 ) -> tuple[list[Iterator[Samples]], tuple[Level, ...]]:
-    """Take streams to their end, and give them again at their new loudness.
-
-    Args:
-        streams: Blocks [C, n] of every track.
-        infos: Headers of the tracks.
-        target: How loud they shall be.
-        stack: Holds the spools: temporary files, four bytes a sample (eight for 32-bit integers and doubles).
-        heard: Told how many seconds of the first track are measured.
-
-    Returns:
-        The streams, and what was done to each.
-
-    Raises:
-        ConfigError: Code ``missing_extra``: PyAV is not installed.
-        AudioFileError: Code ``no_space``: the folder for temporary files is full.
-    """
+    """Take streams to their end, and give them again at their new loudness."""
     spools = [stack.enter_context(_Samples(info)) for info in infos]
     meters = [Meter(info.sample_rate, info.channels) for info in infos]
     n_heard = 0
@@ -92,15 +77,7 @@ def levelled(
 
 
 def notes(source: Path, levels: Sequence[Level]) -> list[str]:
-    """Lines for the user.
-
-    Args:
-        source: The recording.
-        levels: Of its tracks.
-
-    Returns:
-        One line for each track that did not come to its target.
-    """
+    """Lines for the user."""
     lines = []
     for number, level in enumerate(levels, 1):
         track = f"track {number} " if len(levels) > 1 else ""

@@ -13,15 +13,7 @@ _LOSSY = frozenset({".mp3", ".ogg", ".oga", ".opus"}) | MEDIA_SUFFIXES
 
 
 def outputs(target: Path, options: Options) -> tuple[Path, ...]:
-    """All files that a job writes: the target, then the residual and the sidecar if they are wanted.
-
-    Args:
-        target: Output.
-        options: How to treat files.
-
-    Returns:
-        Their paths.
-    """
+    """All files that a job writes: the target, then the residual and the sidecar if they are wanted."""
     paths = [target]
     if options.residual:
         paths.append(residual_path(target))
@@ -31,20 +23,7 @@ def outputs(target: Path, options: Options) -> tuple[Path, ...]:
 
 
 def default_target(source: Path, output: Path | None, label: str = ".denoised") -> Path:
-    """Where the result of a recording goes.
-
-    Args:
-        source: Input, such as ``talk.wav``.
-        output: A file, an existing folder (the name stays), or None for ``talk.denoised.wav`` beside the
-            input.
-        label: What the name gets beside the input.
-
-    Returns:
-        Path of the target.
-
-    Raises:
-        AudioFileError: The input is a path without a name, such as ``.``.
-    """
+    """Where the result of a recording goes."""
     if output is None and not source.name:
         raise AudioFileError(f"{display_path(source)}: not a regular file; name an audio file")
     if output is None:
@@ -53,13 +32,6 @@ def default_target(source: Path, output: Path | None, label: str = ".denoised") 
 
 
 def residual_path(target: Path) -> Path:
-    """Where the residual of an output goes.
-
-    Args:
-        target: The output, such as ``talk.denoised.flac``.
-
-    Returns:
-        ``talk.denoised.residual.flac``; ``.wav`` for outputs whose coding is lossy.
-    """
+    """Where the residual of an output goes."""
     suffix = ".wav" if target.suffix.lower() in _LOSSY else target.suffix
     return target.with_name(f"{target.stem}.residual{suffix}")

@@ -39,14 +39,7 @@ class _Found:
 
 
 def is_single(inputs: Sequence[Path]) -> bool:
-    """Whether a command means one recording, by its name; then it behaves as a command for one file does.
-
-    Args:
-        inputs: Words of the command.
-
-    Returns:
-        False for several words, a folder or a pattern.
-    """
+    """Whether a command means one recording, by its name; then it behaves as a command for one file does."""
     return len(inputs) == 1 and not inputs[0].is_dir() and not _is_pattern(inputs[0])
 
 
@@ -61,21 +54,6 @@ def plan(
 
     A folder or a pattern that stands alone is mirrored straight below the output folder; of several, each
     keeps its own name there.
-
-    Args:
-        inputs: Files, folders, and patterns with ``*``, ``?``, ``[``, ``**``.
-        output: Folder, which need not exist in an existing one; None for beside the inputs.
-        options: How to treat files.
-        settings: What is done: which files are meant, and what results are called.
-        mark: What the names get in any case, such as ``.preview``.
-
-    Returns:
-        The items, without their durations.
-
-    Raises:
-        ConfigError: Nothing is found, or too much; code ``no_input``, ``too_many``.
-        AudioFileError: The output is no folder, two inputs have one target, or a target is an input; code
-            ``unwritable``, ``collision``, ``same_file``.
     """
     if output is not None:
         check_folder(output)
@@ -105,14 +83,7 @@ def plan(
 
 
 def check_folder(output: Path) -> None:
-    """Refuse what cannot be the folder of a batch.
-
-    Args:
-        output: An existing folder, or a new one in an existing folder.
-
-    Raises:
-        AudioFileError: Code ``unwritable``.
-    """
+    """Refuse what cannot be the folder of a batch."""
     name = display_path(output)
     if output.exists() and not output.is_dir():
         line = f"{name}: is a file; several recordings need a folder"
@@ -132,17 +103,6 @@ def shard(items: Sequence[Item], number: int, count: int) -> list[Item]:
 
     The part is a function of the recording's place below the input alone, so machines that see the same
     files share them out without a word.
-
-    Args:
-        items: The whole batch.
-        number: Which part, from 1 to count.
-        count: How many parts.
-
-    Returns:
-        The items of that part.
-
-    Raises:
-        ConfigError: The number is out of range.
     """
     if not 1 <= number <= count:
         raise ConfigError(f"shard {number}/{count} is out of range; count from 1/{count} to {count}/{count}")
@@ -150,32 +110,12 @@ def shard(items: Sequence[Item], number: int, count: int) -> list[Item]:
 
 
 def measured(items: Sequence[Item], settings: TaskSettings) -> list[Item]:
-    """The items with their announced durations and channels; seconds stay 0 where a file cannot be read.
-
-    Args:
-        items: A batch.
-        settings: What will be done.
-
-    Returns:
-        New items in the same order.
-    """
+    """The items with their announced durations and channels; seconds stay 0 where a file cannot be read."""
     return [_measured(item, settings) for item in items]
 
 
 def spool(stream: object, folder: Path, mels: bool = False) -> Path:
-    """Write a pipe to a file, since a recording is read twice.
-
-    Args:
-        stream: Binary stream, such as ``sys.stdin.buffer``.
-        folder: Where the file goes.
-        mels: Whether it may be a mel file.
-
-    Returns:
-        The file, with the suffix of what it holds.
-
-    Raises:
-        AudioFileError: It holds no usable audio.
-    """
+    """Write a pipe to a file, since a recording is read twice."""
     raw = folder / "standard-input"
     with raw.open("wb") as file:
         while piece := stream.read(_PIECE):  # type: ignore[attr-defined]

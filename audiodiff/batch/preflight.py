@@ -14,11 +14,7 @@ from audiodiff.io.output_checks import check_existing
 
 
 def check_outputs(source: Path, target: Path, options: Options) -> None:
-    """Refuse every file that a job would write, before any work.
-
-    Raises:
-        AudioFileError: Codes ``same_file``, ``exists``, ``unwritable``.
-    """
+    """Refuse every file that a job would write, before any work."""
     for path in outputs(target, options):
         _refuse_input(source, path)
         if not is_sidecar(path):
@@ -27,15 +23,7 @@ def check_outputs(source: Path, target: Path, options: Options) -> None:
 
 
 def check_sidecar(target: Path, options: Options) -> None:
-    """Refuse to replace what is no sidecar; an old sidecar goes where its output went.
-
-    Args:
-        target: The output.
-        options: How to treat files.
-
-    Raises:
-        AudioFileError: Code ``exists``.
-    """
+    """Refuse to replace what is no sidecar; an old sidecar goes where its output went."""
     if not options.sidecar:
         return
     path = sidecar_path(target)
@@ -55,16 +43,7 @@ def check_sidecar(target: Path, options: Options) -> None:
 
 
 def check_length(source: Path, seconds: float, options: Options) -> None:
-    """Refuse what is too long.
-
-    Args:
-        source: Input.
-        seconds: Its duration, as far as it is known.
-        options: How to treat files.
-
-    Raises:
-        AudioFileError: Code ``too_long``.
-    """
+    """Refuse what is too long."""
     if seconds > options.max_hours * 3600:
         raise AudioFileError(
             f"{display_path(source)}: longer than {options.max_hours:g} hours; split it or raise --max-hours",
@@ -79,30 +58,13 @@ def fingerprint(path: Path) -> tuple[int, int, int]:
 
 
 def check_unchanged(source: Path, before: tuple[int, int, int]) -> None:
-    """Refuse a recording that was written to.
-
-    Args:
-        source: Input.
-        before: Its `fingerprint` when the work began.
-
-    Raises:
-        AudioFileError: Code ``changed``.
-    """
+    """Refuse a recording that was written to."""
     if fingerprint(source) != before:
         raise AudioFileError(f"{display_path(source)}: changed while it was read; try again", code="changed")
 
 
 def beyond(source: Path, start_s: float, seconds: float) -> AudioFileError:
-    """The error for a stretch that begins after the end.
-
-    Args:
-        source: Input.
-        start_s: Where it should begin.
-        seconds: Duration of the recording.
-
-    Returns:
-        Code ``range``.
-    """
+    """The error for a stretch that begins after the end."""
     line = (
         f"{display_path(source)}: is {seconds:.3f} s long, the start at {start_s:g} s lies "
         "beyond; choose another"

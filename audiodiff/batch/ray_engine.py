@@ -67,22 +67,6 @@ def run_on_cluster(
     """Do a batch on a cluster.
 
     Each worker takes as many cores as the spec has threads, and a GPU if its device is ``cuda``.
-
-    Args:
-        spec: What to do with every recording.
-        items: The recordings; no two have a target in common (see `plan`).
-        cluster: Where.
-        watch: Told now and then which recordings are being worked on, with 0 seconds: how far they are is
-            not known here.
-        stopped: Asked before every recording; once it says yes, those that are being worked on are finished
-            and no other is begun. A full disk does the same.
-
-    Yields:
-        One result a recording that was begun, in the order in which they end. Closing the iterator early ends
-        the tasks; no target is left half written.
-
-    Raises:
-        ConfigError: Ray is not installed, or there is no such cluster.
     """
     ray = _module()
     with _connected(ray, cluster.address):
@@ -116,16 +100,7 @@ def run_on_cluster(
 
 
 def work(spec: JobSpec, place: _Place, item: Item) -> Result:
-    """Do one recording, on a worker.
-
-    Args:
-        spec: What to do.
-        place: Where the command was given, and by which audiodiff.
-        item: The recording.
-
-    Returns:
-        What became of it.
-    """
+    """Do one recording, on a worker."""
     node = socket.gethostname()
     if place.version != __version__:
         versions = f"audiodiff {__version__}, not {place.version}"

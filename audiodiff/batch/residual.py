@@ -34,22 +34,7 @@ Block = npt.NDArray[np.floating[Any]]
 def write_residual(
     source: Path, target: Path, residual: Path, options: Options, record: Record | None
 ) -> int:
-    """Subtract a finished output from the first track of its recording.
-
-    Args:
-        source: The recording.
-        target: The output.
-        residual: File to write, see `residual_path`.
-        options: How the output was made.
-        record: Notes the file before it gets its name, or None.
-
-    Returns:
-        Samples beyond full scale that were clipped: the recording and the output differ there by more than
-        an integer format holds.
-
-    Raises:
-        AudioFileError: As `AtomicWriter`.
-    """
+    """Subtract a finished output from the first track of its recording."""
     before, info = probe(source), probe(target)
     # samples by which the output begins before the recording: the priming of its codec
     early = lead(source, target) if options.whole and is_media(source) and is_media(target) else 0

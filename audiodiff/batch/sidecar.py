@@ -114,16 +114,7 @@ class Sidecar(_Part):
 
 
 def provenance_line(task: Literal["denoise", "vocode"], model: str) -> str:
-    """What the tags of an output tell.
-
-    Args:
-        task: What was done.
-        model: Name of a shipped model or path of a model folder; only the last part is told.
-
-    Returns:
-        ``processed with audiodiff 0.1.0 (denoise, model podcast)``; for ``vocode`` also that the speech was
-        made by a model, or by mel inversion.
-    """
+    """What the tags of an output tell."""
     maker = "mel inversion" if model == "inversion" else "a model"  # that name is no folder's, see `Vocoder`
     made = f"; speech re-synthesised by {maker}" if task == "vocode" else ""
     return (
@@ -132,15 +123,7 @@ def provenance_line(task: Literal["denoise", "vocode"], model: str) -> str:
 
 
 def sidecar_path(target: Path) -> Path:
-    """Where the sidecar of an output is.
-
-    Args:
-        target: The output.
-
-    Returns:
-        Its name with ``.audiodiff.json`` behind; where that is longer than 255 bytes, a hash of the name
-        takes its place.
-    """
+    """Where the sidecar of an output is."""
     name = target.name + SUFFIX
     if len(os.fsencode(name)) > _MAX_NAME:
         name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24] + SUFFIX
@@ -153,11 +136,7 @@ def is_sidecar(path: Path) -> bool:
 
 
 def input_fact(info: AudioInfo) -> AudioFact:
-    """The fact about an input, with the hash of its content.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+    """The fact about an input, with the hash of its content."""
     fd = os.open(info.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
         return output_fact(info, sha256_of(fd))
@@ -192,19 +171,7 @@ def finite(value: float) -> float | None:
 
 
 def write_sidecar(target: Path, sidecar: Sidecar, record: Record | None = None) -> Path:
-    """Write the sidecar of an output, in place of an older one, whole or not at all.
-
-    Args:
-        target: The output.
-        sidecar: Its content.
-        record: Notes the file before it gets its name, or None.
-
-    Returns:
-        Path of the sidecar.
-
-    Raises:
-        OSError: The folder cannot be written to, or the disk is full.
-    """
+    """Write the sidecar of an output, in place of an older one, whole or not at all."""
     path = sidecar_path(target)
     with AtomicFile(path.parent) as file:
         file.write((sidecar.model_dump_json(indent=1) + "\n").encode())
@@ -215,17 +182,7 @@ def write_sidecar(target: Path, sidecar: Sidecar, record: Record | None = None) 
 
 
 def read_sidecar(target: Path) -> Sidecar | None:
-    """Read the sidecar of an output.
-
-    Args:
-        target: The output.
-
-    Returns:
-        What it tells; None if there is none.
-
-    Raises:
-        DataError: It is damaged, or of another version.
-    """
+    """Read the sidecar of an output."""
     path = sidecar_path(target)
     try:
         with path.open("rb") as file:

@@ -23,11 +23,7 @@ def samples_of(options: Options, rate: int) -> tuple[int, float]:
 
 
 def bounded(reader: BlockReader, options: Options) -> Iterator[Block]:
-    """The blocks of a file, as long as they are no longer than allowed, whatever its header says.
-
-    Raises:
-        AudioFileError: Code ``too_long``.
-    """
+    """The blocks of a file, as long as they are no longer than allowed, whatever its header says."""
     n_read = 0
     for block in reader:
         n_read += block.shape[1]

@@ -98,20 +98,11 @@ class FileTask(Protocol):
         ...
 
     def remarks(self, sources: Sequence[Path], seconds: float) -> list[str]:
-        """Lines for the user before the work begins.
-
-        Args:
-            sources: All sources.
-            seconds: How much speech they announce, shared by the workers.
-        """
+        """Lines for the user before the work begins."""
         ...
 
     def begin(self, source: Path, target: Path, options: Options) -> Work:
-        """Make ready for one file.
-
-        Raises:
-            AudioFileError: The source is unusable, or the target refused.
-        """
+        """Make ready for one file."""
         ...
 
 
@@ -127,20 +118,11 @@ class TaskSettings(Protocol):
     """Of the files that are meant in a folder, in lower case."""
 
     def load(self, model: str) -> FileTask:
-        """Load the model.
-
-        Raises:
-            ModelError: The model is missing, damaged or refused.
-            ConfigError: A decision is out of range.
-        """
+        """Load the model."""
         ...
 
     def look(self, source: Path) -> tuple[float, int]:
-        """Seconds (0 if unknown) and channels that a source announces.
-
-        Raises:
-            AudioFileError: It is not usable.
-        """
+        """Seconds (0 if unknown) and channels that a source announces."""
         ...
 
     def check(self, source: Path, target: Path, options: Options) -> None:

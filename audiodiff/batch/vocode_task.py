@@ -77,11 +77,7 @@ class VocodeSettings:
         return VocodeTask(vocoder, self)
 
     def look(self, source: Path) -> tuple[float, int]:
-        """See `TaskSettings`.
-
-        Raises:
-            MelError: The source follows no convention, or not the one that was named.
-        """
+        """See `TaskSettings`."""
         if is_mel(source):
             found = read(source, self.mel)
             return found.spec.span(found.values.shape[1]) / found.spec.sample_rate, 1
@@ -102,14 +98,7 @@ class VocodeSettings:
 
 
 def is_mel(source: Path) -> bool:
-    """Whether a path has the suffix of a mel file.
-
-    Args:
-        source: Any path.
-
-    Raises:
-        AudioFileError: It has that of a pickle.
-    """
+    """Whether a path has the suffix of a mel file."""
     suffix = source.suffix.lower()
     if suffix in _PICKLES:
         raise AudioFileError(
@@ -128,18 +117,7 @@ def read(source: Path, preset: str | None) -> MelFile:
 
 
 def output_kind(target: Path, sample_rate: int = 24_000) -> tuple[str, str]:
-    """Container and sample format of an output.
-
-    Args:
-        target: The output.
-        sample_rate: Its rate in Hz, as far as it is known.
-
-    Returns:
-        (container, subtype) for `AtomicWriter`.
-
-    Raises:
-        AudioFileError: Code ``format``: its suffix names no format, or one that cannot hold the rate.
-    """
+    """Container and sample format of an output."""
     try:
         return output_format(AudioInfo(target, sample_rate, 1, 0, "WAV", "PCM_16"), target.suffix)
     except AudioFileError as error:
@@ -227,13 +205,7 @@ class VocodeTask:
         return lines
 
     def look(self, source: Path) -> Source:
-        """Everything about a source that can be refused once the vocoder is there.
-
-        Raises:
-            AudioFileError: The source is unusable.
-            MelError: The mel follows no convention, or not one that the vocoder takes.
-            ShapeError: The mel spans no sample.
-        """
+        """Everything about a source that can be refused once the vocoder is there."""
         import torch
 
         from audiodiff.signal.mel import from_linear_mel

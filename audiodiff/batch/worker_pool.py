@@ -42,20 +42,7 @@ def run(
     watch: Watch | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[Result, None, None]:
-    """Do a batch.
-
-    Args:
-        spec: What to do with every recording.
-        items: The recordings; no two have a target in common (see `plan`).
-        jobs: Worker processes; 1 works in this process.
-        watch: Told how far each recording is.
-        stopped: Asked before every recording; once it says yes, those that are being worked on are finished
-            and no other is begun. A full disk does the same.
-
-    Yields:
-        One result a recording that was begun, in the order in which they end. Closing the iterator early
-        kills the workers; no target is left half written.
-    """
+    """Do a batch."""
     if jobs <= 1 or len(items) <= 1:
         yield from _serial(spec, items, watch, stopped)
     else:
@@ -182,11 +169,7 @@ def _hear(worker: _Worker, watch: Watch | None) -> Result | None:
 
 
 def ends_all(result: Result) -> bool:
-    """Whether nothing more is begun after a result: every other recording would fail too.
-
-    Args:
-        result: The last one.
-    """
+    """Whether nothing more is begun after a result: every other recording would fail too."""
     return result.fault is not None and result.fault.code in _ENDS_ALL
 
 

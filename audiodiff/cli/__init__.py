@@ -70,14 +70,7 @@ def _root(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line.
-
-    Args:
-        arguments: Words after ``audiodiff``.
-
-    Returns:
-        The exit code.
-    """
+    """Run one command line."""
     return guarded(lambda: app(list(arguments), prog_name="audiodiff", standalone_mode=False))
 
 

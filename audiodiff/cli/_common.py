@@ -37,14 +37,7 @@ class Stopped(Exception):
 
 
 def guarded(command: Callable[[], object]) -> int:
-    """Run a command; whatever happens becomes one line on standard error and an exit code.
-
-    Args:
-        command: Does the work; an int that it returns is the exit code.
-
-    Returns:
-        The exit code.
-    """
+    """Run a command; whatever happens becomes one line on standard error and an exit code."""
     try:
         with _endings_raise():
             code = command()
@@ -72,30 +65,14 @@ def guarded(command: Callable[[], object]) -> int:
 
 
 def exit_code(error: AudiodiffError) -> int:
-    """The exit code of an error that a user can put right.
-
-    Args:
-        error: The error.
-
-    Returns:
-        1 for an input that failed, 2 for everything that was refused before.
-    """
+    """The exit code of an error that a user can put right."""
     if isinstance(error, AudioFileError) and error.code not in TARGET_CODES:
         return SOME_FAILED
     return REFUSED
 
 
 def each(sources: Sequence[T], work: Callable[[T], None]) -> None:
-    """Do the work for every source; a failure of one of several is told and does not stop the rest.
-
-    Args:
-        sources: What to work on.
-        work: Does one.
-
-    Raises:
-        AudiodiffError: The only one failed.
-        typer.Exit: Some of several failed: 2 if one was refused, else 1.
-    """
+    """Do the work for every source; a failure of one of several is told and does not stop the rest."""
     code = OK
     for source in sources:
         try:
@@ -117,15 +94,7 @@ def say(line: str) -> None:
 
 @contextlib.contextmanager
 def progress_bar(label: str, shown: bool) -> Iterator[Callable[[float, float], None] | None]:
-    """A bar with an estimate on standard error, only when that is a terminal.
-
-    Args:
-        label: Text before the bar.
-        shown: False for none.
-
-    Yields:
-        A function of (seconds done, seconds in all), or None when nothing is shown.
-    """
+    """A bar with an estimate on standard error, only when that is a terminal."""
     if not (shown and sys.stderr.isatty()):
         yield None
         return

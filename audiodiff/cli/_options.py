@@ -36,18 +36,7 @@ Address: TypeAlias = Annotated[
 
 
 def time_of(text: str, option: str) -> float:
-    """Read a time: ``90``, ``90s``, ``1:30``, ``1:02:03.5``.
-
-    Args:
-        text: What was written.
-        option: Where, for the error line.
-
-    Returns:
-        Seconds.
-
-    Raises:
-        ConfigError: It is no time.
-    """
+    """Read a time: ``90``, ``90s``, ``1:30``, ``1:02:03.5``."""
     match = _TIME.fullmatch(text)
     if match is None:
         raise ConfigError(f"{option} {text!r} is no time; write seconds or minutes:seconds, as 90 or 1:30")
@@ -56,19 +45,7 @@ def time_of(text: str, option: str) -> float:
 
 
 def stretch(start: str | None, end: str | None, preview: str | None) -> tuple[float, float]:
-    """The part of each recording that is wanted.
-
-    Args:
-        start: Text of --start.
-        end: Text of --end.
-        preview: Text of --preview, SECONDS[@START].
-
-    Returns:
-        (start, end) in seconds; infinity for the end.
-
-    Raises:
-        ConfigError: No times, nothing between them, or --preview beside the others.
-    """
+    """The part of each recording that is wanted."""
     if preview is not None:
         if start is not None or end is not None:
             raise ConfigError("--preview names its own start; leave out --start and --end")
@@ -84,11 +61,7 @@ def stretch(start: str | None, end: str | None, preview: str | None) -> tuple[fl
 
 
 def shard_of(text: str | None) -> tuple[int, int]:
-    """Read ``K/N``; None is all of it, 1/1.
-
-    Raises:
-        ConfigError: It is not two whole numbers with 1 <= K <= N.
-    """
+    """Read ``K/N``; None is all of it, 1/1."""
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text or "1/1")
     numbers = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= numbers[0] <= numbers[1]:
@@ -97,11 +70,7 @@ def shard_of(text: str | None) -> tuple[int, int]:
 
 
 def cluster_of(engine: Engine, address: str | None, jobs: int | None) -> Cluster | None:
-    """Where to work: None for this machine alone.
-
-    Raises:
-        ConfigError: An address without --engine ray, or that without the address of a cluster.
-    """
+    """Where to work: None for this machine alone."""
     if engine is Engine.LOCAL:
         if address is not None:
             raise ConfigError("--address names a Ray cluster; add --engine ray")

@@ -18,22 +18,7 @@ PIPE = Path("-")
 def in_files(
     source: Path, output: Path | None, conflict: str = "", mels: bool = False
 ) -> Iterator[tuple[Path, Path | None]]:
-    """Put temporary files in place of pipes: inputs are read twice, outputs get their names when whole.
-
-    Args:
-        source: Input, or `PIPE`.
-        output: Output, `PIPE`, or None, which is a pipe if the input is one.
-        conflict: Options of the command that do not go with a pipe for the output.
-        mels: Whether the input may be a mel file.
-
-    Yields:
-        The input as a file; the folder for a result that is to be copied to standard output, None if the
-        output is a file.
-
-    Raises:
-        ConfigError: The output would mix with others, or go to a terminal.
-        AudioFileError: The input holds nothing usable.
-    """
+    """Put temporary files in place of pipes: inputs are read twice, outputs get their names when whole."""
     from audiodiff.batch.plan import spool
 
     to_pipe = output == PIPE or (source == PIPE and output is None)
@@ -51,10 +36,6 @@ def in_files(
 
 
 def refuse_pipes(inputs: Sequence[Path], output: Path | None) -> None:
-    """Refuse pipes in a batch.
-
-    Raises:
-        ConfigError: An input or the output is one.
-    """
+    """Refuse pipes in a batch."""
     if PIPE in (*inputs, output):
         raise ConfigError("a pipe holds one recording; name one input, or a folder for the output")

@@ -74,14 +74,7 @@ class Printer:
             self.summary(1)
 
     def summary(self, n_items: int) -> str:
-        """Print the JSON summary, if JSON is wanted.
-
-        Args:
-            n_items: Recordings in all.
-
-        Returns:
-            The summary as one line of text.
-        """
+        """Print the JSON summary, if JSON is wanted."""
         elapsed = time.monotonic() - self._started
         counts = {name: self.counts[name] for name in ("done", "copied", "skipped", "failed")}
         counts["not_started"] = n_items - sum(counts.values())
@@ -118,18 +111,7 @@ def event(result: Result) -> dict[str, Any]:
 
 
 def foretell(spec: JobSpec, items: Sequence[Item], jobs: int, factor: float, as_json: bool) -> None:
-    """Show what a batch would do.
-
-    Args:
-        spec: What would be done.
-        items: The recordings.
-        jobs: Workers.
-        factor: Seconds of work for a second of one channel.
-        as_json: JSON lines in place of the table.
-
-    Raises:
-        typer.Exit: With exit code 1 if something would fail.
-    """
+    """Show what a batch would do."""
     from audiodiff.batch.batch_spec import foresee
     from audiodiff.batch.estimate import predicted
     from audiodiff.batch.plan import measured

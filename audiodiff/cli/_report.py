@@ -34,16 +34,6 @@ def reported(page: Path | None, seeds: int | None, command: Command, printer: Pr
     """Write a page about what is done inside, also when recordings failed or a signal ended the batch early.
 
     A second Ctrl-C and a refused command leave no page.
-
-    Args:
-        page: The page, or None for none.
-        seeds: Samples of a denoiser that are compared for every recording, or None.
-        command: What is done; its ``overwrite`` holds for the page too.
-        printer: Knows the results at the end.
-
-    Raises:
-        ConfigError: Not a page's name, or samples without a page.
-        AudioFileError: The page exists (code ``exists``) or cannot be written (``unwritable``).
     """
     if page is None:
         if seeds is not None:
@@ -64,30 +54,13 @@ def reported(page: Path | None, seeds: int | None, command: Command, printer: Pr
 
 
 def refuse_report(page: Path | None, places: Sequence[Path | None]) -> None:
-    """Refuse a page about pipes.
-
-    Args:
-        page: The page, or None for none.
-        places: Inputs and output of the command.
-
-    Raises:
-        ConfigError: One of them is a pipe.
-    """
+    """Refuse a page about pipes."""
     if page is not None and PIPE in places:
         raise ConfigError("a report tells of files; name them in place of -, or leave out --report")
 
 
 def check_page(page: Path, overwrite: bool) -> None:
-    """Refuse a page that could not be written at the end.
-
-    Args:
-        page: The page; missing folders above it are made when it is written.
-        overwrite: Whether it may replace a file.
-
-    Raises:
-        ConfigError: It is no name of a page.
-        AudioFileError: It exists, or its folder cannot be written to.
-    """
+    """Refuse a page that could not be written at the end."""
     from audiodiff.io.formats import display_path
 
     if page.suffix.lower() not in _SUFFIXES:

@@ -155,18 +155,6 @@ def run_batch(
     """Do a batch and tell what became of it.
 
     The first Ctrl-C, SIGTERM or SIGHUP lets the recordings in work end, the second ends all at once.
-
-    Args:
-        spec: What to do.
-        items: The recordings.
-        jobs: Workers on this machine.
-        printer: Prints.
-        cluster: Where else to work, or None.
-
-    Raises:
-        ConfigError: The cluster cannot be used.
-        Stopped: A signal came before all was begun.
-        typer.Exit: With exit code 1 or 3 if something failed.
     """
     from audiodiff.batch.plan import measured
     from audiodiff.interrupts import stop_requests

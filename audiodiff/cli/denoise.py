@@ -31,15 +31,7 @@ class DenoiseCommand(TyperCommand):
     """The command with one option whose value may be left out, which typer does not know."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line.
-
-        Args:
-            ctx: Typer's context.
-            args: Words after ``denoise``.
-
-        Returns:
-            What typer leaves.
-        """
+        """Read the command line."""
         return super().parse_args(ctx, with_length(args))
 
 
@@ -173,15 +165,7 @@ Quiet: TypeAlias = Annotated[bool, typer.Option("-q", "--quiet", help="Only warn
 
 
 def with_length(words: Sequence[str]) -> list[str]:
-    """Give a bare ``--preview`` its length.
-
-    Args:
-        words: A command line.
-
-    Returns:
-        The same with `PREVIEW` behind every ``--preview`` that no number follows; words after ``--`` are
-        names of files.
-    """
+    """Give a bare ``--preview`` its length."""
     stop = words.index("--") if "--" in words else len(words)
     filled: list[str] = []
     for place, word in enumerate(words):
@@ -261,18 +245,7 @@ def denoise(
 
 
 def loudness(lufs: float | None, true_peak: float | None) -> Target | None:
-    """What --lufs and --true-peak ask for.
-
-    Args:
-        lufs: Integrated loudness in LUFS.
-        true_peak: Ceiling in dBTP.
-
-    Returns:
-        The target; None for none.
-
-    Raises:
-        ConfigError: A ceiling without a loudness; code ``missing_extra``: nothing to measure with.
-    """
+    """What --lufs and --true-peak ask for."""
     if lufs is None:
         if true_peak is not None:
             raise ConfigError("--true-peak is the ceiling for --lufs; add that, or leave it out")

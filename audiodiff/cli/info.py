@@ -44,21 +44,7 @@ def _show(path: Path, as_json: bool) -> None:
 
 
 def look(path: Path) -> dict[str, Any]:
-    """Read a recording to its end.
-
-    Args:
-        path: The recording.
-
-    Returns:
-        Plain values: ``file``, ``container``, ``subtype``, ``sample_rate`` in Hz, ``channels``, ``samples``
-        of one channel, ``seconds``, ``peak`` (largest sample, full scale is 1), ``tags``, ``pictures``,
-        ``chapters``, ``made_by`` (the line in the tags, or None), ``sidecar`` (see `batch.sidecar`, or None),
-        ``as_written`` (whether the bytes are those that the sidecar tells of, or None), ``warnings``.
-
-    Raises:
-        AudioFileError: It is not usable audio.
-        DataError: Its sidecar is damaged.
-    """
+    """Read a recording to its end."""
     from audiodiff.batch.sidecar import read_sidecar
     from audiodiff.io.reader import read_blocks
     from audiodiff.io.tags import read_tags

@@ -38,22 +38,7 @@ FULL_BAND_CLASSES, NARROW_CLASSES = ("A", "B", "C"), ("a", "b", "c")
 
 
 def item(sources: Sources, config: MixConfig, seed: int, epoch: int, index: int, segment: int) -> Item:
-    """One training example.
-
-    Args:
-        sources: Where from.
-        config: What happens how often.
-        seed: Of the whole training.
-        epoch: Which pass.
-        index: Which item of the pass.
-        segment: Samples of the item.
-
-    Returns:
-        The item: finite, noisy at the configured level, clean silent only in noise-only items.
-
-    Raises:
-        DataError: The draws gave only silence.
-    """
+    """One training example."""
     for attempt in range(LARGEST_ATTEMPTS):
         rng = np.random.default_rng([seed, epoch, index, attempt])
         drawn = draw_item(sources, config, rng, segment)
@@ -81,20 +66,8 @@ def make_batch(
 ) -> Batch:
     """The batch of a step.
 
-    Args:
-        sources: Where from.
-        config: What happens how often.
-        seed: Of the whole training.
-        step: Which batch, from 0.
-        batch: B, items in it.
-        segment: T, samples of each.
-        wanted: Only these items of the batch.
-
     Returns:
         noisy [B, T], clean [B, T] and bandwidth_hz [B], all float32.
-
-    Raises:
-        DataError: The draws gave only silence.
     """
     a_pass = epoch_items(sources, segment)
     numbers = range(step * batch, (step + 1) * batch)[wanted]
@@ -120,36 +93,15 @@ def batches(
 
     Closing the iterator ends the thread.
 
-    Args:
-        store: The packed store.
-        config: What happens how often.
-        seed: Of the whole training.
-        start_step: Step of the first batch.
-        batch: B, items in a batch.
-        segment: T, samples of each.
-        split: What to draw from.
-        wanted: Only these items of each batch.
-
     Yields:
         noisy [B, T], clean [B, T] and bandwidth_hz [B], all float32, as `make_batch` gives them.
-
-    Raises:
-        DataError: Nothing to draw from, or the draws gave only silence.
     """
     sources = open_sources(store, split, config.class_weights)
     yield from ahead(lambda step: make_batch(sources, config, seed, step, batch, segment, wanted), start_step)
 
 
 def ahead(make: Callable[[int], Batch], start_step: int) -> Generator[Batch, None, None]:
-    """Endless batches from a step on, made ahead by one thread, which ends when the iterator is closed.
-
-    Args:
-        make: Gives the batch of a step.
-        start_step: Step of the first batch.
-
-    Yields:
-        What `make` gives; what it raises is raised here.
-    """
+    """Endless batches from a step on, made ahead by one thread, which ends when the iterator is closed."""
     ready: queue.Queue[Batch | Exception] = queue.Queue(BATCHES_AHEAD)
     stop = threading.Event()
 
@@ -240,18 +192,6 @@ def dev_set(store: Store, n: int, seed: int, kind: DevKind) -> list[DevMixture]:
     """Mixtures of the dev split, by turns full band and limited to 8 kHz; the same for the same arguments.
 
     They depend on the store's dev split alone: more training material leaves them as they are.
-
-    Args:
-        store: The packed store.
-        n: How many.
-        seed: Any non-negative integer.
-        kind: Which set, see `dev_config`.
-
-    Returns:
-        Mixtures of 4 to 8 s.
-
-    Raises:
-        DataError: No dev speech of one of the two kinds.
     """
     configs = {full_band: dev_config(full_band, kind) for full_band in (True, False)}
     sources = {
@@ -280,12 +220,7 @@ def dev_set(store: Store, n: int, seed: int, kind: DevKind) -> list[DevMixture]:
 
 
 def write_pairs(mixtures: list[DevMixture], folder: Path) -> None:
-    """Write mixtures for scoring: `clean/NAME.flac`, `noisy/NAME.flac` (16 bit) and `pairs.json`.
-
-    Args:
-        mixtures: What to write.
-        folder: Where; made if needed, files of the same name are replaced.
-    """
+    """Write mixtures for scoring: `clean/NAME.flac`, `noisy/NAME.flac` (16 bit) and `pairs.json`."""
     for part in ("clean", "noisy"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     rows = []

@@ -222,16 +222,7 @@ class Truth:
 
 
 def make_pair(truth: Truth, how: How, settings: PairSettings) -> PairItem | None:
-    """Start and target of a recording.
-
-    Args:
-        truth: The recording.
-        how: How the start is made.
-        settings: Rate and iterations of the target.
-
-    Returns:
-        The pair with its row, or None where the start is silent.
-    """
+    """Start and target of a recording."""
     rate = settings.sample_rate
     start = make_start(truth.audio, rate, how)
     start_db = active_db(start, rate)
@@ -300,21 +291,7 @@ def prepare_pairs(
     parts: tuple[int, int],
     progress: Progress | None = None,
 ) -> int:
-    """Make the parts that a pair store still lacks; may be stopped at any time and called again.
-
-    Args:
-        store: Packed speech.
-        folder: The pair store; made if it is not there.
-        settings: How pairs are made.
-        parts: Training and dev parts that the store shall have.
-        progress: Called with (parts there, parts in all).
-
-    Returns:
-        Parts made now.
-
-    Raises:
-        DataError: No speech to draw from, or the store there has another format.
-    """
+    """Make the parts that a pair store still lacks; may be stopped at any time and called again."""
     create(folder, settings.layout)
     wanted: list[tuple[PairSplit, int]] = [("dev", number) for number in range(parts[1])]
     wanted += [("train", number) for number in range(parts[0])]

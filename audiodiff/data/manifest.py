@@ -107,17 +107,7 @@ def _corpus_rows(path: Path) -> Iterator[_CorpusRow]:
 
 
 def read_corpus(path: Path) -> list[Clip]:
-    """Read a speech corpus manifest: JSON lines, one file each.
-
-    Args:
-        path: The manifest; relative paths in it are taken from its folder.
-
-    Returns:
-        One speech clip for each line, in the file's order.
-
-    Raises:
-        DataError: The manifest is unreadable, a line is malformed, or there is none.
-    """
+    """Read a speech corpus manifest: JSON lines, one file each."""
     clips = [
         Clip(
             path=path.parent / row.path,
@@ -138,17 +128,7 @@ def read_corpus(path: Path) -> list[Clip]:
 
 
 def read_library(path: Path) -> list[Clip]:
-    """Read a list of noise recordings and measured rooms: one JSON array, kinds ``noise`` and ``rir``.
-
-    Args:
-        path: The list; relative paths in it are taken from its folder. Entries of other kinds are left out.
-
-    Returns:
-        Noise and room clips, in the file's order.
-
-    Raises:
-        DataError: The list is unreadable, an entry is malformed, or no noise or room is in it.
-    """
+    """Read a list of noise recordings and measured rooms: one JSON array, kinds ``noise`` and ``rir``."""
     kinds: dict[str, Kind] = {"noise": "noise", "rir": "room"}
     try:
         rows = TypeAdapter(list[_LibraryRow]).validate_python(json.loads(_read_text(path)))
@@ -177,14 +157,7 @@ def read_library(path: Path) -> list[Clip]:
 
 
 def stable_split(name: str) -> Split:
-    """Split by the name alone, so that adding or removing files moves no other file.
-
-    Args:
-        name: What must stay together: a speaker, or a noise file.
-
-    Returns:
-        ``train`` for 90 of 100 names, ``dev`` and ``test`` for 5 each.
-    """
+    """Split by the name alone, so that adding or removing files moves no other file."""
     bucket = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 100
     if bucket < DEV_PERCENT:
         return "dev"
@@ -198,16 +171,6 @@ def read_folder(folder: Path, kind: Kind) -> list[Clip]:
     The bandwidth is the file's Nyquist frequency, the class is ``A`` from 44.1 kHz on and ``a`` below, the
     split is `stable_split` of the speaker. A file that cannot be read is a clip of no bandwidth, so that
     packing leaves it out and names it with its reason.
-
-    Args:
-        folder: Where to look, at any depth.
-        kind: What the files serve as.
-
-    Returns:
-        Clips in the order of their paths.
-
-    Raises:
-        DataError: No such folder, or no audio file in it.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give a folder of audio files")
@@ -242,20 +205,7 @@ def _folder_clip(path: Path, folder: Path, kind: Kind) -> Clip:
 def gather(
     corpora: Sequence[Path], libraries: Sequence[Path], speech: Sequence[Path], noise: Sequence[Path]
 ) -> list[Clip]:
-    """All clips of several origins.
-
-    Args:
-        corpora: Manifests for `read_corpus`.
-        libraries: Lists for `read_library`.
-        speech: Folders of speech.
-        noise: Folders of noise.
-
-    Returns:
-        Their clips in this order, noise and rooms first.
-
-    Raises:
-        DataError: One of them cannot be read.
-    """
+    """All clips of several origins."""
     clips = [clip for path in libraries for clip in read_library(path)]
     clips += [clip for path in noise for clip in read_folder(path, "noise")]
     clips += [clip for path in corpora for clip in read_corpus(path)]
@@ -263,18 +213,7 @@ def gather(
 
 
 def leave_out(clips: Sequence[Clip], speakers: Sequence[str]) -> list[Clip]:
-    """Drop the speech of some speakers, for example of one whose voice a demonstration or a test uses.
-
-    Args:
-        clips: From `gather`.
-        speakers: Whom to drop: `Clip.speaker` in full, such as ``source/name``.
-
-    Returns:
-        The other clips in their order; noise and rooms all stay.
-
-    Raises:
-        DataError: One of the speakers is not there: the name is wrong, and the voice would stay.
-    """
+    """Drop the speech of some speakers, for example of one whose voice a demonstration or a test uses."""
     known = {clip.speaker for clip in clips if clip.kind == "speech"}
     for name in speakers:
         if name not in known:

@@ -198,17 +198,7 @@ def at_snr(noise: Audio, speech: Audio, snr_db: float, sample_rate: int) -> Audi
 
 
 def draw_item(sources: Sources, config: MixConfig, rng: np.random.Generator, n: int) -> Item | None:
-    """Mix one item.
-
-    Args:
-        sources: Where from.
-        config: What happens how often.
-        rng: Source of all randomness.
-        n: Samples.
-
-    Returns:
-        An item with finite samples that are not silent, or None when the draw gave silence: draw again.
-    """
+    """Mix one item."""
     share = rng.random()
     if share < config.p_clean:
         return _clean_item(sources, config, rng, n)

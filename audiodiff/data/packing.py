@@ -64,16 +64,8 @@ class PackReport:
 def decode(path: Path, sample_rate: int) -> Audio:
     """Read a file as one channel at a rate.
 
-    Args:
-        path: Any file that `io.reader` reads; its channels are averaged, and of a file that was cut short
-            what is there is taken.
-        sample_rate: Wanted rate, Hz.
-
     Returns:
         Samples [T], zero lag, T = ceil(n * sample_rate / rate of the file).
-
-    Raises:
-        AudioFileError: Not readable, empty, or with samples that are not finite.
     """
     samples, rate = read(path)
     resampled: Audio = resample(mix_to_mono(samples), rate, sample_rate)[0]
@@ -106,18 +98,6 @@ def pack(
 
     The store appears under its name only when it is complete. Clips of the split `unused` are left out
     without a word; files that cannot be used are left out and reported.
-
-    Args:
-        clips: From `read_corpus`, `read_library` or `read_folder`.
-        target: The store's folder, which must not exist yet.
-        settings: Rate and rooms.
-        progress: Called with (clips done, clips in all).
-
-    Returns:
-        What was packed and what was left out.
-
-    Raises:
-        DataError: `target` exists, no clip could be used, or the package that simulates rooms is missing.
     """
     if settings.n_rooms and importlib.util.find_spec("pyroomacoustics") is None:
         raise DataError(
@@ -149,15 +129,8 @@ def pack(
 def prepare_clip(clip: Clip, sample_rate: int) -> tuple[Audio, Labels]:
     """Decode one clip for the store.
 
-    Args:
-        clip: What to read.
-        sample_rate: Rate of the store, Hz.
-
     Returns:
         Samples [T] and labels.
-
-    Raises:
-        AudioFileError: The file cannot be used.
     """
     audio = decode(clip.path, sample_rate)
     if clip.kind == "speech":
@@ -179,9 +152,6 @@ def prepare_clip(clip: Clip, sample_rate: int) -> tuple[Audio, Labels]:
 
 def simulated_room_clips(settings: PackSettings) -> Iterable[tuple[Audio, Labels]]:
     """The bank of simulated rooms, ready for the store.
-
-    Args:
-        settings: How many, at what rate, by which seed.
 
     Yields:
         Impulse response [T] and labels; the last tenth of the bank belongs to dev.

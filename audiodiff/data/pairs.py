@@ -133,15 +133,7 @@ def has_part(folder: Path, split: PairSplit, number: int) -> bool:
 
 
 def create(folder: Path, layout: PairFormat) -> None:
-    """Make a store's folder, or make sure that the one there has the same format.
-
-    Args:
-        folder: The store.
-        layout: What its pairs share.
-
-    Raises:
-        DataError: The store there has another format.
-    """
+    """Make a store's folder, or make sure that the one there has the same format."""
     path = folder / INDEX_NAME
     if path.is_file():
         if (found := _read_format(folder)) != layout:
@@ -152,14 +144,7 @@ def create(folder: Path, layout: PairFormat) -> None:
 
 
 def write_part(folder: Path, split: PairSplit, number: int, pairs: Sequence[tuple[Tracks, Pair]]) -> None:
-    """Write a part; it appears under its name when it is complete.
-
-    Args:
-        folder: A store that `create` made.
-        split: Whose part.
-        number: From 0.
-        pairs: Tracks of the store's length, with the row that describes them; `Pair.gain` is replaced.
-    """
+    """Write a part; it appears under its name when it is complete."""
     rows, samples = [], []
     for tracks, pair in pairs:
         audio = np.stack([tracks.start, tracks.target, tracks.truth])
@@ -209,16 +194,7 @@ class PairStore:
         return len(self.pairs) * self.layout.n_samples / self.layout.sample_rate
 
     def read(self, index: int, first: int = 0, length: int | None = None) -> Tracks:
-        """The tracks of one pair, or a stretch of them.
-
-        Args:
-            index: Position in `pairs`.
-            first: First sample.
-            length: Samples; all the rest when None.
-
-        Returns:
-            Float samples.
-        """
+        """The tracks of one pair, or a stretch of them."""
         samples, position = self._where[index]
         stop = self.layout.n_samples if length is None else first + length
         stored = samples[position, :, first:stop]
@@ -246,18 +222,7 @@ class DevPair:
 
 
 def dev_pairs(folder: Path, n: int) -> list[DevPair]:
-    """The first dev pairs of a store; the same for the same arguments.
-
-    Args:
-        folder: A pair store.
-        n: How many at most.
-
-    Returns:
-        The pairs.
-
-    Raises:
-        DataError: No store there, a damaged one, or one without dev pairs.
-    """
+    """The first dev pairs of a store; the same for the same arguments."""
     store = PairStore(folder, "dev")
     result = []
     for index, pair in enumerate(store.pairs[:n]):
@@ -288,11 +253,6 @@ class Draw:
 
 def pair_batch(store: PairStore, draw: Draw, step: int) -> Batch:
     """The batch of a step, a function of (store, draw, step) alone.
-
-    Args:
-        store: Training pairs.
-        draw: How.
-        step: Which batch, from 0.
 
     Returns:
         start [B, T], target [B, T] and bandwidth_hz [B], all float32.

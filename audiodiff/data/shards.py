@@ -52,14 +52,7 @@ def _value(position: int, entry: Entry) -> tuple[int, bytes]:
 
 
 def travel_order(store: Store) -> list[int]:
-    """Speech and noise as they should travel: best first, noise a fifth of the time while it lasts.
-
-    Args:
-        store: A packed store.
-
-    Returns:
-        Positions of all speech and noise that is not silent; the test split stays at home.
-    """
+    """Speech and noise as they should travel: best first, noise a fifth of the time while it lasts."""
     entries = store.entries
     usable = [
         p
@@ -87,21 +80,7 @@ def write_shards(
     shard_bytes: int = SHARD_BYTES,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Write the most valuable part of a store, or all of it, as shards.
-
-    Args:
-        store: A packed store at a rate that Opus knows.
-        folder: Where; made if needed, shards of the same name are replaced.
-        n_shards: How many at most; fewer where the store ends earlier.
-        shard_bytes: Largest size of each.
-        progress: Called with (clips written, clips in the store).
-
-    Returns:
-        The files, the most valuable first.
-
-    Raises:
-        DataError: A rate that Opus does not know, or shards too small for the rooms and one clip.
-    """
+    """Write the most valuable part of a store, or all of it, as shards."""
     if store.sample_rate not in RATES["OPUS"]:
         raise DataError(
             f"{store.folder}: Opus knows {RATES['OPUS']} Hz, not {store.sample_rate}; pack at one of these"
@@ -186,18 +165,7 @@ def _write_shard(
 
 
 def read_shards(paths: Sequence[Path], target: Path) -> Store:
-    """Unpack shards into a store.
-
-    Args:
-        paths: Shards of one store, any of them; rooms are taken from the first.
-        target: The store's folder, which must not exist yet.
-
-    Returns:
-        The store, opened.
-
-    Raises:
-        DataError: No shard, a damaged one, shards of different rates, or `target` exists.
-    """
+    """Unpack shards into a store."""
     if not paths:
         raise DataError(f"{target}: no shards to unpack; give at least one shard file")
     rate = _load(paths[0])[0]["sample_rate"]

@@ -76,19 +76,7 @@ class Speech:
 
 
 def open_sources(store: Store, split: Split, class_weights: Mapping[str, float]) -> Sources:
-    """Prepare drawing: a clip's probability is its length times the weight of its class.
-
-    Args:
-        store: A packed store.
-        split: What to draw from.
-        class_weights: Weight of each cleanliness class; 1 where a class is not named, 0 leaves it out.
-
-    Returns:
-        Sources of that split.
-
-    Raises:
-        DataError: No speech is left.
-    """
+    """Prepare drawing: a clip's probability is its length times the weight of its class."""
     entries = store.entries
     speech = [p for p in store.select("speech", split) if class_weights.get(entries[p].category, 1.0) > 0]
     if not speech:
@@ -115,16 +103,7 @@ def open_sources(store: Store, split: Split, class_weights: Mapping[str, float])
 
 
 def draw_speech(sources: Sources, rng: np.random.Generator, n: int) -> Speech:
-    """Speech of one person: a stretch of a long clip, or several short clips with natural gaps between.
-
-    Args:
-        sources: Where from.
-        rng: Source of randomness.
-        n: Samples.
-
-    Returns:
-        A segment; its level is near -25 dBFS where someone speaks.
-    """
+    """Speech of one person: a stretch of a long clip, or several short clips with natural gaps between."""
     choice = min(int(np.searchsorted(sources.cumulative, rng.random())), sources.speech.size - 1)
     position = int(sources.speech[choice])
     anchor = sources.store.entries[position]
@@ -175,11 +154,6 @@ def _faded(x: Audio, sample_rate: int) -> Audio:
 def draw_noise(sources: Sources, rng: np.random.Generator, n: int) -> tuple[Audio, str]:
     """A stretch of a recorded noise; a recording that is too short is played to and fro.
 
-    Args:
-        sources: Where from; must have noises.
-        rng: Source of randomness.
-        n: Samples.
-
     Returns:
         Samples [n] and what sounds.
     """
@@ -200,12 +174,6 @@ def draw_room(sources: Sources, rng: np.random.Generator) -> tuple[Audio, int]:
 
 def draw_voices(sources: Sources, rng: np.random.Generator, n: int, speaker: str) -> list[Audio]:
     """Four to eight segments of people other than the one who speaks; fewer where a split has so few.
-
-    Args:
-        sources: Where from.
-        rng: Source of randomness.
-        n: Samples.
-        speaker: Who must not be among them.
 
     Returns:
         Segments [n] each; empty when there is nobody else.

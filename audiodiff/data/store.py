@@ -123,12 +123,6 @@ class StoreWriter:
         Args:
             audio: Samples [T], any finite level; scaled to full use of 16 bits.
             labels: What is known about it.
-
-        Returns:
-            The clip's entry.
-
-        Raises:
-            DataError: Empty or non-finite samples.
         """
         if self._file is None:
             raise DataError("a store can be written inside a with block only; open the writer with `with`")
@@ -198,11 +192,6 @@ class Store:
 
     def read(self, index: int, start: int = 0, length: int | None = None) -> Audio:
         """Samples of one clip.
-
-        Args:
-            index: Position in `entries`.
-            start: First sample within the clip.
-            length: How many at most; all the rest when None.
 
         Returns:
             Float samples [n], n <= length where the clip ends earlier.

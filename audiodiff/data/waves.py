@@ -71,10 +71,6 @@ class WaveClips:
     def crop(self, index: int, first: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Some frames of a clip with their samples.
 
-        Args:
-            index: Place in `positions`.
-            first: First frame, at most `last_first`.
-
         Returns:
             Mel [M, N] and samples [N hop].
         """
@@ -109,12 +105,6 @@ class WaveClips:
 
 def wave_batch(clips: WaveClips, seed: int, batch: int, step: int) -> Batch:
     """The batch of a step, a function of its arguments alone: every pass takes every clip once.
-
-    Args:
-        clips: Training clips.
-        seed: Of the training.
-        batch: B.
-        step: Which batch, from 0.
 
     Returns:
         Mel [B, M, N], samples [B, N hop] and bandwidth_hz [B], all float32.
@@ -152,15 +142,7 @@ class DevWave:
 
 
 def dev_waves(clips: WaveClips, n: int) -> list[DevWave]:
-    """The beginnings of some clips, spread over all of them; the same for the same arguments.
-
-    Args:
-        clips: Dev clips.
-        n: How many at most.
-
-    Returns:
-        Clips of up to 4 s with the inversion of their mels.
-    """
+    """The beginnings of some clips, spread over all of them; the same for the same arguments."""
     spec = clips.cut.spec
     total = len(clips.positions)
     result = []

@@ -18,11 +18,7 @@ def check_range(name: str, value: float | None, low: float, high: float) -> None
 
 
 def check_shared(quality: str, steps: int | None, seed: int, threads: int | None) -> None:
-    """Refuse what neither a denoiser nor a vocoder takes.
-
-    Raises:
-        ConfigError: The line names the argument and its range.
-    """
+    """Refuse what neither a denoiser nor a vocoder takes."""
     check_choice("quality", quality, get_args(Quality))
     check_range("steps", steps, 1, 1000)
     check_range("seed", seed, 0, (1 << 64) - 1)
@@ -36,11 +32,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def preset_of(presets: Presets, quality: Quality, steps: int | None) -> SamplerPreset:
-    """The preset that was asked for, with another number of steps where that is possible.
-
-    Raises:
-        ConfigError: The model has no schedule of so many steps.
-    """
+    """The preset that was asked for, with another number of steps where that is possible."""
     chosen: SamplerPreset = getattr(presets, quality)
     if steps is None or steps == chosen.steps:
         return chosen

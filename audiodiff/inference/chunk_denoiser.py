@@ -112,9 +112,6 @@ class ChunkDenoiser:
             float32 [C, stop - start], recording minus clean estimate, at the recording's own level. With
             `edge_hz` [2 C, stop - start]: also the share, 0 to 1, of the amplitude that went away in the
             strip just below the edge.
-
-        Raises:
-            ModelError: The network gave NaN or infinity.
         """
         # Equal channels (dual mono) are one signal: the noise is shared, so the results are equal too.
         same = bool((audio == audio[:1]).all())

@@ -77,27 +77,12 @@ class Plan:
         return -(-n_samples // self.core)
 
     def needs(self, index: int) -> int:
-        """Samples that must have arrived before chunk `index` is certain to lie inside the signal.
-
-        Args:
-            index: Number of the chunk.
-
-        Returns:
-            Count from the start of the signal: with so many, the chunk is the same whatever comes later.
-        """
+        """Samples that must have arrived before chunk `index` is certain to lie inside the signal."""
         last_frame = (index + 1) * self.core_frames + self._half + self.reach - 1
         return (last_frame + self._half) * self.hop
 
     def chunk(self, index: int, n_samples: int) -> Chunk:
-        """One chunk of a signal of n_samples samples.
-
-        Args:
-            index: Number of the chunk, below `n_chunks(n_samples)`.
-            n_samples: T, or the samples seen so far when that is at least `needs(index)`.
-
-        Returns:
-            The frames and samples of the chunk.
-        """
+        """One chunk of a signal of n_samples samples."""
         halo = self._half + self.reach
         first = max(0, index * self.core_frames - halo)
         stop = min(1 + -(-n_samples // self.hop), (index + 1) * self.core_frames + halo)

@@ -15,17 +15,7 @@ Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name.
-
-    Args:
-        name: ``auto`` (a CUDA device when there is one), ``cpu``, ``cuda`` or ``cuda:1``.
-
-    Returns:
-        The device.
-
-    Raises:
-        ConfigError: Unknown name, or no such device on this machine.
-    """
+    """The device of a name."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -43,13 +33,6 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | 
 
     bfloat16 pays only where the hardware has it (AVX512_BF16, AMX, CUDA from compute capability 8 on):
     elsewhere it is emulated and slower.
-
-    Args:
-        precision: What was asked for.
-        device: Where the network computes.
-
-    Returns:
-        ``torch.bfloat16`` or None.
     """
     if precision == "float32":
         return None
@@ -65,11 +48,7 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | 
 
 @contextlib.contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
-    """Run with `count` threads of torch, then put back what was set: the setting is the whole process's.
-
-    Args:
-        count: At least 1; None changes nothing.
-    """
+    """Run with `count` threads of torch, then put back what was set: the setting is the whole process's."""
     before = torch.get_num_threads()
     if count is None or count == before:
         yield

@@ -52,9 +52,6 @@ class Engine:
 
         Returns:
             float32 [R, m], the next m samples of the result (often none).
-
-        Raises:
-            ShapeError: The number of channels changed.
         """
         if samples.ndim != 2 or samples.shape[0] != self._channels:
             raise ShapeError(f"expected audio of shape [{self._channels}, n], found {samples.shape}")

@@ -104,9 +104,6 @@ def mel_distance(wave: DiskBuffer, frames: DiskBuffer, spec: MelSpec) -> float:
         wave: Samples at spec.sample_rate.
         frames: Frames [N, M] in the convention's own numbers, no more than the waveform has.
         spec: The convention.
-
-    Returns:
-        0 for the same mel; infinity where a waveform that sounds was to be silent.
     """
     first, apart, total = 0, 0.0, 0.0
     samples = (torch.from_numpy(block[:, 0]) for block in wave.blocks())

@@ -35,12 +35,6 @@ def sample(
         noise: Standard normal draws in the shape of the state; draw 0 is the start, step i takes draw i + 1.
         y: The recording in the shape of the state; None for a process without one.
         project: Applied to every estimate of x_0, or None.
-
-    Returns:
-        The last state.
-
-    Raises:
-        ModelError: A schedule of betas for a process that has none.
     """
     process = model.process
     denoiser = make_denoiser(process, model.config.target, evaluate, y)

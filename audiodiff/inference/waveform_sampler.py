@@ -67,22 +67,14 @@ class WaveSampler:
 
     @property
     def spec(self) -> MelSpec:
-        """The convention of the model's mel.
-
-        Raises:
-            ModelError: It states none.
-        """
+        """The convention of the model's mel."""
         if self.model.mel is None:
             raise ModelError("this model takes no mel; use a vocoder of waveforms here", code="refused")
         return self.model.mel
 
     @property
     def domain(self) -> WaveDomain:
-        """What the network works on.
-
-        Raises:
-            ModelError: Not on waveforms beside a mel.
-        """
+        """What the network works on."""
         domain = domain_of(self.model.net)
         if domain is None or domain.cond != "mel":
             raise ModelError("this model makes no waveform from a mel; use a vocoder here", code="refused")
@@ -96,9 +88,6 @@ class WaveSampler:
 
         Yields:
             Consecutive samples, float32 [n] on the CPU; together N hop, the first one frame 0's.
-
-        Raises:
-            ModelError: The network gave NaN or infinity.
         """
         hop = self.spec.hop
         halo = halo_samples(self.model.net, self.domain, self.preset.evaluations) // hop
@@ -117,14 +106,7 @@ class WaveSampler:
             yield wave[start : start + (delivered[1] - delivered[0]) * hop].cpu()
 
     def speed(self, seconds: float = 0.5) -> float:
-        """Time one evaluation of the network on silence.
-
-        Args:
-            seconds: How much of it.
-
-        Returns:
-            Seconds of work for a second of sound with all evaluations, what neighbours see not counted.
-        """
+        """Time one evaluation of the network on silence."""
         n_frames = max(2, round(seconds * self.spec.sample_rate / self.spec.hop))
         cond, x_t = (x.to(self.device) for x in self.domain.zeros(n_frames))
         at = torch.tensor([self.model.config.start], device=self.device)

@@ -49,17 +49,7 @@ class Excerpt:
 
 
 def choose(seconds: float, places: Sequence[Place], most_s: float = LONGEST_S) -> tuple[Window, ...]:
-    """Which stretches of a recording to embed.
-
-    Args:
-        seconds: Length of the recording.
-        places: What should be heard; the strongest first served.
-        most_s: Length of all stretches together.
-
-    Returns:
-        The whole recording if it is short enough, else up to three stretches that do not overlap, around
-        places where there are any, otherwise spread evenly.
-    """
+    """Which stretches of a recording to embed."""
     if seconds <= most_s:
         return (Window(0.0, seconds),)
     count = max(1, min(_MOST, int(most_s // _SHORTEST_S)))
@@ -82,19 +72,7 @@ def choose(seconds: float, places: Sequence[Place], most_s: float = LONGEST_S) -
 
 
 def gather(entry: ReportEntry, windows: Sequence[Window], sample_rate: int) -> list[Excerpt]:
-    """Read the stretches, forward and in one pass.
-
-    Args:
-        entry: The recording.
-        windows: Stretches in order of time.
-        sample_rate: Hz.
-
-    Returns:
-        One excerpt for each; more than two channels are mixed to one.
-
-    Raises:
-        AudioFileError: A file cannot be read.
-    """
+    """Read the stretches, forward and in one pass."""
     bounds = [(round(w.start_s * sample_rate), round(w.stop_s * sample_rate)) for w in windows]
     found: list[list[tuple[Samples, Samples]]] = [[] for _ in windows]
     position = 0
@@ -120,31 +98,14 @@ def gather(entry: ReportEntry, windows: Sequence[Window], sample_rate: int) -> l
 
 
 def matching_gains_db(before_db: float | None, after_db: float | None) -> tuple[float, float]:
-    """Gains that make two versions equally loud; the louder one is turned down, so nothing clips.
-
-    Args:
-        before_db: Active level of the input, None for silence.
-        after_db: Active level of the output.
-
-    Returns:
-        Gain of the input and of the output in dB, one of them 0.
-    """
+    """Gains that make two versions equally loud; the louder one is turned down, so nothing clips."""
     if before_db is None or after_db is None:
         return 0.0, 0.0
     return min(0.0, after_db - before_db), min(0.0, before_db - after_db)
 
 
 def encoded(samples: Samples, sample_rate: int, lossless: bool) -> tuple[str, bytes]:
-    """Sound that browsers play.
-
-    Args:
-        samples: [C, T], C at most 2; what lies beyond full scale is clipped.
-        sample_rate: Hz.
-        lossless: FLAC of 16 bits at the recording's rate (at most 96 kHz), or Opus.
-
-    Returns:
-        Media type and file.
-    """
+    """Sound that browsers play."""
     rate = min(sample_rate, _FLAC_MAX_RATE)
     if not lossless:
         rate = next((known for known in RATES["OPUS"] if known >= sample_rate), RATES["OPUS"][-1])

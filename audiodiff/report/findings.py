@@ -51,16 +51,7 @@ def floor_db(bands: Levels) -> Levels:
 
 
 def added(before: Levels, after: Levels) -> Levels:
-    """Energy of the output that the input does not hold.
-
-    Args:
-        before: Band levels of the input [N, M].
-        after: Band levels of the output [N, M].
-
-    Returns:
-        [N]: by how many dB the output exceeds the input in the bands where it has grown; 0 where what was
-        added is too faint to be heard beside the loud frames, or nothing was.
-    """
+    """Energy of the output that the input does not hold."""
     p_in, p_out = 10 ** (_widest(before) / 10), 10 ** (after / 10)
     grown = p_out > ADDED_FACTOR * p_in
     total_in, total_out = (np.where(grown, p, 0.0).sum(axis=1) for p in (p_in, p_out))
@@ -75,15 +66,6 @@ def changed(before: Levels, after: Levels, floor: Levels) -> Levels:
 
     A denoiser may lower everything that does not stand out; what does is speech (or a sudden noise), and its
     level should stay.
-
-    Args:
-        before: Band levels of the input [N, M].
-        after: Band levels of the output [N, M].
-        floor: Noise floor of the input [M].
-
-    Returns:
-        [N]: mean change in dB over the bands that stand out, smoothed over 0.1 s; 0 in frames that are too
-        quiet or in which fewer than four bands stand out.
     """
     totals = 10 * np.log10((10 ** (before / 10)).sum(axis=1))
     audible = totals > max(_QUIET_DB, loud_db(totals) + _AUDIBLE_DB)
@@ -96,15 +78,7 @@ def changed(before: Levels, after: Levels, floor: Levels) -> Levels:
 
 
 def spread(samples: Levels) -> tuple[Levels, float, int]:
-    """How far samples of the model differ.
-
-    Args:
-        samples: Band levels [K, N, M] of K samples.
-
-    Returns:
-        [N], the standard deviation in dB over the samples, mean over the audible bands of each frame (0 in
-        frames without any); and the sum and the number of all audible bands' deviations.
-    """
+    """How far samples of the model differ."""
     top = samples.max(axis=0)
     totals = 10 * np.log10((10 ** (top / 10)).sum(axis=1))
     audible = top > max(_QUIET_DB, loud_db(totals) + _AUDIBLE_DB)
@@ -117,18 +91,7 @@ def spread(samples: Levels) -> tuple[Levels, float, int]:
 
 
 def runs(strength: Levels, threshold: float, first_s: float, hop_s: float, kind: Kind) -> list[Place]:
-    """Stretches where a figure exceeds a threshold; those less than 0.3 s apart are one.
-
-    Args:
-        strength: Figure [N].
-        threshold: What counts.
-        first_s: Centre of frame 0 in seconds.
-        hop_s: Distance of two frames.
-        kind: What the figure is.
-
-    Returns:
-        Places of at least 60 ms, in order; their amount is the largest figure in them.
-    """
+    """Stretches where a figure exceeds a threshold; those less than 0.3 s apart are one."""
     places: list[Place] = []
     for index in np.flatnonzero(strength > threshold):
         start, amount = first_s + (float(index) - 0.5) * hop_s, float(strength[index])

@@ -69,18 +69,7 @@ class Survey:
 
 
 def pairs(entry: ReportEntry) -> Iterator[tuple[Samples, Samples]]:
-    """The samples of input and output side by side, forward and block by block.
-
-    Args:
-        entry: A recording; its ``start_s`` is skipped in the input, its ``gain_db`` taken back in the output,
-            and what a codec put in front of that is skipped.
-
-    Yields:
-        Blocks [C, n] of both, equally long; the end is that of the shorter file.
-
-    Raises:
-        AudioFileError: One of them cannot be read.
-    """
+    """The samples of input and output side by side, forward and block by block."""
     gain = np.float32(10 ** (-entry.gain_db / 20))
     with read_blocks(entry.heard or entry.source) as before, read_blocks(entry.target) as after:
         skip = round(entry.start_s * before.info.sample_rate)
@@ -118,17 +107,7 @@ def _without(blocks: Iterable[Samples], n: int) -> Iterator[Samples]:
 
 
 def survey(entry: ReportEntry) -> Survey:
-    """Measure a recording and its output.
-
-    Args:
-        entry: A recording whose output exists.
-
-    Returns:
-        The figures.
-
-    Raises:
-        AudioFileError: A file cannot be read.
-    """
+    """Measure a recording and its output."""
     info = probe(entry.target)
     meters = [_Meter(info.sample_rate) for _ in range(3)]
     curves, reviewer = _Curves(), _Reviewer(info.sample_rate)

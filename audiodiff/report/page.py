@@ -38,15 +38,6 @@ def write(path: Path, entries: Sequence[ReportEntry], run: ReportRun, overwrite:
 
     Recordings that failed, or whose files cannot be read any more, are listed with the reason. Memory does
     not grow with the length of the recordings.
-
-    Args:
-        path: The page; appears when it is whole, or not at all.
-        entries: The recordings in the order of the page.
-        run: What they share.
-        overwrite: Replace a page that exists.
-
-    Raises:
-        AudioFileError: The page exists or cannot be written (codes ``exists``, ``unwritable``).
     """
     check_existing(path, overwrite)
     surveys = [_surveyed(entry) for entry in entries]
@@ -77,16 +68,7 @@ def write(path: Path, entries: Sequence[ReportEntry], run: ReportRun, overwrite:
 
 
 def fragment(entry: ReportEntry, title: str, paths: bool) -> str:
-    """One recording as a piece of HTML for a page that has the style and the player of the report.
-
-    Args:
-        entry: The recording, whose output exists.
-        title: Heading, in place of the file's name.
-        paths: Whether to tell where the files are.
-
-    Returns:
-        An ``article`` whose sounds are FLAC; everything in it is escaped.
-    """
+    """One recording as a piece of HTML for a page that has the style and the player of the report."""
     found, fault = _surveyed(entry)
     card = dataclasses.replace(view.outline(1, entry, found, fault), name=title)
     if not paths:
@@ -98,18 +80,7 @@ def fragment(entry: ReportEntry, title: str, paths: bool) -> str:
 
 
 def fill(card: Card, entry: ReportEntry, found: Survey | None, share_s: float, lossless: bool) -> Card:
-    """Add what is heard to the outline of a recording.
-
-    Args:
-        card: Its outline, made with the same `share_s`.
-        entry: The recording.
-        found: Its figures, None if there is nothing to hear.
-        share_s: Seconds of sound that may be embedded.
-        lossless: FLAC instead of Opus.
-
-    Returns:
-        The whole card.
-    """
+    """Add what is heard to the outline of a recording."""
     if found is None or found.seconds == 0:
         return card
     windows = excerpts.choose(found.seconds, found.places, share_s)

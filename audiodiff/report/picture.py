@@ -29,16 +29,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def spectrogram(samples: Samples, sample_rate: int) -> Grid:
-    """Power on a mel axis from 0 Hz to Nyquist.
-
-    Args:
-        samples: [C, T]; the channels' powers are averaged.
-        sample_rate: Hz.
-
-    Returns:
-        dB [`ROWS`, columns], low frequencies first, at most `COLUMNS` columns; a full-scale sine that fills
-        its row is 0 dB.
-    """
+    """Power on a mel axis from 0 Hz to Nyquist."""
     n_fft = 2 * round(_WINDOW_S * sample_rate / 2)
     hop = max(n_fft // 4, -(-samples.shape[1] // _MOST_WINDOWS))
     padded = np.pad(samples.astype(np.float32), ((0, 0), (n_fft // 2, n_fft // 2)))
@@ -62,15 +53,7 @@ def scale_top_db(before: Grid) -> float:
 
 
 def picture(levels: Grid, top_db: float) -> bytes:
-    """A PNG of a spectrogram.
-
-    Args:
-        levels: dB [rows, columns], low frequencies first.
-        top_db: Level of the brightest colour; the darkest is `RANGE_DB` below.
-
-    Returns:
-        The file.
-    """
+    """A PNG of a spectrogram."""
     share = ((levels - top_db) / RANGE_DB + 1).clip(0, 1)
     return png((share[::-1] * (LEVELS - 1)).round().astype(np.uint8))
 
@@ -81,14 +64,7 @@ def ramp() -> bytes:
 
 
 def png(indices: Bytes) -> bytes:
-    """A picture in the palette's colours (PNG specification, third edition, sections 5 and 11).
-
-    Args:
-        indices: Colour numbers [height, width], below `LEVELS`.
-
-    Returns:
-        The file.
-    """
+    """A picture in the palette's colours (PNG specification, third edition, sections 5 and 11)."""
     height, width = indices.shape
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     # every row starts with the number of its filter: 0 for none
@@ -103,12 +79,7 @@ def png(indices: Bytes) -> bytes:
 
 
 def data_uri(kind: str, data: bytes) -> str:
-    """Bytes as an address that needs no file.
-
-    Args:
-        kind: Media type, such as ``image/png``.
-        data: The bytes.
-    """
+    """Bytes as an address that needs no file."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 

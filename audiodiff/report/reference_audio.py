@@ -20,19 +20,7 @@ ITERATIONS = 4
 
 
 def write_recording(source: Path, target: Path, sample_rate: int) -> str:
-    """Write a recording as a copy synthesis hears it: its channels mixed to one, at the rate of the mel.
-
-    Args:
-        source: The recording.
-        target: A flac file to make.
-        sample_rate: Hz.
-
-    Returns:
-        What it is, one line.
-
-    Raises:
-        AudioFileError: The source cannot be read, or the target not be written.
-    """
+    """Write a recording as a copy synthesis hears it: its channels mixed to one, at the rate of the mel."""
 
     def mixed() -> Iterator[Samples]:
         with read_blocks(source) as reader:
@@ -46,20 +34,7 @@ def write_recording(source: Path, target: Path, sample_rate: int) -> str:
 
 
 def write_mel(source: Path, target: Path, preset: str | None) -> str:
-    """Write the plain inversion of a mel file.
-
-    Args:
-        source: The mel.
-        target: A flac file to make.
-        preset: Convention of a bare array, None to guess.
-
-    Returns:
-        What it is, one line.
-
-    Raises:
-        AudioFileError: The source cannot be read, or the target not be written.
-        MelError: It follows no convention, or one that cannot be inverted.
-    """
+    """Write the plain inversion of a mel file."""
     found = read_mel(source, preset)
     waves = invert_long([torch.from_numpy(found.values)], found.spec, ITERATIONS)
     _write((wave.numpy()[np.newaxis] for wave in waves), target, found.spec.sample_rate)

@@ -51,14 +51,7 @@ class Framer:
         self.first_s = self._n_fft / 2 / sample_rate
 
     def push(self, block: Samples) -> Grid:
-        """The frames that are complete with this block.
-
-        Args:
-            block: [C, n], full scale 1.
-
-        Returns:
-            Band powers [frames, `N_BANDS`].
-        """
+        """The frames that are complete with this block."""
         x = block if self._rest is None else np.concatenate([self._rest, block], axis=1)
         n_frames = max(0, (x.shape[1] - self._n_fft) // self._hop + 1)
         self._rest = x[:, n_frames * self._hop :].copy()

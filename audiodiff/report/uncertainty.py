@@ -34,23 +34,6 @@ def disagree(
     Every sample takes fresh noise in each step (eta 1), whatever the model's presets say, at full strength.
     The samples advance together, block by block, so memory does not grow with the recording. It takes as
     long as cleaning it `seeds` times.
-
-    Args:
-        source: The recording.
-        model: The model.
-        seeds: Number of samples, at least 2.
-        first_seed: Seed of the first sample; the others follow.
-        steps: Steps of the reverse process, at least 2.
-        threads: CPU threads, None for torch's own choice.
-        progress: Called with seconds done and seconds announced.
-
-    Returns:
-        The spread, and the places where it exceeds `findings.SPREAD_DB`, from the start of the recording.
-
-    Raises:
-        ConfigError: Fewer than two samples or two steps.
-        AudioFileError: The recording cannot be read.
-        ModelError: The model gave NaN or infinity.
     """
     if seeds < 2:
         raise ConfigError(f"{seeds} samples cannot disagree; use 2 or more")

@@ -108,15 +108,7 @@ def outline(
     fault: str = "",
     most_s: float = excerpts.LONGEST_S,
 ) -> Card:
-    """All of a recording except what is heard: small enough to keep for every recording of a run.
-
-    Args:
-        number: Place in the run, from 1.
-        entry: The recording.
-        survey: Its figures, None if it could not be read.
-        fault: Why it failed or could not be read; empty if all is well.
-        most_s: Seconds of it that can be heard.
-    """
+    """All of a recording except what is heard: small enough to keep for every recording of a run."""
     warnings = tuple(text.printable(line) for line in entry.warnings)
     base = Card(
         id=f"r{number}",
@@ -170,16 +162,7 @@ def _measured(base: Card, entry: ReportEntry, survey: Survey, most_s: float) -> 
 def excerpt_views(
     found: Sequence[Excerpt], lossless: bool, aligned: bool = True
 ) -> tuple[tuple[ExcerptView, ...], tuple[str, str]]:
-    """What is heard and seen of a recording.
-
-    Args:
-        found: Its excerpts.
-        lossless: FLAC instead of Opus.
-        aligned: Whether their difference is shown too.
-
-    Returns:
-        The views, and the ends of their common colour scale as text.
-    """
+    """What is heard and seen of a recording."""
     shown_of = [(e.before, e.after, e.before - e.after)[: 3 if aligned else 2] for e in found]
     grids = [
         [picture.spectrogram(x, e.sample_rate) for x in versions]

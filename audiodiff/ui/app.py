@@ -67,16 +67,7 @@ class _Opening(BaseModel):
 
 
 def build(desk: Desk, token: str, max_bytes: int) -> Starlette:
-    """The application.
-
-    Args:
-        desk: What does the work.
-        token: First part of every address; whoever does not know it gets "not found".
-        max_bytes: Larger files are not taken.
-
-    Returns:
-        A Starlette application; it answers only to the hosts in `HOSTS`.
-    """
+    """The application."""
     server = _Server(desk, max_bytes)
     at = f"/{token}"
     routes = [

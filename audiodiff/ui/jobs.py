@@ -111,17 +111,7 @@ class Desk:
         self._thread: threading.Thread | None = None
 
     def place_for(self, name: str) -> Path:
-        """Where to put a recording that is sent.
-
-        Args:
-            name: As the browser calls it.
-
-        Returns:
-            A path in a new folder, whatever the name.
-
-        Raises:
-            AudioFileError: The name has no suffix of an audio file (code ``unsupported``).
-        """
+        """Where to put a recording that is sent."""
         cleaned = "".join("_" if c in "/\\:\0" else c for c in name).lstrip(".")
         stem, suffix = Path(cleaned).stem, Path(cleaned).suffix
         if suffix.lower() not in AUDIO_SUFFIXES:
@@ -134,18 +124,7 @@ class Desk:
         return folder / f"{short or 'recording'}{suffix}"
 
     def add(self, path: Path, own: bool) -> str:
-        """Take a recording.
-
-        Args:
-            path: Where it is.
-            own: Whether it is in the page's folder.
-
-        Returns:
-            Its number.
-
-        Raises:
-            AudioFileError: It is no usable recording.
-        """
+        """Take a recording."""
         recording = Recording(path, probe(path), own)
         number = secrets.token_hex(8)
         self._recordings[number] = recording
@@ -160,18 +139,7 @@ class Desk:
         return self._jobs.get(number)
 
     def start(self, recording: Recording, wish: Wish) -> str:
-        """Begin a job.
-
-        Args:
-            recording: A recording.
-            wish: What to do with it.
-
-        Returns:
-            Number of the job.
-
-        Raises:
-            Busy: Another one is running.
-        """
+        """Begin a job."""
         if self._thread is not None and self._thread.is_alive():
             raise Busy("another job is running; wait for it or stop it")
         number, job = secrets.token_hex(8), Job()

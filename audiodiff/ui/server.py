@@ -31,18 +31,7 @@ def serve(
     announce: Callable[[str], None],
     browser: bool,
 ) -> None:
-    """Serve the page until the process is told to stop; its files are then removed.
-
-    Args:
-        load: Makes the denoiser, when it is first needed.
-        port: Port on 127.0.0.1; 0 takes a free one.
-        max_bytes: Larger files are not taken.
-        announce: Called with the address, which holds the token.
-        browser: Open it in the user's browser.
-
-    Raises:
-        ConfigError: The port is taken.
-    """
+    """Serve the page until the process is told to stop; its files are then removed."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     with tempfile.TemporaryDirectory(prefix="audiodiff-ui-") as folder, _listening(port) as listener:
         desk = Desk(Path(folder), load)
