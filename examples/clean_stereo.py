@@ -14,6 +14,6 @@ voice, sample_rate = soundfile.read("samples/interview_clean.flac", dtype="float
 hiss = 0.01 * np.random.default_rng(0).standard_normal((len(voice), 2)).astype(np.float32)
 stereo = np.stack([voice, 0.5 * voice], axis=1) + hiss  # the voice is 6 dB louder on the left
 for channels in ("each", "linked"):
-    clean = Denoiser().tuned(channels=channels).denoise(stereo, sample_rate)
+    clean = Denoiser(channels=channels).denoise(stereo, sample_rate)
     soundfile.write(out / f"{channels}.flac", clean, sample_rate)
     print(f"{channels}: left over right {20 * np.log10(np.divide(*np.std(clean, axis=0))):.2f} dB")

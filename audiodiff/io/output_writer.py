@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,12 +15,12 @@ from audiodiff.io.formats import display_path
 from audiodiff.io.output_checks import name_output, open_output, writing_failed
 
 
-class OutputWriter:
+class OutputWriter(ABC):
     """Context manager that writes a file which gets its name when all is well.
 
-    `finish` completes the file and verifies it; `commit` flushes it to the disk and gives it its name. A
-    clean exit does both unless they were called; any exception, Ctrl-C too, removes the file, so the old one
-    or none stays.
+    `finish` completes and verifies the file; `commit` flushes it to the disk and gives it its name. A
+    clean exit does whatever was not done; any exception, Ctrl-C too, removes the file, so the old one or none
+    stays.
 
     Args:
         path: The target; its folder must exist.
@@ -50,19 +52,14 @@ class OutputWriter:
         return self
 
     def finish(self) -> int:
-        """Complete and verify the file; no more samples then.
-
-        Returns:
-            Its descriptor, open for reading and writing: what stands beside the samples may still be added.
+        """Complete and verify the file, which has no name yet; gives its descriptor for reading and writing.
 
         Raises:
-            AudioFileError: Codes ``empty`` (nothing was written), ``no_space``, ``unwritable``.
+            AudioFileError: Codes ``empty`` (nothing was written), ``unwritable``.
         """
         if not self._finished:
-            try:
+            with self._plainly():
                 self._complete()
-            except self._faults() as fault:
-                raise writing_failed(self._path, self._reason(fault)) from fault
             self._finished = True
         return self._atomic.fd
 
@@ -75,16 +72,26 @@ class OutputWriter:
         if self._committed:
             return
         self.finish()
-        try:
+        with self._plainly():
             name_output(self._atomic, self._path, self._overwrite)
-        except OSError as fault:
-            raise writing_failed(self._path, str(fault)) from fault
         self._committed = True
+
+    @contextlib.contextmanager
+    def _plainly(self) -> Iterator[None]:
+        """What the system refuses, in plain words."""
+        try:
+            yield
+        except self._faults() as fault:
+            raise writing_failed(self._path, self._reason(fault)) from fault
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the file and give it its name, or remove it; raises as `commit`."""
+        """Finish the file and give it its name, or remove it.
+
+        Raises:
+            AudioFileError: Codes ``empty``, ``exists``, ``no_space``, ``unwritable``.
+        """
         if kind is not None:
             self._discard()
             return
@@ -105,21 +112,21 @@ class OutputWriter:
 
     # What a kind of file decides for itself.
 
+    @abstractmethod
     def _begin(self) -> None:
         """Open an encoder on the unfinished file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _complete(self) -> None:
         """Write what remains, close the encoder and verify the file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _close(self) -> None:
         """Close what is open, whatever state it is in."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _faults(self) -> tuple[type[BaseException], ...]:
         """What the encoder raises when the system refuses."""
-        raise NotImplementedError
 
     def _reason(self, fault: BaseException) -> str:
         """Its words."""

@@ -143,3 +143,13 @@ def test_the_site_builds_and_needs_no_other_machine(tmp_path: Path) -> None:
 def test_every_page_is_in_the_navigation() -> None:
     text = (DOCS / "mkdocs.yml").read_text(encoding="utf-8")
     assert {path.name for path in PAGES} == set(re.findall(r": (\w[\w-]*\.md)$", text, flags=re.MULTILINE))
+
+
+def test_the_readme_is_short_and_its_scores_are_those_of_the_pages() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150
+    scores = [line for line in lines if line.startswith("|") and "±" in line]
+    assert len(scores) == 3
+    choosing = (DOCS / "pages" / "choosing.md").read_text(encoding="utf-8")
+    table = [line for line in lines if line.startswith("|") and re.search(r"\d\.\d\d", line)]
+    assert not [line for line in table if line not in choosing]
