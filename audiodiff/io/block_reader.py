@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,7 @@ from audiodiff.io.formats import AudioInfo, Truncated, display_path
 from audiodiff.signal.types import Samples
 
 
-class BlockReader(Iterator[Samples]):
+class BlockReader(Iterator[Samples], ABC):
     """Iterator over the blocks of a recording; it closes itself at the end, or as a context.
 
     Args:
@@ -84,17 +85,18 @@ class BlockReader(Iterator[Samples]):
 
     # What a kind of file decides for itself.
 
+    @abstractmethod
     def _fill(self) -> Samples:
         """The next samples [C, n], n = block except at the end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _damage(self) -> str:
         """How the decoder failed, or ""."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _shortfall(self) -> Truncated | None:
         """What is missing of a file whose decoder did not fail."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _close(self) -> None:
-        raise NotImplementedError
+        """Close what is open."""
