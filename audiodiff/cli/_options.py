@@ -25,13 +25,17 @@ class Engine(StrEnum):
 
 
 EngineName: TypeAlias = Annotated[
-    Engine, typer.Option(help="What does a batch: this machine, or a Ray cluster (the extra [ray]).")
+    Engine,
+    typer.Option(help="Where a batch runs: on this machine or on a Ray cluster (needs the extra [ray])."),
 ]
 
 
 Address: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", help="The Ray cluster, as `ray start --head` tells it; needed there."),
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Address of the Ray cluster, as printed by `ray start --head`; required with --engine ray.",
+    ),
 ]
 
 

@@ -54,22 +54,27 @@ Inputs: TypeAlias = Annotated[
     list[Path],
     typer.Argument(
         metavar="INPUT...",
-        help="Recordings, folders, patterns, or - for a pipe: wav, flac, ogg, opus, mp3...",
+        help="Recordings, folders, patterns, or - for a pipe (wav, flac, ogg, opus, mp3 and more).",
     ),
 ]
 Output: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", help="File, folder or - for a pipe; default INPUT.denoised.EXT beside it."
+        "-o", "--output", help="File, folder, or - for a pipe. Default: INPUT.denoised.EXT beside the input."
     ),
 ]
-ModelName: TypeAlias = Annotated[str, typer.Option("-m", "--model", help="Shipped model, or a model folder.")]
-QualityName: TypeAlias = Annotated[Quality, typer.Option(help="Preset of the model: how many steps.")]
+ModelName: TypeAlias = Annotated[
+    str, typer.Option("-m", "--model", help="Name of a shipped model, or path of a model folder.")
+]
+QualityName: TypeAlias = Annotated[
+    Quality, typer.Option(help="Preset of the model; it sets the number of steps.")
+]
 Steps: TypeAlias = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Steps of the reverse process; default: the preset's.")
+    int | None,
+    typer.Option(min=1, max=1000, help="Number of reverse-process steps. Default: that of the preset."),
 ]
 Strength: TypeAlias = Annotated[
-    float, typer.Option(min=0.0, max=1.0, help="0 leaves the recording as it is, 1 cleans it fully.")
+    float, typer.Option(min=0.0, max=1.0, help="0 leaves the recording unchanged, 1 removes all noise found.")
 ]
 MaxReduction: TypeAlias = Annotated[
     float,
@@ -77,45 +82,51 @@ MaxReduction: TypeAlias = Annotated[
         min=0.0,
         metavar="DB",
         show_default=False,
-        help="Turn no part of the spectrum down by more than this.",
+        help="Never reduce any part of the spectrum by more than this.",
     ),
 ]
 ChannelsName: TypeAlias = Annotated[
-    ChannelMode, typer.Option(help="Each channel for itself, or all by one gain, which keeps the image.")
+    ChannelMode,
+    typer.Option(help="Process each channel separately, or all with one gain (keeps the stereo image)."),
 ]
-Seed: TypeAlias = Annotated[int, typer.Option(min=0, max=(1 << 64) - 1, help="Seed of the model's noise.")]
+Seed: TypeAlias = Annotated[
+    int, typer.Option(min=0, max=(1 << 64) - 1, help="Random seed of the model's noise.")
+]
 Start: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Where the output starts: 90, or 1:30.")
+    str | None, typer.Option(metavar="TIME", help="Start of the output: 90 or 1:30.")
 ]
-End: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="Where the output ends.")]
+End: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="End of the output.")]
 Preview: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="[SECONDS[@START]]",
-        help="Only a taste, in INPUT.denoised.preview.EXT: 20 seconds, or 10, or 10@1:30.",
+        help="Process only a part, into INPUT.denoised.preview.EXT: 20 seconds, or 10, or 10@1:30.",
     ),
 ]
 Lufs: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        min=-50.0, max=0.0, metavar="LUFS", help="Bring the result to this loudness, such as -16 (BS.1770)."
+        min=-50.0,
+        max=0.0,
+        metavar="LUFS",
+        help="Normalise the result to this loudness, for example -16 (BS.1770).",
     ),
 ]
 TruePeak: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        min=-20.0, max=0.0, metavar="DBTP", help="With --lufs: what its peak shall not pass; default -1."
+        min=-20.0, max=0.0, metavar="DBTP", help="With --lufs: highest true peak allowed. Default: -1."
     ),
 ]
 Residual: TypeAlias = Annotated[
-    bool, typer.Option("--residual", help="Also write what was removed: OUTPUT.residual.EXT.")
+    bool, typer.Option("--residual", help="Also write what was removed, to OUTPUT.residual.EXT.")
 ]
 Tag: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--tag/--no-tag",
         show_default=False,
-        help="Tell in the tags what processed the recording; default yes.",
+        help="Record in the output's tags that audiodiff processed it. Default: yes.",
     ),
 ]
 Sidecar: TypeAlias = Annotated[
@@ -123,45 +134,54 @@ Sidecar: TypeAlias = Annotated[
     typer.Option(
         "--sidecar/--no-sidecar",
         show_default=False,
-        help="Tell in OUTPUT.EXT.audiodiff.json how it was made; default yes.",
+        help="Write model, settings and hashes to OUTPUT.EXT.audiodiff.json. Default: yes.",
     ),
 ]
 Report: TypeAlias = Annotated[
     Path | None,
-    typer.Option(metavar="PAGE.html", help="Also write a page to hear, see and review the results."),
+    typer.Option(
+        metavar="PAGE.html", help="Also write a web page for listening to and reviewing the results."
+    ),
 ]
 ReportSeeds: TypeAlias = Annotated[
     int | None,
     typer.Option(
-        min=2, metavar="K", help="In the report, mark where K samples of the model differ: K times the work."
+        min=2,
+        metavar="K",
+        help="In the report, mark where K runs of the model disagree (takes K times as long).",
     ),
 ]
-Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device: TypeAlias = Annotated[str, typer.Option(help="Where to compute: auto, cpu or cuda.")]
 Threads: TypeAlias = Annotated[
     int | None,
-    typer.Option(min=1, max=1024, help="CPU threads; default: one a core, in batches one a job."),
+    typer.Option(min=1, max=1024, help="CPU threads. Default: one per core; in batches, one per job."),
 ]
 Jobs: TypeAlias = Annotated[
-    int | None, typer.Option(min=1, max=256, help="Recordings at a time; default: one a core, at most 8.")
+    int | None,
+    typer.Option(
+        min=1, max=256, help="Recordings processed at the same time. Default: one per core, at most 8."
+    ),
 ]
 Shard: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="K/N", help="Do only part K of N, as another machine does the others.")
+    str | None, typer.Option(metavar="K/N", help="Process only part K of N; other machines process the rest.")
 ]
 DryRun: TypeAlias = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would be done, and how long it would take.")
+    bool, typer.Option("--dry-run", help="Show what would be done and how long it would take; write nothing.")
 ]
 AsJson: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="One JSON object a recording on standard output.")
+    bool, typer.Option("--json", help="Print one JSON object per recording to standard output.")
 ]
-Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
 SkipExisting: TypeAlias = Annotated[
-    bool, typer.Option("--skip-existing", help="In batches, leave outputs that exist, whatever made them.")
+    bool, typer.Option("--skip-existing", help="In batches, keep existing outputs, whatever made them.")
 ]
 Strict: TypeAlias = Annotated[
-    bool, typer.Option("--strict", help="A recording that is cut short fails instead of a warning.")
+    bool, typer.Option("--strict", help="Fail on a truncated recording instead of warning.")
 ]
-MaxHours: TypeAlias = Annotated[float, typer.Option(min=0.0, help="Refuse longer recordings.")]
-Quiet: TypeAlias = Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")]
+MaxHours: TypeAlias = Annotated[
+    float, typer.Option(min=0.0, help="Refuse recordings longer than this many hours.")
+]
+Quiet: TypeAlias = Annotated[bool, typer.Option("-q", "--quiet", help="Print only warnings and errors.")]
 
 
 def with_length(words: Sequence[str]) -> list[str]:
@@ -210,10 +230,11 @@ def denoise(
     max_hours: MaxHours = 24.0,
     quiet: Quiet = False,
 ) -> None:
-    """Clean speech recordings; length, rate, channels, container and depth stay as they are.
+    """Clean speech recordings; length, sample rate, channels and format stay the same.
 
-    Prints the paths of the results. Inputs are never changed. Several recordings, folders and patterns make a
-    batch: -o DIR mirrors the tree, what is done is skipped in a second run, a bad one does not stop the rest.
+    Prints the paths of the results. Inputs are never changed. Several recordings, folders or patterns form a
+    batch: -o DIR mirrors the folder tree, a second run skips what is already done, and a file that fails does
+    not stop the others.
 
     Examples: audiodiff denoise talk.wav; audiodiff denoise shows -o clean --jobs 2 --strength 0.8
     """

@@ -39,27 +39,30 @@ Inputs: TypeAlias = Annotated[
 Output: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", help="File, folder or - for a pipe (wav); default INPUT.vocoded.wav beside it."
+        "-o",
+        "--output",
+        help="File, folder, or - for a pipe (wav). Default: INPUT.vocoded.wav beside the input.",
     ),
 ]
 ModelName: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "-m", "--model", help="voice, inversion, or a model folder; default: voice if it is shipped."
-    ),
+    typer.Option("-m", "--model", help="voice, inversion, or path of a model folder. Default: voice."),
 ]
 Steps: TypeAlias = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Steps of the model, or iterations of the inversion.")
+    int | None, typer.Option(min=1, max=1000, help="Number of model steps, or of inversion iterations.")
 ]
 Seed: TypeAlias = Annotated[
-    int, typer.Option(min=0, max=(1 << 64) - 1, help="Seed of the model's noise and of open phases.")
+    int,
+    typer.Option(
+        min=0, max=(1 << 64) - 1, help="Random seed of the model's noise and of undetermined phases."
+    ),
 ]
 MelName: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--mel",
         metavar="PRESET",
-        help="Convention of bare arrays (default: guessed, and said so) and of recordings.",
+        help="Mel convention of recordings and of arrays that state none. Default: guessed, and printed.",
     ),
 ]
 
@@ -85,11 +88,11 @@ def vocode(
     max_hours: MaxHours = 24.0,
     quiet: Quiet = False,
 ) -> None:
-    """Make speech from mel spectrograms; a recording is turned into its mel first (copy synthesis).
+    """Make speech from mel spectrograms; recordings are first turned into mels (copy synthesis).
 
-    Prints the paths of the results: one channel at the rate of the mel, 16-bit wav unless -o names a file
-    with another suffix. Their tags and a sidecar tell that a model, or mel inversion, made the speech.
-    Several inputs, folders and patterns make a batch, as with denoise.
+    Prints the paths of the results: one channel at the sample rate of the mel, as 16-bit wav unless -o names
+    another format. Tags and a sidecar file state that the speech was made by a model or by mel inversion.
+    Several inputs, folders or patterns form a batch, as with denoise.
 
     Examples: audiodiff vocode talk.hifigan.npz; audiodiff vocode mels -o speech --mel hifigan --jobs 2
     """
