@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 
 from filelock import FileLock, Timeout
 
-from audiodiff.batch.sidecar import is_sidecar
+from audiodiff.batch.naming import is_sidecar
 from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import write_file
 from audiodiff.io.byte_edit import sha256_of

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 from audiodiff.batch.job_options import Options
-from audiodiff.batch.sidecar import sidecar_path
 from audiodiff.errors import AudioFileError
 from audiodiff.io.formats import MEDIA_SUFFIXES, display_path
 
+SUFFIX = ".audiodiff.json"
+"""What names of sidecars get behind the name of their output."""
+
+_MAX_NAME = 255
 _LOSSY = frozenset({".mp3", ".ogg", ".oga", ".opus"}) | MEDIA_SUFFIXES
 
 
@@ -35,3 +40,16 @@ def residual_path(target: Path) -> Path:
     """Where the residual of an output goes."""
     suffix = ".wav" if target.suffix.lower() in _LOSSY else target.suffix
     return target.with_name(f"{target.stem}.residual{suffix}")
+
+
+def sidecar_path(target: Path) -> Path:
+    """Where the sidecar of an output is."""
+    name = target.name + SUFFIX
+    if len(os.fsencode(name)) > _MAX_NAME:
+        name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24] + SUFFIX
+    return target.with_name(name)
+
+
+def is_sidecar(path: Path) -> bool:
+    """Whether a path has the name of a sidecar."""
+    return path.name.endswith(SUFFIX)

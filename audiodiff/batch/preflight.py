@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from audiodiff.batch.job_options import Options
-from audiodiff.batch.naming import outputs
-from audiodiff.batch.sidecar import is_sidecar, read_sidecar, sidecar_path
+from audiodiff.batch.naming import is_sidecar, outputs, sidecar_path
+from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.errors import AudioFileError, DataError
 from audiodiff.io.formats import display_path
 from audiodiff.io.output_checks import check_existing

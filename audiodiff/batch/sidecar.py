@@ -7,7 +7,6 @@ nothing about the machine: the same work writes the same bytes. `Sidecar` is its
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from audiodiff import __version__
+from audiodiff.batch.naming import sidecar_path
 from audiodiff.errors import DataError
 from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.byte_edit import sha256_of
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from audiodiff.batch.journal import Record
     from audiodiff.batch.loudness import Level
 
-SUFFIX = ".audiodiff.json"
 
-_MAX_NAME = 255
 _MAX_BYTES = 1 << 20
 
 Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -120,19 +118,6 @@ def provenance_line(task: Literal["denoise", "vocode"], model: str) -> str:
     return (
         f"processed with audiodiff {__version__} ({task}, model {display_path(Path(Path(model).name))}{made})"
     )
-
-
-def sidecar_path(target: Path) -> Path:
-    """Where the sidecar of an output is."""
-    name = target.name + SUFFIX
-    if len(os.fsencode(name)) > _MAX_NAME:
-        name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24] + SUFFIX
-    return target.with_name(name)
-
-
-def is_sidecar(path: Path) -> bool:
-    """Whether a path has the name of a sidecar."""
-    return path.name.endswith(SUFFIX)
 
 
 def input_fact(info: AudioInfo) -> AudioFact:

@@ -16,7 +16,7 @@ from audiodiff.batch.batch_spec import Item, JobSpec, foresee, run_one
 from audiodiff.batch.denoise_task import DenoiseSettings
 from audiodiff.batch.job_options import Options, Result
 from audiodiff.batch.journal import Record, key_of, locked
-from audiodiff.batch.sidecar import sidecar_path
+from audiodiff.batch.naming import sidecar_path
 from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.loudness import Target

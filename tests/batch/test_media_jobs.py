@@ -16,7 +16,8 @@ pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 from audiodiff.batch.denoise_task import check, denoise_file
 from audiodiff.batch.job_options import Options, Result
 from audiodiff.batch.journal import Record
-from audiodiff.batch.sidecar import read_sidecar, sidecar_path
+from audiodiff.batch.naming import sidecar_path
+from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.errors import TARGET_CODES, AudioFileError
 from audiodiff.inference.denoiser import Denoiser
 from audiodiff.io import av_library

@@ -10,13 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from audiodiff import __version__
+from audiodiff.batch.naming import sidecar_path
 from audiodiff.batch.sidecar import (
     AudioFact,
     ModelFact,
     Sidecar,
     provenance_line,
     read_sidecar,
-    sidecar_path,
     write_sidecar,
 )
 from audiodiff.errors import DataError
