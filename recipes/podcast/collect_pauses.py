@@ -94,7 +94,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     speakers: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for line in args.manifest.read_text(encoding="utf-8").splitlines():
+    for line in args.manifest.read_text(encoding="utf-8").strip().split("\n"):
         row = json.loads(line)
         if row["split"] == "train" and row["class"] in CLASSES:
             speakers[row["source"], row["speaker"]].append(row)
