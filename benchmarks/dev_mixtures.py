@@ -51,7 +51,7 @@ def ours(model: str, steps: int, sample_rate: int) -> Make:
 
 def peer(folder: Path, kind: str) -> Make:
     def read(item: DevMixture) -> Audio:
-        audio: Audio = soundfile.read(folder / kind / f"{item.name}.flac", dtype="float32")[0]
+        audio: Audio = soundfile.read(folder / kind / f"{item.name}.wav", dtype="float32")[0]
         return audio
 
     return read

@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, the error boundary, signals, progress."""
+"""What the commands share: exit codes, the error boundary, signals."""
 
 from __future__ import annotations
 
@@ -89,28 +89,7 @@ def each(sources: Sequence[T], work: Callable[[T], None]) -> None:
 def say(line: str) -> None:
     """Print one line on standard error, if there still is one (the terminal may have been closed)."""
     with contextlib.suppress(OSError):
-        typer.echo(line, err=True)
-
-
-@contextlib.contextmanager
-def progress_bar(label: str, shown: bool) -> Iterator[Callable[[float, float], None] | None]:
-    """A bar with an estimate on standard error, only when that is a terminal."""
-    if not (shown and sys.stderr.isatty()):
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
-    # Results go on to standard output, which rich would take for the terminal's sake.
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+        print(line, file=sys.stderr, flush=True)  # not typer.echo, which writes past a bar, into it
 
 
 class _Terminated(BaseException):

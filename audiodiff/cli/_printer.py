@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from audiodiff.cli._common import SOME_FAILED, say
+from audiodiff.io.formats import display_path
 
 if TYPE_CHECKING:
     from audiodiff.batch.batch_spec import Item, JobSpec
     from audiodiff.batch.job_options import Result
 
 JSON_VERSION = 1
+
+SHOWN = 10
+"""So many failures are named again at the end, and so many outputs that exist already at all."""
 
 
 class Printer:
@@ -37,6 +41,7 @@ class Printer:
         self.results: list[Result] = []
         self.counts: Counter[str] = Counter()
         self.internal = 0
+        self._exist = 0
         self.quiet = quiet
         self.as_json = as_json
         self._seconds = 0.0
@@ -47,14 +52,16 @@ class Printer:
         self.counts[result.status] += 1
         self.results.append(result)
         if self.as_json:
-            typer.echo(json.dumps(event(result)))
+            print(json.dumps(event(result)), flush=True)
         elif path and result.status in ("done", "copied"):
-            typer.echo(result.target)
+            print(os.fspath(result.target), flush=True)  # not typer.echo, which writes past a bar, into it
         for warning in result.warnings:
             say(f"audiodiff: warning: {warning}")
         if result.fault is not None:
             self.internal += result.fault.code == "internal"
-            say(f"audiodiff: {result.fault.message}")
+            self._exist += result.fault.code == "exists"
+            if result.fault.code != "exists" or self._exist <= SHOWN:
+                say(f"audiodiff: {result.fault.message}")
         if result.status in ("done", "copied"):
             self._seconds += result.seconds
 
@@ -70,8 +77,22 @@ class Printer:
         """Print the JSON of the one recording that failed; its line is left to the error boundary."""
         if self.as_json:
             self.counts[result.status] += 1
-            typer.echo(json.dumps(event(result)))
+            print(json.dumps(event(result)), flush=True)
             self.summary(1)
+
+    def failures(self) -> None:
+        """Name once more, after a long batch, what failed; outputs that exist already are only counted."""
+        failed = [each for each in self.results if each.fault is not None and each.fault.code != "exists"]
+        if len(self.results) > SHOWN:
+            for result in failed[:SHOWN]:
+                say(f"audiodiff: failed: {display_path(result.source)}")
+            if len(failed) > SHOWN:
+                say(f"audiodiff: failed: {len(failed) - SHOWN} more, see above")
+        if self._exist > SHOWN:
+            say(
+                f"audiodiff: {self._exist} outputs exist already; add --overwrite to replace them, or "
+                "--skip-existing to keep them"
+            )
 
     def summary(self, n_items: int) -> str:
         """Print the JSON summary, if JSON is wanted."""
@@ -80,9 +101,8 @@ class Printer:
         counts["not_started"] = n_items - sum(counts.values())
         if self.as_json:
             times = {"seconds": round(self._seconds, 3), "elapsed_s": round(elapsed, 3)}
-            typer.echo(
-                json.dumps({"v": JSON_VERSION, "event": "summary", "files": n_items, **counts, **times})
-            )
+            told = {"v": JSON_VERSION, "event": "summary", "files": n_items, **counts, **times}
+            print(json.dumps(told), flush=True)
         words = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
         line = f"{n_items} recordings: {', '.join(words)}"
         if self._seconds:

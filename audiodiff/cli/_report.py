@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from audiodiff.cli._common import Stopped, progress_bar, say
+from audiodiff.cli._common import Stopped, say
 from audiodiff.cli._pipe import PIPE
+from audiodiff.cli._progress import progress_bar
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from audiodiff.cli._common import INTERNAL, OK, SOME_FAILED, Stopped, progress_bar, say
+from audiodiff.cli._common import INTERNAL, OK, SOME_FAILED, Stopped, say
 from audiodiff.cli._pipe import in_files, refuse_pipes
 from audiodiff.cli._printer import Printer, copy_out, foretell
+from audiodiff.cli._progress import progress_bar
 from audiodiff.errors import AudiodiffError
 
 if TYPE_CHECKING:
@@ -172,8 +173,8 @@ def run_batch(
                 told.append(stop.signal_number)
                 say("audiodiff: ending the recordings in work; once more to stop at once")
             done[item.source] = seconds
-            if bar is not None:
-                bar(sum(done.values()), sum(lengths.values()))
+            number = min(printer.counts.total() + 1, len(items))
+            bar(sum(done.values()), sum(lengths.values()), f"{number}/{len(items)} {item.source.name}")
 
         results = _results(spec, items, cluster or jobs, watch, lambda: stop.reason is not None)
         stack.callback(results.close)  # kills the workers when printing fails
@@ -186,6 +187,7 @@ def run_batch(
         text = f"audiodiff: {stop.reason}; {line}; the same command goes on"
         raise Stopped(text, 128 + stop.signal_number)
     if not printer.quiet:
+        printer.failures()
         say(line)
     code = INTERNAL if printer.internal else SOME_FAILED if printer.counts["failed"] or left else OK
     if code != OK:

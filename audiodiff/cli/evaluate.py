@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audiodiff.cli._common import SOME_FAILED, progress_bar
+from audiodiff.cli._common import SOME_FAILED
+from audiodiff.cli._progress import progress_bar
 
 if TYPE_CHECKING:
     from audiodiff.evaluation.pair import FileScore

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from audiodiff.cli._common import progress_bar
+from audiodiff.cli._progress import progress_bar
 
 
 def pairs(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audiodiff.cli._common import progress_bar
+from audiodiff.cli._progress import progress_bar
 
 if TYPE_CHECKING:
     from audiodiff.data.packing import PackReport

@@ -278,15 +278,3 @@ def test_a_closed_terminal_does_not_change_the_exit_code(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(typer, "echo", gone)
     assert _common.guarded(stopped) == 129
-
-
-def test_the_bar_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
-    with _common.progress_bar("talk.wav", shown=True) as progress:
-        assert progress is None
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with _common.progress_bar("talk.wav", shown=False) as progress:
-        assert progress is None
-    with _common.progress_bar("talk.wav", shown=True) as progress:
-        assert progress is not None
-        progress(1.0, 2.0)
-        progress(1.0, 0.0)
