@@ -2,7 +2,7 @@
 
 apt-get download asterisk-core-sounds-en-g722
 dpkg-deb -x asterisk-core-sounds-en-g722_*.deb unpacked
-pip install 'audiodiff[media]'
+pip install -c constraints.txt '.[media]'
 python samples/make.py unpacked samples
 """
 

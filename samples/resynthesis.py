@@ -1,6 +1,6 @@
 """Draw what vocoders make of a recording's mel, clean and blurred: a picture each, the recording on top.
 
-    pip install 'audiodiff[eval]'
+    pip install -c constraints.txt '.[eval]'
     python samples/resynthesis.py samples/interview_clean.flac pictures --model inversion --model voice
 
 Writes pictures/clean_mel.png and pictures/blurred_mel.png (a mean over 3 x 3 cells of the log mel, as of a

@@ -2,7 +2,7 @@
 
     audiodiff denoise samples/interview_noisy.flac -o cleaned.flac && python samples/score.py cleaned.flac
 
-Prints two lines, noisy and cleaned: SI-SDR, and with `pip install 'audiodiff[eval]'` PESQ-WB and ESTOI.
+Prints two lines, noisy and cleaned: SI-SDR, and with the extra [eval] PESQ-WB and ESTOI.
 """
 
 from __future__ import annotations

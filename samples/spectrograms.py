@@ -1,6 +1,6 @@
 """Draw a recording before and after cleaning as spectrograms above each other, on one colour scale.
 
-    pip install 'audiodiff[eval]'
+    pip install -c constraints.txt '.[eval]'
     python samples/spectrograms.py samples/interview_noisy.flac cleaned.flac spectrograms.png \
         --reference samples/interview_clean.flac
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
+from audiodiff.extras import install_hint
 from audiodiff.io.formats import display_path
 from audiodiff.io.reader import read
 
@@ -99,7 +100,7 @@ def draw(titles: list[str], waves: list[NDArray[np.float32]], sample_rate: int, 
         from matplotlib.figure import Figure
         from PIL import Image
     except ImportError as error:
-        raise ConfigError("spectrograms need matplotlib; pip install 'audiodiff[eval]'") from error
+        raise ConfigError(f"spectrograms need matplotlib; {install_hint('eval')}") from error
     grids = [spectrogram_db(wave, sample_rate) for wave in waves]
     top_db = float(np.percentile(grids[0], TOP_PERCENTILE))
     colours = colormaps["magma"].resampled(COLOURS)

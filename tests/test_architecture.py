@@ -18,7 +18,7 @@ ROOT = Path(audiodiff.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     {"errors"},
-    {"settings", "interrupts"},
+    {"settings", "interrupts", "extras"},
     {"signal", "diffusion", "networks"},
     {"io"},
     {"model"},
@@ -121,14 +121,16 @@ def test_the_version_is_the_packages() -> None:
 def test_every_extra_that_is_named_exists() -> None:
     home = ROOT.parent
     extras = tomllib.loads((home / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    folders = ("audiodiff", "benchmarks", "examples", "recipes", "samples")
+    folders = ("audiodiff", "benchmarks", "docs", "examples", "recipes", "samples")
     texts = [*home.glob("*.md"), *(path for name in folders for path in (home / name).rglob("*.*"))]
     named = {
         (extra, str(path.relative_to(home)))
         for path in texts
         if path.suffix in {".py", ".md"}
-        for found in re.findall(r"audiodiff\[([a-z,]+)\]", path.read_text())
-        for extra in found.split(",")
+        for found in re.findall(
+            r"install_hint\([\"']([a-z]+)|constraints\.txt [\"']\.\[([a-z,]+)\]", path.read_text()
+        )
+        for extra in "".join(found).split(",")
     }
     assert {extra for extra, _ in named} >= {"eval", "media", "ui"}
     assert not {each for each in named if each[0] not in extras}

@@ -56,7 +56,7 @@ def write(path: Path) -> None:
 @pytest.mark.parametrize("container", mutation.CONTAINERS)
 def test_damaged_files_give_samples_or_our_error(container: str, tmp_path: Path) -> None:
     if container == "m4a" and not available():
-        pytest.skip("PyAV is not installed (pip install 'audiodiff[media]')")
+        pytest.skip("PyAV is not installed (pip install av)")
     write(tmp_path / f"whole.{container}")
     words = [sys.executable, "-m", "tests.mutation", container, "0", str(SEEDS), str(tmp_path)]
     root = Path(__file__).parents[1]

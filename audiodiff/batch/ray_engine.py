@@ -25,9 +25,8 @@ from audiodiff.batch.batch_spec import Item, JobSpec, failed, run_one
 from audiodiff.batch.job_options import Result
 from audiodiff.batch.worker_pool import Watch, ends_all
 from audiodiff.errors import ConfigError
+from audiodiff.extras import install_hint
 from audiodiff.io.formats import display_path
-
-HINT = "pip install 'audiodiff[ray]'"
 
 MAX_ATTEMPTS = 3
 """How often a recording is begun when its workers die; then it fails with the code ``worker_died``."""
@@ -138,7 +137,7 @@ def _module() -> Any:
     try:
         import ray
     except ImportError:
-        raise ConfigError(f"--engine ray needs Ray; {HINT}", code="missing_extra") from None
+        raise ConfigError(f"--engine ray needs Ray; {install_hint('ray')}", code="missing_extra") from None
     return ray
 
 

@@ -15,6 +15,7 @@ import typer
 import audiodiff
 from audiodiff.cli._common import SOME_FAILED
 from audiodiff.errors import AudiodiffError
+from audiodiff.extras import install_hint
 
 EXTRAS = {
     "media": (("av",), "video, m4a and aac; covers and chapters"),
@@ -102,7 +103,7 @@ def _extras() -> list[str]:
     lines = []
     for extra, (modules, use) in EXTRAS.items():
         missing = [name for name in modules if not _there(name)]
-        state = f"missing {', '.join(missing)}; pip install 'audiodiff[{extra}]'" if missing else "there"
+        state = f"missing {', '.join(missing)}; {install_hint(extra)}" if missing else "there"
         lines.append(f"{extra} ({use}): {state}")
     return lines
 

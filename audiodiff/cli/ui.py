@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audiodiff.errors import ConfigError
+from audiodiff.extras import install_hint
 
 if TYPE_CHECKING:
     from audiodiff.inference.denoiser import Denoiser
@@ -39,7 +40,7 @@ def ui(
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in {"starlette", "uvicorn"}:
             raise
-        raise ConfigError("the page needs starlette and uvicorn; pip install 'audiodiff[ui]'") from error
+        raise ConfigError(f"the page needs starlette and uvicorn; {install_hint('ui')}") from error
     from audiodiff.model.folder import find
 
     find(model)  # a wrong name is told now, not at the first preview

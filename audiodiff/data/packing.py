@@ -19,6 +19,7 @@ from audiodiff.data.manifest import Clip
 from audiodiff.data.rooms import simulate_rooms
 from audiodiff.data.store import Labels, StoreWriter
 from audiodiff.errors import AudioFileError, DataError
+from audiodiff.extras import install_hint
 from audiodiff.io.reader import read
 from audiodiff.signal.level import active_db, mix_to_mono
 from audiodiff.signal.resample import resample
@@ -101,7 +102,7 @@ def pack(
     """
     if settings.n_rooms and importlib.util.find_spec("pyroomacoustics") is None:
         raise DataError(
-            f"{target}: simulated rooms need pyroomacoustics; pip install 'audiodiff[train]', or take none"
+            f"{target}: simulated rooms need pyroomacoustics; {install_hint('train')}, or take none"
         )
     wanted = [clip for clip in clips if clip.split != "unused"]
     left_out: list[tuple[Path, str]] = []

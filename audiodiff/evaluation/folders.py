@@ -15,6 +15,7 @@ from audiodiff.evaluation.pair import FileScore, score_pair, unscored
 from audiodiff.evaluation.pesq import Pesq
 from audiodiff.evaluation.report import Report
 from audiodiff.evaluation.score import Unscored
+from audiodiff.extras import install_hint
 from audiodiff.io.formats import AUDIO_SUFFIXES
 from audiodiff.io.reader import read
 
@@ -121,5 +122,5 @@ def _require_packages() -> None:
     missing = [name for name in ("pesq", "pystoi") if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"{' and '.join(missing)} not installed; pip install 'audiodiff[eval]' (pesq needs a C compiler)"
+            f"{' and '.join(missing)} not installed; {install_hint('eval')} (pesq needs a C compiler)"
         )

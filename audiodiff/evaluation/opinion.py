@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from audiodiff.evaluation.score import Score, Unscored
+from audiodiff.extras import install_hint
 from audiodiff.signal.resample import resample
 
 SAMPLE_RATE = 16000
@@ -31,7 +32,7 @@ def distill_mos(x: NDArray[np.floating], sample_rate: int) -> Score:
         1 to 5, or the reason why there is none: ``missing`` without the package.
     """
     if importlib.util.find_spec("distillmos") is None:
-        return Unscored("missing", "Distill-MOS is not installed; pip install 'audiodiff[mos]'")
+        return Unscored("missing", f"Distill-MOS is not installed; {install_hint('mos')}")
     if x.size == 0 or np.ptp(x) == 0:
         return Unscored("silence", "the signal is silent")
     y = resample(np.ascontiguousarray(x[None], dtype=np.float32), sample_rate, SAMPLE_RATE)

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from audiodiff.errors import AudioFileError
+from audiodiff.extras import install_hint
 from audiodiff.io.byte_edit import open_binary, read_at
 from audiodiff.io.formats import display_path
-
-HINT = "pip install 'audiodiff[media]'"
 
 _MEDIA = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac"
 _WITH_TAGS = f"{_MEDIA},mp3,flac,ogg,wav,aiff,caf,w64"
@@ -46,7 +45,9 @@ def module() -> Any:
     try:
         import av
     except ImportError:
-        raise AudioFileError(f"video, m4a and aac files need PyAV; {HINT}", code="missing_extra") from None
+        raise AudioFileError(
+            f"video, m4a and aac files need PyAV; {install_hint('media')}", code="missing_extra"
+        ) from None
     return av
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audiodiff.errors import AudioFileError, ConfigError, ShapeError
+from audiodiff.extras import install_hint
 from audiodiff.io import av_library
 from audiodiff.signal.resample import StreamResampler
 
@@ -71,7 +72,7 @@ def require() -> None:
     try:
         av_library.module()
     except AudioFileError as error:
-        raise ConfigError(f"loudness is measured by PyAV; {av_library.HINT}", code=error.code) from None
+        raise ConfigError(f"loudness is measured by PyAV; {install_hint('media')}", code=error.code) from None
 
 
 class Meter:

@@ -106,7 +106,7 @@ def _strings(path: Path, container: str, line: str | None) -> CopiedTags:
         found["software"] = line
     notes = _lost(path, replace(tags, text={}), "", container)
     if container == "OGG" and notes:
-        notes = (f"{notes[0]} ({tag_vorbis.HINT} keeps them)",)
+        notes = (f"{notes[0]} (the extra [tags] keeps them: mutagen, GPL)",)
     return CopiedTags(_nothing, found, notes)
 
 

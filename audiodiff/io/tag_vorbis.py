@@ -15,7 +15,6 @@ from audiodiff.io.byte_edit import read_at
 from audiodiff.io.tag_flac import comments_of, picture_comment
 from audiodiff.io.tags import Tags
 
-HINT = "pip install 'audiodiff[tags]' (mutagen, GPL)"
 _PICTURE = "METADATA_BLOCK_PICTURE"
 
 Comments = list[tuple[str, str]]

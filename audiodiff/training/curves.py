@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from audiodiff.errors import ConfigError, DataError
+from audiodiff.extras import install_hint
 from audiodiff.training.log import read_log
 
 SCORES = {
@@ -27,7 +28,7 @@ def plot_curves(log_path: Path, png_path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ConfigError("a learning curve needs matplotlib; pip install 'audiodiff[train]'") from error
+        raise ConfigError(f"a learning curve needs matplotlib; {install_hint('train')}") from error
     names = [name for name in SCORES if any(name in entry for entry in valid)]
     n_rows = 1 + len(names) // 2
     figure = Figure(figsize=(WIDTH_IN, 3.2 * n_rows), layout="constrained")

@@ -23,6 +23,7 @@ from torch import nn
 
 from audiodiff import networks
 from audiodiff.errors import ConfigError
+from audiodiff.extras import install_hint
 from audiodiff.inference.device import pick_device
 from audiodiff.interrupts import Stop, stop_requests
 from audiodiff.model.folder import load, save
@@ -151,7 +152,7 @@ def _locked(
         if items and (missing := missing_scores()):
             log.write(
                 "note",
-                {"text": f"validations go without {' and '.join(missing)}: pip install 'audiodiff[eval]'"},
+                {"text": f"validations go without {' and '.join(missing)}: {install_hint('eval')}"},
             )
         job = _Job(recipe, folder, state, context, log, items)
         return _train(job, loader, stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from audiodiff.batch.journal import Record
 from audiodiff.batch.naming import sidecar_path
 from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.errors import TARGET_CODES, AudioFileError
+from audiodiff.extras import install_hint
 from audiodiff.inference.denoiser import Denoiser
 from audiodiff.io import av_library
 from audiodiff.io.reader import probe, read_blocks
@@ -186,11 +188,13 @@ def test_without_pyav_a_podcast_is_refused_with_the_way_out(
     soundfile.write(wave, np.zeros(1000), 48_000)
 
     def missing() -> None:
-        raise AudioFileError(f"video, m4a and aac files need PyAV; {av_library.HINT}", code="missing_extra")
+        raise AudioFileError(
+            f"video, m4a and aac files need PyAV; {install_hint('media')}", code="missing_extra"
+        )
 
     monkeypatch.setattr(av_library, "module", missing)
     monkeypatch.setattr("audiodiff.io.recording_copy.module", missing)
     for first, second in ((source, tmp_path / "a.wav"), (wave, tmp_path / "a.m4a")):
-        with pytest.raises(AudioFileError, match=r"audiodiff\[media\]") as caught:
+        with pytest.raises(AudioFileError, match=re.escape(install_hint("media"))) as caught:
             check(first, second, Options())
         assert caught.value.code == "missing_extra"

@@ -254,7 +254,7 @@ def workers_of(cluster: Any) -> dict[int, int]:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(
     os.environ.get("AUDIODIFF_RAY") != "1",
-    reason="starts a real cluster for half a minute; set AUDIODIFF_RAY=1 (needs audiodiff[ray])",
+    reason="starts a real cluster for half a minute; set AUDIODIFF_RAY=1 (needs the extra [ray])",
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the workers in /proc")
 def test_two_nodes_and_a_killed_worker(two_nodes: Any, shows: Path, make_spec: MakeSpec) -> None:

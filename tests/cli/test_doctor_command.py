@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from audiodiff.cli import run
+from audiodiff.extras import install_hint
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +47,7 @@ def test_a_missing_extra_is_no_fault(
 ) -> None:
     monkeypatch.setattr(doctor, "EXTRAS", {"ui": (("no_such_module",), "a page")})
     assert run(["doctor", "-m", str(toy_folder), "--threads", "1"]) == 0
-    assert "ui (a page): missing no_such_module; pip install 'audiodiff[ui]'" in capsys.readouterr().out
+    assert f"ui (a page): missing no_such_module; {install_hint('ui')}" in capsys.readouterr().out
 
 
 def test_the_extras_are_those_of_the_package() -> None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from audiodiff.cli import run
+from audiodiff.extras import install_hint
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +26,7 @@ def test_without_the_extra_it_is_one_line(
     monkeypatch.delitem(sys.modules, "audiodiff.ui.server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert run(["ui", "--no-browser"]) == 2
-    assert "pip install 'audiodiff[ui]'" in capsys.readouterr().err
+    assert install_hint("ui") in capsys.readouterr().err
 
 
 def test_an_unknown_model_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from audiodiff.cli.prepare import prepare
 from audiodiff.data.store import Store
 from audiodiff.errors import DataError
+from audiodiff.extras import install_hint
 
 app = typer.Typer()
 app.command()(prepare)
@@ -77,7 +78,7 @@ def test_rooms_without_their_package_are_refused_before_anything_is_read(
     monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
     result = CliRunner().invoke(app, [str(folder / "store"), "--speech", str(folder / "speech")])
     assert isinstance(result.exception, DataError)
-    assert "pip install 'audiodiff[train]'" in str(result.exception)
+    assert install_hint("train") in str(result.exception)
     assert not (folder / "store").exists()
 
 
