@@ -36,6 +36,7 @@ class Printer:
     def __init__(self, as_json: bool, quiet: bool) -> None:
         self.results: list[Result] = []
         self.counts: Counter[str] = Counter()
+        self._told: set[str] = set()
         self.internal = 0
         self.quiet = quiet
         self.as_json = as_json
@@ -51,7 +52,9 @@ class Printer:
         elif path and result.status in ("done", "copied"):
             typer.echo(result.target)
         for warning in result.warnings:
-            say(f"audiodiff: warning: {warning}")
+            if warning not in self._told:  # what concerns a folder comes with each of its files
+                say(f"audiodiff: warning: {warning}")
+                self._told.add(warning)
         if result.fault is not None:
             self.internal += result.fault.code == "internal"
             say(f"audiodiff: {result.fault.message}")
