@@ -30,6 +30,7 @@ Results go to standard output, everything else to standard error.
 | 2 | usage, configuration, model or target refused |
 | 3 | internal fault; please report it |
 | 130 | interrupted by Ctrl-C; no partial file is left |
+| 141 | nobody reads the output any more |
 | 143 | terminated; no partial file is left |
 
 This page is made from the commands by `docs/make_cli.py`.

@@ -142,7 +142,7 @@ def _recorded(spec: JobSpec, item: Item, progress: Progress | None) -> Result:
     spec.settings.look(item.source)  # says in plain words what is wrong with it
     options = spec.options
     _make_folder(item.target.parent)
-    with locked(item.target):
+    with locked(item.target) as notes:
         record = Record(outputs(item.target, options), spec.key)
         standing = record.standing(item.source)
         if standing == "done" or (standing == "foreign" and options.skip_existing):
@@ -153,6 +153,7 @@ def _recorded(spec: JobSpec, item: Item, progress: Progress | None) -> Result:
         facts = {"audiodiff": __version__, "model": spec.model, "digest": spec.digest, "decisions": decisions}
         record.begin(item.source, facts)
         result = process(_task(spec), item.source, item.target, options, progress, record)
+        result = replace(result, warnings=result.warnings + notes)
         record.finish(result.seconds, result.warnings, result.gain_db)
         return result
 

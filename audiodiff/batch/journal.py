@@ -17,13 +17,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from audiodiff.batch.naming import is_sidecar
 from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import write_file
 from audiodiff.io.byte_edit import sha256_of
 from audiodiff.io.formats import display_path
+from audiodiff.io.locks import held
 
 FOLDER = ".audiodiff"
 
@@ -149,13 +150,18 @@ def key_of(work: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Keep every other process away from a target, as long as it asks too."""
+def locked(target: Path) -> Iterator[tuple[str, ...]]:
+    """Keep every other process away from a target, as long as it asks too.
+
+    Yields:
+        A warning, if the file system has no locks.
+    """
     path = _beside(target, ".lock")
     path.parent.mkdir(exist_ok=True)
     try:
-        with FileLock(path, timeout=0):
-            yield
+        with held(path) as is_held:
+            warning = f"{display_path(target.parent)}: no locks on this disk; let no second run work there"
+            yield () if is_held else (warning,)
     except Timeout:
         line = f"{display_path(target)}: another run is working on it; run again when that has ended"
         raise AudioFileError(line, code="busy") from None

@@ -2,7 +2,7 @@
 
 One file a command: parse, call a function, print. Results go to standard output, the rest to standard error.
 Exit codes: 0 all good, 1 some inputs failed, 2 usage, configuration, target or model refused, 3 internal
-fault, 130 interrupted, 143 terminated.
+fault, 130 interrupted, 141 nobody reads the output, 143 terminated.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from audiodiff import __version__
+from audiodiff.cli import _streams
 from audiodiff.cli._common import REFUSED, guarded
 from audiodiff.cli.convert import convert
 from audiodiff.cli.denoise import DenoiseCommand, denoise
@@ -76,8 +77,5 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point: run the process's own command line and exit."""
-    # Names that are not UTF-8 come in as surrogates and must be printable again.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="surrogateescape")
-    sys.exit(run(sys.argv[1:]))
+    _streams.prepare()
+    sys.exit(_streams.finish(run(sys.argv[1:])))

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -13,6 +14,7 @@ from typing import TypeVar
 
 import typer
 
+from audiodiff.cli._streams import UNREAD
 from audiodiff.errors import TARGET_CODES, AudiodiffError, AudioFileError
 
 OK, SOME_FAILED, REFUSED, INTERNAL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
@@ -40,7 +42,7 @@ def guarded(command: Callable[[], object]) -> int:
     """Run a command; whatever happens becomes one line on standard error and an exit code."""
     try:
         with _endings_raise():
-            code = command()
+            code = _unless_unread(command)
     except AudiodiffError as error:
         return _fail(str(error), exit_code(error))
     except Stopped as stop:
@@ -88,8 +90,20 @@ def each(sources: Sequence[T], work: Callable[[T], None]) -> None:
 
 def say(line: str) -> None:
     """Print one line on standard error, if there still is one (the terminal may have been closed)."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)  # not typer.echo, which writes past a bar, into it
+
+
+def _unless_unread(command: Callable[[], object]) -> object:
+    """What the command gives; where nobody reads its output any more, the exit code for that."""
+    try:
+        return command()
+    except BrokenPipeError:
+        return UNREAD
+    except SystemExit as ending:  # typer ends so then
+        if isinstance(ending.__context__, BrokenPipeError):
+            return UNREAD
+        raise
 
 
 class _Terminated(BaseException):
@@ -102,7 +116,13 @@ class _Terminated(BaseException):
 
 @contextlib.contextmanager
 def _endings_raise() -> Iterator[None]:
-    """SIGTERM and SIGHUP (the terminal was closed) raise, unless they are ignored, as under nohup."""
+    """SIGTERM and SIGHUP (the terminal was closed) raise, unless they are ignored, as under nohup.
+
+    In another thread than the main one, where Python allows no handlers, they stay as they are.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)  # a second one kills at once

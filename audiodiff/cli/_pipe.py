@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from audiodiff.cli._streams import is_terminal, missing
 from audiodiff.errors import ConfigError
 
 PIPE = Path("-")
@@ -24,7 +25,11 @@ def in_files(
     to_pipe = output == PIPE or (source == PIPE and output is None)
     if to_pipe and conflict:
         raise ConfigError(f"standard output takes the recording alone; leave out {conflict}")
-    if to_pipe and sys.stdout.isatty():
+    if to_pipe and (sys.stdout is None or 1 in missing):
+        raise ConfigError("standard output is closed; name a file with -o")
+    if source == PIPE and (sys.stdin is None or 0 in missing):
+        raise ConfigError("standard input is closed; name a file")
+    if to_pipe and is_terminal(sys.stdout):
         raise ConfigError("standard output is a terminal; name a file with -o, or send it on with |")
     if not to_pipe and source != PIPE:
         yield source, None

@@ -40,6 +40,7 @@ class Printer:
     def __init__(self, as_json: bool, quiet: bool) -> None:
         self.results: list[Result] = []
         self.counts: Counter[str] = Counter()
+        self._told: set[str] = set()
         self.internal = 0
         self._exist = 0
         self.quiet = quiet
@@ -56,7 +57,9 @@ class Printer:
         elif path and result.status in ("done", "copied"):
             print(os.fspath(result.target), flush=True)  # not typer.echo, which writes past a bar, into it
         for warning in result.warnings:
-            say(f"audiodiff: warning: {warning}")
+            if warning not in self._told:  # what concerns a folder comes with each of its files
+                say(f"audiodiff: warning: {warning}")
+                self._told.add(warning)
         if result.fault is not None:
             self.internal += result.fault.code == "internal"
             self._exist += result.fault.code == "exists"

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from audiodiff.cli._streams import is_terminal
+
 NAME_WIDTH = 28
 
 
@@ -42,7 +44,7 @@ def progress_bar(label: str, shown: bool) -> Iterator[Bar]:
         label: Text before the bar until work has a name.
         shown: False for none.
     """
-    if not (shown and sys.stderr.isatty()):
+    if not (shown and is_terminal(sys.stderr)):
         yield Bar()
         return
     from rich.console import Console
@@ -59,7 +61,7 @@ def progress_bar(label: str, shown: bool) -> Iterator[Bar]:
     # would be written into it; into a file or a pipe they must not.
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with Progress(
-        *columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty(), expand=True
+        *columns, console=console, transient=True, redirect_stdout=is_terminal(sys.stdout), expand=True
     ) as bar:
         yield Bar(bar, bar.add_task(shortened(label), total=None, speed=""))
 

@@ -16,6 +16,7 @@ from audiodiff.cli._common import INTERNAL, OK, SOME_FAILED, Stopped, say
 from audiodiff.cli._pipe import in_files, refuse_pipes
 from audiodiff.cli._printer import Printer, copy_out, foretell
 from audiodiff.cli._progress import progress_bar
+from audiodiff.cli._streams import is_terminal
 from audiodiff.errors import AudiodiffError
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def run_batch(
     from audiodiff.batch.plan import measured
     from audiodiff.interrupts import stop_requests
 
-    show = not printer.quiet and sys.stderr.isatty()
+    show = not printer.quiet and is_terminal(sys.stderr)
     items = measured(items, spec.settings) if show else items
     lengths = {item.source: item.seconds for item in items}
     done = dict.fromkeys(lengths, 0.0)

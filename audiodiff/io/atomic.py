@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 _BINARY = getattr(os, "O_BINARY", 0)
+
+LACKING = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY})
+"""What systems say of a call that a file system does not have."""
 
 
 class AtomicFile:
@@ -65,10 +69,10 @@ class AtomicFile:
             FileExistsError: There is one and it may not.
             OSError: The system refuses.
         """
-        os.fsync(self.fd)
+        flush(self.fd)
         if not self._named:
             self._link(path, replace)
-        elif not replace and os.path.lexists(path):
+        if self._named and not replace and os.path.lexists(path):
             raise FileExistsError(path)
         self._close()
         if self._named:
@@ -99,6 +103,20 @@ class AtomicFile:
             # A link never replaces: take a temporary name, complete as the file is, and rename from there.
             _link_descriptor(self.fd, self._part)
             self._named = True
+        except OSError:  # no links here, although files without a name: the work must not be lost
+            self._copy_to_part()
+
+    def _copy_to_part(self) -> None:
+        """Give the content a temporary name where the file itself can get none."""
+        fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        unnamed, self.fd, self._named = self.fd, fd, True
+        try:
+            os.lseek(unnamed, 0, os.SEEK_SET)
+            while piece := os.read(unnamed, 1 << 20):
+                self.write(piece)
+            flush(fd)
+        finally:
+            os.close(unnamed)
 
     def _close(self) -> None:
         if self.fd >= 0:
@@ -146,13 +164,26 @@ def set_aside(folder: Path) -> Path:
     return folder.parent / f".{folder.name}.old"
 
 
+def flush(fd: int) -> None:
+    """Bring a file's content to the disk, as far as its file system knows how.
+
+    Raises:
+        OSError: It knows, and the disk failed or is full.
+    """
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in LACKING:
+            raise
+
+
 def _part(folder: Path) -> Path:
     return folder / f".audiodiff-{secrets.token_hex(4)}.part"
 
 
 def _flush(path: Path) -> None:
     with path.open("r+b") as file:
-        os.fsync(file.fileno())
+        flush(file.fileno())
 
 
 def _open_unnamed(folder: Path) -> int:

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from audiodiff.errors import ConfigError, ModelError
+from audiodiff.io.atomic import flush
 from audiodiff.networks.contract import Network
 from audiodiff.training import ema
 from audiodiff.training.muon import Muon
@@ -80,7 +81,7 @@ def _tensors(state: State) -> dict[str, Tensor]:
 def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        flush(descriptor)
     finally:
         os.close(descriptor)
 

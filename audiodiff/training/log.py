@@ -89,7 +89,7 @@ class Bar:
         self._progress: Any = None
 
     def __enter__(self) -> Self:
-        if self._wanted and sys.stderr.isatty():
+        if self._wanted and sys.stderr is not None and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

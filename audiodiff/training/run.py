@@ -26,6 +26,7 @@ from audiodiff.errors import ConfigError
 from audiodiff.extras import install_hint
 from audiodiff.inference.device import pick_device
 from audiodiff.interrupts import Stop, stop_requests
+from audiodiff.io.locks import held
 from audiodiff.model.folder import load, save
 from audiodiff.model.model import build_process
 from audiodiff.settings import dump_json, parse
@@ -114,7 +115,7 @@ def run(
 
 def _lock(folder: Path, ranks: Ranks) -> AbstractContextManager[object]:
     """The lock of a run's folder, which the writing process holds for all."""
-    return filelock.FileLock(folder / ".lock", timeout=0) if ranks.writes else nullcontext()
+    return held(folder / ".lock") if ranks.writes else nullcontext()
 
 
 def _locked(

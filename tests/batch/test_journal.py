@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -278,3 +280,14 @@ def test_excerpts_have_names_of_their_own_records(shows: Path, make_spec: MakeSp
     result = run_one(make_spec(options=Options(start_s=0.25, end_s=0.5)), item)
     assert result.seconds == 0.25
     assert soundfile.info(item.target).frames == 4000
+
+
+def test_without_locks_the_work_is_done_and_a_warning_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", lacking)
+    with locked(tmp_path / "talk.wav") as notes:
+        assert notes == (f"{tmp_path}: no locks on this disk; let no second run work there",)
