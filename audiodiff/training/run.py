@@ -10,6 +10,7 @@ RUN/curve.png        the learning curve, if matplotlib is there
 from __future__ import annotations
 
 import importlib.util
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -22,7 +23,7 @@ import torch
 from torch import nn
 
 from audiodiff import networks
-from audiodiff.errors import ConfigError
+from audiodiff.errors import ConfigError, DataError
 from audiodiff.inference.device import pick_device
 from audiodiff.interrupts import Stop, stop_requests
 from audiodiff.model.folder import load, save
@@ -147,7 +148,7 @@ def _locked(
             log.write("note", {"text": text})
         items: Sequence[DevItem] = []
         if ranks.writes and recipe.run.validate_minutes:
-            items = loader.dev_items(recipe.run.validate_items)
+            items = _dev_items(loader, recipe.run.validate_items, log)
         if items and (missing := missing_scores()):
             log.write(
                 "note",
@@ -157,6 +158,17 @@ def _locked(
         return _train(job, loader, stop)
     finally:
         log.close()
+
+
+def _dev_items(loader: Loader, n: int, log: RunLog) -> Sequence[DevItem]:
+    """What is validated; nothing, with a note and a line, where the store has no dev speech."""
+    try:
+        return loader.dev_items(n)
+    except DataError as error:
+        text = f"no validations: {error}"
+        log.write("note", {"text": text})
+        sys.stderr.write(f"audiodiff: {text}\n")
+        return []
 
 
 def new_state(recipe: Recipe, device: torch.device) -> State:
