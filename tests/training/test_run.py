@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -21,11 +22,12 @@ import audiodiff
 from audiodiff import cli
 from audiodiff.data.manifest import Split
 from audiodiff.data.store import Labels, StoreWriter
-from audiodiff.errors import ConfigError
+from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model.folder import verify
 from audiodiff.settings import parse
 from audiodiff.signal.level import active_db
 from audiodiff.training import run as run_module
+from audiodiff.training.log import RunLog
 from audiodiff.training.loop import BrokenRun, train
 from audiodiff.training.ranks import Ranks
 from audiodiff.training.recipe import Recipe, load_recipe
@@ -334,3 +336,40 @@ def test_a_store_without_dev_speech_trains_without_validations(
     assert line.startswith("audiodiff: no validations: ")
     assert "no speech of split dev" in line
     assert "audiodiff: " + entries(tmp_path / "run", "note")[-1]["text"] == line
+
+
+def test_a_full_disk_at_a_checkpoint_is_one_line_and_the_run_goes_on(recipe: Path, tmp_path: Path) -> None:
+    folder, straight = tmp_path / "run", tmp_path / "straight"
+    run(settings(recipe), straight)
+    run(settings(recipe, optim={"steps": 3}), folder)
+    (good,) = (folder / "checkpoints").glob("step-*")
+    before = {path.name: path.read_bytes() for path in good.iterdir()}
+    limit = (good / "state.safetensors").stat().st_size // 2  # a file may not become larger, as with a quota
+    code = (
+        "import resource, sys; from audiodiff import cli; "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); sys.exit(cli.run(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "train", str(recipe), "-o", str(folder), "--resume"]
+    places = [str(Path(audiodiff.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "step-00000005: this checkpoint could not be written (" in line
+    assert line.endswith("make room on the disk, then go on with --resume from step-00000003")
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == [good.name]
+    assert {path.name: path.read_bytes() for path in good.iterdir()} == before
+    assert run(settings(recipe), folder, resume=True).finished
+    first, second = newest_tensors(straight), newest_tensors(folder)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_a_full_disk_at_the_log_is_one_line(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RunLog, "write", full)
+    with pytest.raises(ModelError, match=r"no room to write \(No space left on device\); .* --resume"):
+        run(settings(recipe), tmp_path / "run")
