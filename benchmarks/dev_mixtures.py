@@ -38,10 +38,11 @@ def cells(items: list[DevMixture], make: Make, sample_rate: int) -> list[str]:
     halves = []
     for full_band in (True, False):
         half = [item for item in items if item.full_band == full_band]
-        halves.append(score(half, [outputs[item.name] for item in half], sample_rate)[0]["pesq_wb"])
+        means = score(half, [outputs[item.name] for item in half], sample_rate)[0] if half else {}
+        halves.append(f"{means['pesq_wb']:.2f}" if "pesq_wb" in means else "-")
     bias = " ".join("-" if db is None else f"{db:+.1f}" for db in found["bias_db"])
     scores = f"{found['pesq_wb']:.3f} / {found['estoi']:.3f} / {found['si_sdr']:.2f}"
-    return [scores, f"{halves[0]:.2f} / {halves[1]:.2f}", bias]
+    return [scores, " / ".join(halves), bias]
 
 
 def ours(model: str, steps: int, sample_rate: int) -> Make:

@@ -6,6 +6,7 @@ that resumes at step k sees what it would have seen.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -191,15 +192,21 @@ def dev_config(full_band: bool, kind: DevKind) -> MixConfig:
 def dev_set(store: Store, n: int, seed: int, kind: DevKind) -> list[DevMixture]:
     """Mixtures of the dev split, by turns full band and limited to 8 kHz; the same for the same arguments.
 
-    They depend on the store's dev split alone: more training material leaves them as they are.
+    They depend on the store's dev split alone: more training material leaves them as they are. Where all dev
+    speech is full band, or none of it, so are all mixtures.
     """
     configs = {full_band: dev_config(full_band, kind) for full_band in (True, False)}
-    sources = {
-        full_band: open_sources(store, "dev", config.class_weights) for full_band, config in configs.items()
-    }
+    sources = {}
+    for full_band, config in configs.items():
+        with contextlib.suppress(DataError):
+            sources[full_band] = open_sources(store, "dev", config.class_weights)
+    if not sources:
+        raise DataError(
+            f"{store.folder}: no speech of split dev to draw from; pack some, or weigh it above 0"
+        )
     mixtures = []
     for number in range(n):
-        full_band = number % 2 == 0
+        full_band = (number % 2 == 0) if len(sources) == 2 else True in sources
         seconds = np.random.default_rng([seed, number]).uniform(*DEV_SECONDS)
         segment = round(float(seconds) * store.sample_rate)
         drawn = item(sources[full_band], configs[full_band], seed, 0, number, segment)

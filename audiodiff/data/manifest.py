@@ -10,21 +10,25 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from audiodiff.errors import AudioFileError, DataError
-from audiodiff.io.formats import AUDIO_SUFFIXES, display_path
+from audiodiff.io.folders import audio_files, counted
+from audiodiff.io.formats import display_path
 from audiodiff.io.reader import probe
 
 Kind = Literal["speech", "noise", "room"]
 Split = Literal["train", "dev", "test", "unused"]
 
 DEV_PERCENT, TEST_PERCENT = 5, 5
+DEV_SHARE = 0.1
+"""Of a file that is all there is of its kind, so much at its end is dev."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Clip:
         category: Speech: cleanliness class, A B C (full band) or a b c (narrower). Noise: what sounds.
         licence: As the source states it.
         split: Which part of the work may see it.
+        by_name: Whether nobody stated the split, it only follows from a name; then `hold_out` may change it.
+        share: Which part of the file it is, from and to, of its length.
     """
 
     path: Path
@@ -52,6 +58,8 @@ class Clip:
     category: str
     licence: str
     split: Split
+    by_name: bool = False
+    share: tuple[float, float] = (0.0, 1.0)
 
 
 class _CorpusRow(BaseModel):
@@ -88,7 +96,7 @@ def _first_fault(error: ValidationError) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: not a readable manifest ({error}); give the path of a manifest file"
@@ -158,26 +166,86 @@ def read_library(path: Path) -> list[Clip]:
 
 def stable_split(name: str) -> Split:
     """Split by the name alone, so that adding or removing files moves no other file."""
-    bucket = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 100
+    bucket = _number(name) % 100
     if bucket < DEV_PERCENT:
         return "dev"
     return "test" if bucket < DEV_PERCENT + TEST_PERCENT else "train"
 
 
+def _number(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+
+
+def hold_out(clips: Sequence[Clip]) -> list[Clip]:
+    """See to it that speech and noise from plain folders have something to train on and something for dev.
+
+    Five in a hundred by name may be none at all. Where a kind has no dev clip, the speaker whose name has the
+    smallest hash becomes dev, never the one with the most clips; likewise where there is nothing to train on.
+    One speaker alone is split file by file, one file alone into its first nine tenths and its end. Splits
+    that a manifest states are never changed, and where they suffice nothing is.
+    """
+    changed: dict[int, list[Clip]] = {}
+    kinds: tuple[Kind, ...] = ("speech", "noise")
+    for kind in kinds:
+        usable = {i: clip for i, clip in enumerate(clips) if clip.kind == kind and clip.bandwidth_hz > 0}
+        free = {i: clip for i, clip in usable.items() if clip.by_name}
+        if free and not {"train", "dev"} <= {clip.split for clip in usable.values()}:
+            stated: set[Split] = {clip.split for clip in usable.values() if not clip.by_name}
+            changed |= _held_out(free, stated)
+    return [clip for i, old in enumerate(clips) for clip in changed.get(i, [old])]
+
+
+def _held_out(free: dict[int, Clip], stated: set[Split]) -> dict[int, list[Clip]]:
+    """Clips that may be moved, with the splits that they need, beside those that a manifest states."""
+    units = {i: (clip.speaker, "") for i, clip in free.items()}
+    if len(set(units.values())) == 1:
+        units = {i: (clip.path.name, str(clip.path)) for i, clip in free.items()}
+    counts = Counter(units.values())
+    most = max(counts, key=lambda unit: counts[unit])
+    if len(counts) == 1:
+        return {i: _cut(clip, stated) for i, clip in free.items()}
+    by_file = most[1] != ""
+    # by the name that `read_folder` splits by: what comes behind the source
+    name = {unit: unit[0] if by_file else unit[0].split("/", 1)[-1] for unit in counts}
+    splits = {unit: stable_split(name[unit]) for unit in counts}
+    smallest = min((unit for unit in counts if unit != most), key=lambda unit: (_number(name[unit]), unit))
+    order: tuple[Split, ...] = ("train", "dev", "train")  # the new dev speaker may have been the only one
+    for needed in order:
+        if needed not in {*splits.values(), *stated}:
+            splits[smallest if needed == "dev" else most] = needed
+    return {i: [replace(clip, split=splits[units[i]])] for i, clip in free.items()}
+
+
+def _cut(clip: Clip, stated: set[Split]) -> list[Clip]:
+    """The only file of its kind, as what is still needed."""
+    if "dev" in stated:
+        return [replace(clip, split="train")]
+    if "train" in stated:
+        return [replace(clip, split="dev")]
+    begin, end = clip.share[0], clip.share[1]
+    middle = end - DEV_SHARE * (end - begin)
+    return [
+        replace(clip, split="train", share=(begin, middle)),
+        replace(clip, split="dev", share=(middle, end)),
+    ]
+
+
 def read_folder(folder: Path, kind: Kind) -> list[Clip]:
     """Take every audio file under a plain folder.
 
-    The first folder below `folder` names the speaker; a file directly in `folder` is a speaker of its own.
-    The bandwidth is the file's Nyquist frequency, the class is ``A`` from 44.1 kHz on and ``a`` below, the
-    split is `stable_split` of the speaker. A file that cannot be read is a clip of no bandwidth, so that
-    packing leaves it out and names it with its reason.
+    Hidden files and linked folders are passed over. The first folder below `folder` names the speaker; a file
+    directly in `folder` is a speaker of its own. The bandwidth is the file's Nyquist frequency, the class is
+    ``A`` from 44.1 kHz on and ``a`` below, the split is `stable_split` of the speaker (see `hold_out` for few
+    speakers). A file that cannot be read is a clip of no bandwidth, so that packing leaves it out and names
+    it with its reason.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give a folder of audio files")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    paths, passed = audio_files(folder)
     if not paths:
         raise DataError(
-            f"{folder}: no audio file in it; put wav, flac, ogg, opus, mp3, aiff or caf files there"
+            f"{folder}: no audio file in it{f' ({counted(passed)})' if passed else ''}; put wav, flac, ogg, "
+            "opus, mp3, aiff or caf files there"
         )
     return [_folder_clip(path, folder, kind) for path in paths]
 
@@ -199,6 +267,7 @@ def _folder_clip(path: Path, folder: Path, kind: Kind) -> Clip:
         category=("A" if rate >= 44100 else "a") if kind == "speech" else "",
         licence="not stated",
         split=stable_split(speaker),
+        by_name=True,
     )
 
 

@@ -20,6 +20,7 @@ from audiodiff.data.rooms import simulate_rooms
 from audiodiff.data.store import Labels, StoreWriter
 from audiodiff.errors import AudioFileError, DataError
 from audiodiff.extras import install_hint
+from audiodiff.io.formats import display_path
 from audiodiff.io.reader import read
 from audiodiff.signal.level import active_db, mix_to_mono
 from audiodiff.signal.resample import resample
@@ -89,6 +90,11 @@ def high_pass(x: Audio, sample_rate: int, cutoff_hz: float = HIGH_PASS_HZ) -> Au
     return np.asarray(scipy.signal.sosfiltfilt(sos, x, padlen=padding), dtype=np.float32)
 
 
+def can_simulate_rooms() -> bool:
+    """Whether the package that simulates rooms is installed."""
+    return importlib.util.find_spec("pyroomacoustics") is not None
+
+
 def pack(
     clips: Sequence[Clip],
     target: Path,
@@ -100,7 +106,7 @@ def pack(
     The store appears under its name only when it is complete. Clips of the split `unused` are left out
     without a word; files that cannot be used are left out and reported.
     """
-    if settings.n_rooms and importlib.util.find_spec("pyroomacoustics") is None:
+    if settings.n_rooms and not can_simulate_rooms():
         raise DataError(
             f"{target}: simulated rooms need pyroomacoustics; {install_hint('train')}, or take none"
         )
@@ -134,6 +140,10 @@ def prepare_clip(clip: Clip, sample_rate: int) -> tuple[Audio, Labels]:
         Samples [T] and labels.
     """
     audio = decode(clip.path, sample_rate)
+    begin, end = (round(share * audio.size) for share in clip.share)
+    if begin == end:
+        raise AudioFileError(f"{display_path(clip.path)}: too short to be used; leave it out", code="empty")
+    audio = audio[begin:end]
     if clip.kind == "speech":
         audio = high_pass(audio, sample_rate)
     is_room = clip.kind == "room"

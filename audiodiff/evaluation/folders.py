@@ -16,7 +16,7 @@ from audiodiff.evaluation.pesq import Pesq
 from audiodiff.evaluation.report import Report
 from audiodiff.evaluation.score import Unscored
 from audiodiff.extras import install_hint
-from audiodiff.io.formats import AUDIO_SUFFIXES
+from audiodiff.io.folders import audio_files
 from audiodiff.io.reader import read
 
 
@@ -112,8 +112,8 @@ def _index(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: not a folder; give a folder of audio files")
     names: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file():
+    for path in audio_files(folder)[0]:
+        if path.is_file():
             names.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
     return names
 

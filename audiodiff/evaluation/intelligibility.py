@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from audiodiff.evaluation.score import Score, Unscored, check_pair
 
 _TOO_SHORT = 1e-5
+_LEAST_S = 0.384
+_SHORT = Unscored("short", "less than 384 ms of speech")
 _lock = threading.Lock()
 
 
@@ -35,12 +37,17 @@ def stoi(
     pair = check_pair(ref, est)
     if isinstance(pair, Unscored):
         return pair
+    if pair[0].size < _LEAST_S * sample_rate:  # below one frame of 25.6 ms pystoi fails
+        return _SHORT
     # pystoi warns where it should refuse, and the warning filters of Python belong to the process.
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        value = float(pystoi_stoi(*pair, sample_rate, extended=extended))
+        try:
+            value = float(pystoi_stoi(*pair, sample_rate, extended=extended))
+        except (ValueError, IndexError, ZeroDivisionError) as error:  # one clip must not end a whole folder
+            return Unscored("failed", f"STOI: {' '.join(str(error).split())}")
     if value == _TOO_SHORT:
-        return Unscored("short", "less than 384 ms of speech")
+        return _SHORT
     if not np.isfinite(value):
         return Unscored("failed", f"STOI gave {value}")
     # pystoi adds noise of the size of float rounding from numpy's global generator.

@@ -116,18 +116,33 @@ def _clear(folder: Path) -> None:
 
 
 def save(folder: Path, state: State, config: Mapping[str, Any], log_bytes: int) -> Path:
-    """Write a checkpoint atomically and remove all but the last two."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a checkpoint atomically and remove all but the last two.
+
+    Raises:
+        ModelError: Code ``unwritable``: it cannot be written, as on a full disk; those before it stay.
+    """
     target = folder / f"{_PREFIX}{state.progress.step:08d}"
-    _put_back(folder)
-    _clear(folder)
     temporary = folder / f".{target.name}.new"
-    temporary.mkdir()
-    save_file(_tensors(state), temporary / "state.safetensors")
-    document = {"progress": vars(state.progress), "config": config, "log_bytes": log_bytes}
-    (temporary / "state.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    for name in ("state.safetensors", "state.json"):
-        _fsync(temporary / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _put_back(folder)
+        _clear(folder)
+        temporary.mkdir()
+        save_file(_tensors(state), temporary / "state.safetensors")
+        document = {"progress": vars(state.progress), "config": config, "log_bytes": log_bytes}
+        (temporary / "state.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        for name in ("state.safetensors", "state.json"):
+            _fsync(temporary / name)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        before = _steps(folder)
+        start = f"from {before[-1].name}" if before else "from the start, as there is none before it"
+        raise ModelError(
+            f"{target}: this checkpoint could not be written ({why}); make room on the disk, then go on with "
+            f"--resume {start}",
+            code="unwritable",
+        ) from error
     if target.exists():  # the same step of the same run, saved again at its end
         target.rename(folder / f".{target.name}{_ASIDE}")
     temporary.rename(target)

@@ -9,7 +9,9 @@ RUN/curve.png        the learning curve, if matplotlib is there
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -22,10 +24,11 @@ import torch
 from torch import nn
 
 from audiodiff import networks
-from audiodiff.errors import ConfigError
+from audiodiff.errors import ConfigError, DataError, ModelError
 from audiodiff.extras import install_hint
 from audiodiff.inference.device import pick_device
 from audiodiff.interrupts import Stop, stop_requests
+from audiodiff.io.atomic import write_file
 from audiodiff.io.locks import held
 from audiodiff.model.folder import load, save
 from audiodiff.model.model import build_process
@@ -44,6 +47,7 @@ from audiodiff.training.schedule import make_optimisers
 from audiodiff.training.step import TrainingContext
 from audiodiff.training.validation import DevItem, missing_scores, score, validate
 
+_NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FIXED = ("sample_rate", "n_fft", "hop", "exponent", "scale", "target", "mel", "prior")
 """Of [model]: what the weights depend on, where the recipe has it."""
 
@@ -107,9 +111,17 @@ def run(
     try:
         with joined() as ranks, _lock(folder, ranks), stop_requests(max_minutes) as stop:
             return _locked(recipe, folder, resume, init, stop, ranks)
-    except filelock.Timeout as error:
-        raise ConfigError(
-            f"{folder}: another process trains there; wait for it or choose another folder"
+    except OSError as error:
+        if isinstance(error, filelock.Timeout):
+            raise ConfigError(
+                f"{folder}: another process trains there; wait for it or choose another folder"
+            ) from error
+        if error.errno not in _NO_ROOM:
+            raise
+        raise ModelError(
+            f"{folder}: there is no room to write ({error.strerror}); make some, then go on with --resume "
+            "from the last checkpoint",
+            code="unwritable",
         ) from error
 
 
@@ -129,7 +141,7 @@ def _locked(
             log_bytes, notes = _start(recipe, folder, state, resume, init)
         ranks.wait()
     if ranks.writes:
-        (folder / "recipe.json").write_text(dump_json(recipe), encoding="utf-8")
+        write_file(folder / "recipe.json", dump_json(recipe).encode())
     log = RunLog(folder / "log.jsonl" if ranks.writes else None, log_bytes)
     try:
         context, probes = prepare(recipe, state, device, ranks)
@@ -149,7 +161,7 @@ def _locked(
             log.write("note", {"text": text})
         items: Sequence[DevItem] = []
         if ranks.writes and recipe.run.validate_minutes:
-            items = loader.dev_items(recipe.run.validate_items)
+            items = _dev_items(loader, recipe.run.validate_items, log)
         if items and (missing := missing_scores()):
             log.write(
                 "note",
@@ -159,6 +171,17 @@ def _locked(
         return _train(job, loader, stop)
     finally:
         log.close()
+
+
+def _dev_items(loader: Loader, n: int, log: RunLog) -> Sequence[DevItem]:
+    """What is validated; nothing, with a note and a line, where the store has no dev speech."""
+    try:
+        return loader.dev_items(n)
+    except DataError as error:
+        text = f"no validations: {error}"
+        log.write("note", {"text": text})
+        sys.stderr.write(f"audiodiff: {text}\n")
+        return []
 
 
 def new_state(recipe: Recipe, device: torch.device) -> State:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,8 +13,20 @@ import pytest
 import soundfile
 import torch
 
-from audiodiff.data.batches import batches, dev_set, epoch_items, item, make_batch, write_pairs
+from audiodiff.data.batches import (
+    DEV_KINDS,
+    DevKind,
+    batches,
+    dev_config,
+    dev_set,
+    epoch_items,
+    item,
+    make_batch,
+    write_pairs,
+)
+from audiodiff.data.manifest import Clip, hold_out
 from audiodiff.data.mixing import MixConfig
+from audiodiff.data.packing import PackSettings, pack
 from audiodiff.data.sources import open_sources
 from audiodiff.data.store import Labels, Store, StoreWriter
 from audiodiff.errors import DataError
@@ -86,6 +98,43 @@ def test_dev_set_is_fixed_and_told_apart(store: Store) -> None:
     assert {mixture.meta.category for mixture in first if mixture.full_band} == {"A"}
     # More mixtures leave the first ones alone.
     np.testing.assert_array_equal(dev_set(store, 8, 1, "everyday")[5].noisy, first[5].noisy)
+
+
+@pytest.mark.parametrize("kind", DEV_KINDS)
+def test_dev_sets_of_two_rate_classes_stay_as_they_are(store: Store, kind: DevKind) -> None:
+    # Runs are compared by them: the mixtures that were, worked out once more, item by item and by turns.
+    for number, mixture in enumerate(dev_set(store, 6, 1, kind)):
+        config = dev_config(number % 2 == 0, kind)
+        sources = open_sources(store, "dev", config.class_weights)
+        segment = round(float(np.random.default_rng([1, number]).uniform(4.0, 8.0)) * RATE)
+        expected = item(sources, config, 1, 0, number, segment)
+        assert mixture.name == f"{number:03d}_{('full', 'narrow')[number % 2]}"
+        np.testing.assert_array_equal(mixture.noisy, expected.noisy)
+        np.testing.assert_array_equal(mixture.clean, expected.clean)
+        assert mixture.meta == expected.meta
+
+
+@pytest.mark.parametrize(("category", "full_band"), [("A", True), ("a", False)])
+def test_dev_set_of_one_rate_class(clips: list[Clip], tmp_path: Path, category: str, full_band: bool) -> None:
+    kept = [clip for clip in clips if clip.kind == "noise" or clip.category == category]
+    pack(kept, tmp_path / "store", PackSettings(RATE, n_rooms=0))
+    mixtures = dev_set(Store(tmp_path / "store"), 4, 1, "everyday")
+    assert [mixture.full_band for mixture in mixtures] == [full_band] * 4
+    assert {mixture.meta.category for mixture in mixtures} == {category}
+
+
+def test_the_end_of_a_single_file_is_dev(clips: list[Clip], tmp_path: Path) -> None:
+    (whole,) = [clip for clip in clips if clip.speaker == "speaker0" and clip.path.stem == "s0-2"]
+    held = hold_out([replace(whole, by_name=True)])
+    pack(held, tmp_path / "store", PackSettings(RATE, n_rooms=0))
+    entries = Store(tmp_path / "store").entries
+    assert [(entry.split, entry.length) for entry in entries] == [("train", 43_200), ("dev", 4_800)]
+
+
+def test_a_store_without_dev_speech_says_so(clips: list[Clip], tmp_path: Path) -> None:
+    pack([clip for clip in clips if clip.split == "train"], tmp_path / "store", PackSettings(RATE, n_rooms=0))
+    with pytest.raises(DataError, match="no speech of split dev"):
+        dev_set(Store(tmp_path / "store"), 4, 1, "everyday")
 
 
 def test_written_pairs_read_back(store: Store, tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ import soundfile
 
 from audiodiff.data.manifest import (
     Clip,
+    Kind,
     Split,
     gather,
+    hold_out,
     leave_out,
     read_corpus,
     read_folder,
@@ -141,3 +143,86 @@ def test_a_noise_is_no_speaker(clips: list[Clip]) -> None:
         leave_out(clips, ["n0.wav"])
     with pytest.raises(DataError, match="no speech at all"):
         leave_out([clip for clip in clips if clip.kind == "noise"], ["speaker0"])
+
+
+def _named(
+    speaker: str, name: str = "1.wav", kind: Kind = "speech", split: Split | None = None, band: int = 8000
+) -> Clip:
+    """A clip as `read_folder` gives it, or, with a split, as a manifest states it."""
+    found = split or stable_split(speaker)
+    path = Path("/data") / speaker / name
+    return Clip(path, kind, "data", f"data/{speaker}", "", band, "a", "", found, by_name=split is None)
+
+
+def _splits(clips: list[Clip]) -> set[Split]:
+    return {clip.split for clip in clips}
+
+
+@pytest.mark.parametrize("kind", ["speech", "noise"])
+@pytest.mark.parametrize("n_speakers", [2, 3, 5, 12])
+def test_every_folder_has_a_dev_speaker(kind: Kind, n_speakers: int) -> None:
+    # Many sets of names, so that all of one split, and the only dev speaker with the most clips, come up too.
+    for trial in range(150):
+        names = [f"{trial} {number}" for number in range(n_speakers)]
+        clips = [
+            _named(name, f"{k}.wav", kind) for i, name in enumerate(names) for k in range(1 + 3 * (i == 0))
+        ]
+        held = hold_out(clips)
+        assert {"train", "dev"} <= _splits(held)
+        assert [clip.path for clip in held] == [clip.path for clip in clips]
+        splits_of: dict[str, set[Split]] = {}
+        for clip in held:
+            splits_of.setdefault(clip.speaker, set()).add(clip.split)
+        assert all(len(splits) == 1 for splits in splits_of.values())  # nobody is in two splits
+        if {"train", "dev"} <= _splits(clips):
+            assert held == clips
+        assert held == hold_out(held)
+
+
+def test_the_speaker_of_most_clips_is_never_held_out_for_dev() -> None:
+    clips = [_named("zed 7", f"{k}.wav") for k in range(9)] + [_named("ann 1"), _named("bob 2")]
+    assert _splits(clips) == {"train"}
+    assert {clip.speaker for clip in hold_out(clips) if clip.split == "dev"} <= {"data/ann 1", "data/bob 2"}
+
+
+def test_one_speaker_is_split_by_file() -> None:
+    clips = [_named("ann", f"{k}.wav") for k in range(6)]
+    held = hold_out(clips)
+    assert {"train", "dev"} <= _splits(held)
+    assert [clip.path for clip in held] == [clip.path for clip in clips]
+    same_names = [_named("ann", "a/1.wav"), _named("ann", "b/1.wav")]
+    assert _splits(hold_out(same_names)) == {"train", "dev"}
+
+
+def test_one_file_gives_its_end_to_dev() -> None:
+    train, dev = hold_out([_named("ann")])
+    assert (train.split, train.share) == ("train", (0.0, 0.9))
+    assert (dev.split, dev.share) == ("dev", (0.9, 1.0))
+
+
+def test_what_a_manifest_states_stays() -> None:
+    stated = [_named("ann", split="train"), _named("bob", split="train")]
+    assert hold_out(stated) == stated  # nobody wanted a dev split
+    both = [_named("ann", split="train"), _named("bob", split="dev")]
+    folder = [_named("train this"), _named("train that")]
+    assert hold_out([*both, *folder]) == [*both, *folder]
+    # A manifest of training speech beside a folder: the folder gives the dev speaker.
+    held = hold_out([*stated, *folder])
+    assert held[:2] == stated
+    assert "dev" in _splits(held[2:])
+
+
+def test_a_file_that_cannot_be_read_is_no_dev_clip() -> None:
+    clips = [_named("ann"), _named("bob"), _named("eve", split=None, band=0)]
+    held = hold_out(clips)
+    assert _splits(held[:2]) == {"train", "dev"}
+    assert held[2] == clips[2]
+
+
+def test_a_byte_order_mark_in_a_manifest_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(json.dumps(ROW), encoding="utf-8-sig")
+    assert read_corpus(path)[0].source == "set"
+    row = {"file": "n.wav", "kind": "noise", "bandwidth_hz": 8000, "licence": "CC0", "split": "train"}
+    path.write_text(json.dumps([row]), encoding="utf-8-sig")
+    assert read_library(path)[0].kind == "noise"

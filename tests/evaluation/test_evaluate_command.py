@@ -62,3 +62,16 @@ def test_a_name_with_a_line_break_is_told_in_one_line(folders: list[str], speech
     soundfile.write(Path(folders[0]) / "lo\nst.wav", speech, RATE)
     text = CliRunner().invoke(app, folders[:2])
     assert "not scored: lo st (all): there is no estimate of this name" in text.output.splitlines()
+
+
+def test_one_clip_of_20_ms_leaves_the_others_their_scores(folders: list[str], speech: Wave) -> None:
+    for place in folders[:2]:
+        soundfile.write(Path(place) / "tiny.wav", speech[3000:3320], RATE)
+    result = CliRunner().invoke(app, [*folders[:2], "--json"])
+    assert result.exit_code == 1, result.output
+    talk, tiny, total = (json.loads(line) for line in result.output.splitlines())
+    assert talk["reasons"] == {}
+    assert {metric: reason["code"] for metric, reason in tiny["reasons"].items()} == dict.fromkeys(
+        ("pesq_wb", "pesq_nb", "estoi", "lsd_db"), "short"
+    )
+    assert total["summary"]["estoi"]["count"] == 1

@@ -31,3 +31,19 @@ def test_too_little_speech_has_a_reason(speech: Wave, noisy: Wave) -> None:
 def test_silence_has_a_reason(speech: Wave) -> None:
     score = stoi(speech, np.zeros_like(speech), RATE)
     assert score == Unscored("silence", "the estimate is silent")
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+@pytest.mark.parametrize("n", [2, 10, 100, 320, 500, 1500])
+def test_a_clip_of_less_than_a_frame_has_a_reason(speech: Wave, noisy: Wave, n: int, rate: int) -> None:
+    assert stoi(speech[3000:][:n], noisy[3000:][:n], rate) == Unscored("short", "less than 384 ms of speech")
+
+
+def test_a_clip_on_which_pystoi_fails_has_a_reason(
+    speech: Wave, noisy: Wave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> float:
+        raise np.exceptions.AxisError("axis 1\nis out of bounds")
+
+    monkeypatch.setattr("pystoi.stoi", fails)
+    assert stoi(speech, noisy, RATE) == Unscored("failed", "STOI: axis 1 is out of bounds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file
 
@@ -20,11 +22,12 @@ import audiodiff
 from audiodiff import cli
 from audiodiff.data.manifest import Split
 from audiodiff.data.store import Labels, StoreWriter
-from audiodiff.errors import ConfigError
+from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model.folder import verify
 from audiodiff.settings import parse
 from audiodiff.signal.level import active_db
 from audiodiff.training import run as run_module
+from audiodiff.training.log import RunLog
 from audiodiff.training.loop import BrokenRun, train
 from audiodiff.training.ranks import Ranks
 from audiodiff.training.recipe import Recipe, load_recipe
@@ -284,3 +287,89 @@ def test_a_broken_run_ends_with_code_1_and_its_reason(
     assert cli.run(["train", str(recipe), "-o", str(folder)]) == 1
     assert capsys.readouterr().err.splitlines() == [f"{folder}: stopped, step 7: the loss is not finite"]
     assert entries(folder, "end")[-1]["reason"] == "step 7: the loss is not finite"
+
+
+def _tones(path: Path, pitch_hz: float, seconds: float = 2.0) -> None:
+    time = np.arange(round(seconds * 16_000)) / 16_000
+    tones = sum(np.sin(2 * np.pi * pitch_hz * k * time) / k for k in range(1, 9))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.1 * tones * (np.sin(2 * np.pi * 1.5 * time) > -0.3), 16_000)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["one.wav"], ["a.wav", "b.wav", "c.wav"], ["ann/1.wav", "bob/1.wav"], ["ann/1.wav", "ann/2.wav"]],
+    ids=["one file", "flat", "two speakers", "one speaker"],
+)
+def test_plain_folders_of_one_rate_class_train_by_two_commands(
+    recipe: Path, tmp_path: Path, names: list[str]
+) -> None:
+    for number, name in enumerate(names):
+        _tones(tmp_path / "speech" / name, 120 + 30 * number)
+    rng = np.random.default_rng(0)
+    (tmp_path / "noise").mkdir()
+    soundfile.write(tmp_path / "noise" / "fan.wav", 0.1 * rng.standard_normal(32_000), 16_000)
+    store, folder = str(tmp_path / "store"), tmp_path / "run"
+    own = ["--speech", str(tmp_path / "speech"), "--noise", str(tmp_path / "noise")]
+    assert cli.run(["prepare", store, *own, "--sample-rate", str(RATE), "--rooms", "0"]) == 0
+    changes = [f"data.store={store}", "optim.steps=2", "run.validate_minutes=60", "run.validate_items=1"]
+    assert cli.run(["train", str(recipe), *changes, "-o", str(folder)]) == 0
+    assert entries(folder, "valid")[-1]["n"] == 2  # one of each dev set
+    assert verify(folder / "model").sample_rate == RATE
+
+
+def test_a_store_without_dev_speech_trains_without_validations(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    time = np.arange(4 * RATE) / RATE
+    audio = (0.1 * np.sin(2 * np.pi * 200 * time)).astype(np.float32)
+    with StoreWriter(tmp_path / "store", RATE) as writer:
+        writer.add(audio, Labels("speech", "x", RATE // 2, "a", "", "train", active_db(audio, RATE)))
+    config = settings(
+        recipe,
+        data={"store": str(tmp_path / "store")},
+        optim={"steps": 2},
+        run={"validate_minutes": 60.0},
+    )
+    assert run(config, tmp_path / "run").finished
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("audiodiff: no validations: ")
+    assert "no speech of split dev" in line
+    assert "audiodiff: " + entries(tmp_path / "run", "note")[-1]["text"] == line
+
+
+def test_a_full_disk_at_a_checkpoint_is_one_line_and_the_run_goes_on(recipe: Path, tmp_path: Path) -> None:
+    folder, straight = tmp_path / "run", tmp_path / "straight"
+    run(settings(recipe), straight)
+    run(settings(recipe, optim={"steps": 3}), folder)
+    (good,) = (folder / "checkpoints").glob("step-*")
+    before = {path.name: path.read_bytes() for path in good.iterdir()}
+    limit = (good / "state.safetensors").stat().st_size // 2  # a file may not become larger, as with a quota
+    code = (
+        "import resource, sys; from audiodiff import cli; "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); sys.exit(cli.run(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "train", str(recipe), "-o", str(folder), "--resume"]
+    places = [str(Path(audiodiff.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "step-00000005: this checkpoint could not be written (" in line
+    assert line.endswith("make room on the disk, then go on with --resume from step-00000003")
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == [good.name]
+    assert {path.name: path.read_bytes() for path in good.iterdir()} == before
+    assert run(settings(recipe), folder, resume=True).finished
+    first, second = newest_tensors(straight), newest_tensors(folder)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_a_full_disk_at_the_log_is_one_line(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RunLog, "write", full)
+    with pytest.raises(ModelError, match=r"no room to write \(No space left on device\); .* --resume"):
+        run(settings(recipe), tmp_path / "run")
