@@ -14,6 +14,8 @@ _RATES_KBPS = (
 )
 _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _HEADER = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xeb]", re.DOTALL)
+_NAMES = frozenset({b"Xing", b"Info"})
+_LOOK = 64
 _MASK = 0xFFFEFEC0
 _MAX_TRIES = 1 << 18
 _MAX_PIECES = 1 << 16
@@ -174,9 +176,28 @@ def _streams(window: Window, place: int) -> tuple[list[_Stream], bool, int]:
             n_spans += 1
         now.add(place, length)
         now.n_frames += info is None
-        place += length
+        place = _run(window, place + length, now)
         end = place
     return streams, False, end
+
+
+def _run(window: Window, place: int, stream: _Stream) -> int:
+    """Count plain frames of a stream as far as bytes are at hand; return where they end."""
+    data, at = window.rest(place), 4 + stream.kind.side
+    limit = stream.info.n_frames - stream.n_frames if stream.info else -1
+    i, n, kind = 0, 0, stream.kind
+    while n != limit and i + _LOOK <= len(data):
+        length, found = _frame(int.from_bytes(data[i : i + 4], "big") & _MASK)
+        stop = i + length
+        if found is not kind or stop > len(data) or data[i + at : i + at + 4] in _NAMES:
+            break
+        if data[i + 36 : i + 40] == b"VBRI":
+            break
+        i, n = stop, n + 1
+    if n:
+        stream.add(place, i)
+        stream.n_frames += n
+    return place + i
 
 
 def _complete(stream: _Stream) -> bool:
@@ -197,7 +218,12 @@ def _frame(header: int) -> tuple[int, _Kind | None]:
     hertz = _RATES[version][rate]
     high = version == 3
     length = (144 if high else 72) * _RATES_KBPS[high][kbps] * 1000 // hertz + (header >> 9 & 1)
-    return length, _Kind(version, hertz, header >> 6 & 3 == 3)
+    return length, _kind(version, hertz, header >> 6 & 3 == 3)
+
+
+@lru_cache
+def _kind(version: int, rate: int, mono: bool) -> _Kind:
+    return _Kind(version, rate, mono)
 
 
 def _confirmed(window: Window, place: int, n: int) -> bool:
@@ -250,7 +276,7 @@ def _info(window: Window, start: int, length: int, kind: _Kind) -> _Info | None:
     body = window.at(start, min(length, 64))
     at = 4 + kind.side
     name = body[at : at + 4]
-    if name in {b"Xing", b"Info"}:
+    if name in _NAMES:
         flags = body[at + 7] if len(body) > at + 7 else 0
         frames = at + 8 if flags & 1 and len(body) >= at + 12 else 0
         n_bytes = at + 8 + 4 * (flags & 1) if flags & 2 and len(body) >= at + 16 else 0
