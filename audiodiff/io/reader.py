@@ -238,7 +238,9 @@ def _survey(fd: int, path: Path) -> _Survey:
             found.append((part, info.n_samples))
         else:
             lost += info.seconds
-            why = why or f"the audio changes to {info.sample_rate} Hz, channels {info.channels}"
+            begins = sum(n for _, n in found if n < _UNKNOWN_LENGTH) / first.sample_rate
+            kind = f"{info.sample_rate} Hz and {info.channels} channels"
+            why = why or f"from {begins:.3f} s on it has {kind}, split it there"
     total = sum(n for _, n in found if n < _UNKNOWN_LENGTH)
     if all(n == 0 for _, n in found):
         raise AudioFileError(
@@ -246,7 +248,7 @@ def _survey(fd: int, path: Path) -> _Survey:
         )
     if any(n == _UNKNOWN_LENGTH for _, n in found):
         total = 0
-    missing = f"{why}, {lost:.3f} s are missing" if why else counted.missing
+    missing = f"{why}; {lost:.3f} s are missing" if why else counted.missing
     return _Survey(replace(first, n_samples=total), tuple(found), missing)
 
 
