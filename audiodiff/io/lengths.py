@@ -23,10 +23,12 @@ class Count:
     Attributes:
         parts: The recordings in the file, one behind the other; none where libsndfile reads it as it is.
         missing: How the file is cut short, or "".
+        promised: Bytes that its header promises, as a multiple of those that are there; 0 if unknown.
     """
 
     parts: tuple[Part, ...] = ()
     missing: str = ""
+    promised: float = 0.0
 
 
 def count(fd: int) -> Count:
@@ -36,15 +38,15 @@ def count(fd: int) -> Count:
     start = _behind_id3(window)
     head = window.at(start, 12)
     if head[:4] == b"OggS":
-        return Count(lengths_ogg.count(window, start), _missing(fd, size))
+        return Count(lengths_ogg.count(window, start), _missing_ogg(fd, size))
     if head[:4] == b"fLaC":
         return Count(lengths_flac.count(window, start, _before_tags(window)))
     pcm = _pcm(window, start, head)
     if pcm is not None:
         parts, missing = pcm
-        return Count(parts, missing or ("" if parts else _missing(fd, size)))
+        return Count(parts, missing) if parts else _cut(fd, size)
     found = lengths_mp3.count(window, start)
-    return Count(found.parts, _LAST_FRAME if found.cut else "") if found else Count((), _missing(fd, size))
+    return Count(found.parts, _LAST_FRAME if found.cut else "") if found else _cut(fd, size)
 
 
 _LAST_FRAME = "the last mp3 frame is incomplete, less than 0.1 s"
@@ -92,31 +94,29 @@ def _before_tags(window: Window) -> int:
     return stop
 
 
-def _missing(fd: int, size: int) -> str:
-    """How the bytes of the file fall short of its outermost container, or "".
+def _cut(fd: int, size: int) -> Count:
+    """How the bytes of the file fall short of its outermost container.
 
     libsndfile silently corrects the announced length of cut RIFF, AIFF, W64 and Ogg files, so their sizes
     are looked at here.
     """
     head = read_at(fd, 0, 40)
-    if head[:4] == b"OggS":
-        return _missing_ogg(read_at(fd, max(0, size - (1 << 17)), 1 << 17))
+    promised = 0
     if head[:4] in {b"RIFF", b"FORM"}:
         length = int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big")
-        if lengths_pcm.unknown_size(length):
-            return ""
-        promised = 8 + length
+        promised = 0 if lengths_pcm.unknown_size(length) else 8 + length
     elif head[:4] == b"RF64" and head[12:16] == b"ds64":
         promised = 8 + int.from_bytes(head[20:28], "little")
     elif head[:4] == b"riff":
         promised = int.from_bytes(head[16:24], "little")
-    else:
-        return ""
-    return f"{promised} bytes promised, {size} there" if promised > size + _SLACK_BYTES else ""
+    if promised <= size + _SLACK_BYTES:
+        return Count()
+    return Count((), f"{promised} bytes promised, {size} there", promised / size)
 
 
-def _missing_ogg(tail: bytes) -> str:
+def _missing_ogg(fd: int, size: int) -> str:
     """The last page of an Ogg stream (RFC 3533, section 6) says so in bit 2 of its flags."""
+    tail = read_at(fd, max(0, size - (1 << 17)), 1 << 17)
     page = tail.rfind(b"OggS")
     if 0 <= page < len(tail) - 5 and tail[page + 5] & 4:
         return ""

@@ -248,7 +248,12 @@ def _survey(fd: int, path: Path) -> _Survey:
         )
     if any(n == _UNKNOWN_LENGTH for _, n in found):
         total = 0
-    missing = f"{why}; {lost:.3f} s are missing" if why else counted.missing
+    missing = counted.missing
+    if why:
+        missing = f"{why}; {lost:.3f} s are missing"
+    elif counted.promised:
+        seconds = total / first.sample_rate * (counted.promised - 1)
+        missing = f"{missing}, about {seconds:.3f} s are missing"
     return _Survey(replace(first, n_samples=total), tuple(found), missing)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
@@ -136,3 +137,14 @@ def test_cut_au_gives_what_is_there_and_a_note(tmp_path: Path) -> None:
     assert np.array_equal(x, truth(data)[:, :30_000])
     assert note is not None
     assert "96024 bytes promised, 60024 there" in str(note)
+
+
+@pytest.mark.parametrize("container", ["WAV", "AIFF", "W64", "RF64"])
+def test_cut_file_tells_about_how_much_is_missing(tmp_path: Path, container: str) -> None:
+    data = made(container, "PCM_16")
+    x, note = got(put(tmp_path, data[: len(data) - 48_000]))
+    assert x.shape == (1, 24_000)
+    assert note is not None
+    found = re.search(r"about (\d\.\d{3}) s are missing", str(note))
+    assert found
+    assert float(found[1]) == pytest.approx(0.5, abs=0.005)
