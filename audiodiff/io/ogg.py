@@ -43,19 +43,31 @@ def fix_serial(descriptor: int) -> None:
         position += length
 
 
+def checksum(page: bytes | bytearray) -> int:
+    """Checksum of a page whose own field is zero."""
+    register = 0
+    table = _table()
+    for byte in page:
+        register = ((register << 8) & 0xFFFFFFFF) ^ table[(register >> 24) ^ byte]
+    return register
+
+
 def _checksums(bits: bytes) -> list[int]:
     """Checksums of these bytes followed by 0, 1, 2 ... zero bytes, up to the length of the longest page."""
+    table = _table()
+    register = checksum(bits)
+    found = [register]
+    for _ in range(_MAX_PAGE - 18):
+        register = ((register << 8) & 0xFFFFFFFF) ^ table[register >> 24]
+        found.append(register)
+    return found
+
+
+def _table() -> list[int]:
     table = []
     for value in range(256):
         register = value << 24
         for _ in range(8):
             register = ((register << 1) & 0xFFFFFFFF) ^ (_POLYNOMIAL if register >> 31 else 0)
         table.append(register)
-    register = 0
-    for byte in bits:
-        register = ((register << 8) & 0xFFFFFFFF) ^ table[(register >> 24) ^ byte]
-    found = [register]
-    for _ in range(_MAX_PAGE - 18):
-        register = ((register << 8) & 0xFFFFFFFF) ^ table[register >> 24]
-        found.append(register)
-    return found
+    return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from audiodiff.io.formats import (
     display_path,
     output_format,
 )
+from audiodiff.io.lengths import count, strange_mp3
+from audiodiff.io.pieces import Part, PiecedFile
 from audiodiff.io.writer import AtomicWriter
 from audiodiff.signal.types import Samples
 
@@ -43,8 +46,6 @@ __all__ = [
 # A decoder that fails in the middle loses at most so many samples before the damage.
 _PIECE = 2048
 _UNKNOWN_LENGTH = 1 << 62
-# Some writers count the outer header in the size that should leave it out.
-_SLACK_BYTES = 16
 
 
 class SoundReader(BlockReader):
@@ -53,39 +54,74 @@ class SoundReader(BlockReader):
     def __init__(self, path: Path, block: int, dtype: Dtype) -> None:
         self._fd = _open(path)
         try:
-            self._missing = _missing(self._fd)
-            self._file = _sound(self._fd, path)
-            super().__init__(_info(self._file, path), block)
+            self._found = _survey(self._fd, path)
+            super().__init__(self._found.info, block)
         except BaseException:
             os.close(self._fd)
             raise
         self._dtype = dtype
         self._fault = ""
+        self._parts = iter(self._found.parts)
+        self._file: _ForwardFile | None = None
+        self._left = 0
 
     def _fill(self) -> Samples:
         x = np.empty((self._block, self.info.channels), dtype=self._dtype)
         n = 0
-        while n < self._block:
-            try:
-                got = len(self._file.read(out=x[n : min(n + _PIECE, self._block)]))
-            except soundfile.LibsndfileError as error:
-                self._fault = _plain(error)
-                break
-            if got == 0:
-                break
-            n += got
+        while n < self._block and (self._file or self._next_part()):
+            n += self._piece(x[n : n + min(_PIECE, self._block - n)])
         return np.ascontiguousarray(x[:n].T)
 
+    def _next_part(self) -> bool:
+        part, n_samples = next(self._parts, (None, 0))
+        if part is None:
+            return False
+        self._file, self._left = _sound(self._fd, self.info.path, part), n_samples
+        skip = _skipped(part, self.info.sample_rate)
+        scratch = np.empty((_PIECE, self.info.channels), dtype=self._dtype)
+        while skip > 0 and self._file and (got := self._read(scratch[:skip])):
+            skip -= got
+        return True
+
+    def _piece(self, x: Samples) -> int:
+        """Read on in the part that is open; close it at its end."""
+        got = self._read(x[: self._left])
+        self._left -= got
+        if self._file and (got == 0 or self._left == 0):
+            self._end_part()
+        return got
+
+    def _read(self, x: Samples) -> int:
+        assert self._file is not None
+        try:
+            return len(self._file.read(out=x)) if len(x) else 0
+        except soundfile.LibsndfileError as error:
+            self._fault = self._fault or _plain(error)
+            self._end_part()
+            return 0
+
+    def _end_part(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+
     def _damage(self) -> str:
-        return self._fault
+        return self._fault and self._fault + self._seconds()
 
     def _shortfall(self) -> Truncated | None:
         announced = self.info.n_samples
-        why = f"{announced} samples announced" if self._n_read < announced else self._missing
+        if self._n_read < announced:
+            why = f"{announced} samples announced{self._seconds()}"
+        else:
+            why = self._found.missing
         return Truncated(self.info.path, self._n_read, why) if why else None
 
+    def _seconds(self) -> str:
+        missing = (self.info.n_samples - self._n_read) / self.info.sample_rate
+        return f", {missing:.3f} s are missing" if missing > 0 else ""
+
     def _close(self) -> None:
-        self._file.close()
+        self._end_part()
         os.close(self._fd)
 
 
@@ -107,8 +143,7 @@ def probe(path: Path) -> AudioInfo:
         return track_of(path, 0).info
     fd = _open(path)
     try:
-        with _sound(fd, path) as file:
-            return _info(file, path)
+        return _survey(fd, path).info
     finally:
         os.close(fd)
 
@@ -168,10 +203,69 @@ def _open(path: Path) -> int:
     raise AudioFileError(f"{display_path(path)}: not a regular file; name an audio file")
 
 
-def _sound(fd: int, path: Path) -> _ForwardFile:
-    os.lseek(fd, 0, os.SEEK_SET)
+@dataclass(frozen=True)
+class _Survey:
+    """What there is to read: the parts with their lengths in samples, and what is missing, or ""."""
+
+    info: AudioInfo
+    parts: tuple[tuple[Part, int], ...]
+    missing: str
+
+
+_WHOLE = Part(())
+
+
+def _survey(fd: int, path: Path) -> _Survey:
+    """Look at all recordings in a file; `probe` and the reader both see what this finds."""
+    counted = count(fd)
+    parts = counted.parts or (_WHOLE,)
     try:
-        return _ForwardFile(fd, "r", closefd=False)
+        first = _header(fd, path, parts[0])
+    except AudioFileError as error:
+        counted = strange_mp3(fd) if error.code == "unreadable" and not counted.parts else counted
+        if not counted.parts:
+            raise
+        parts = counted.parts
+        first = _header(fd, path, parts[0])
+    found, lost, why = [(parts[0], first.n_samples)], 0.0, ""
+    for part in parts[1:]:
+        try:
+            info = _header(fd, path, part)
+        except AudioFileError:
+            lost, why = lost + part.seconds, why or "what follows cannot be decoded"
+            continue
+        if (info.sample_rate, info.channels) == (first.sample_rate, first.channels):
+            found.append((part, info.n_samples))
+        else:
+            lost += info.seconds
+            begins = sum(n for _, n in found if n < _UNKNOWN_LENGTH) / first.sample_rate
+            kind = f"{info.sample_rate} Hz and {info.channels} channels"
+            why = why or f"from {begins:.3f} s on it has {kind}, split it there"
+    total = sum(n for _, n in found if n < _UNKNOWN_LENGTH)
+    if all(n == 0 for _, n in found):
+        raise AudioFileError(
+            f"{display_path(path)}: the file holds no samples; record or copy it again", code="empty"
+        )
+    if any(n == _UNKNOWN_LENGTH for _, n in found):
+        total = 0
+    missing = counted.missing
+    if why:
+        missing = f"{why}; {lost:.3f} s are missing"
+    elif counted.promised:
+        seconds = total / first.sample_rate * (counted.promised - 1)
+        missing = f"{missing}, about {seconds:.3f} s are missing"
+    return _Survey(replace(first, n_samples=total), tuple(found), missing)
+
+
+def _skipped(part: Part, rate: int) -> int:
+    return round(part.skip_s * rate)
+
+
+def _sound(fd: int, path: Path, part: Part) -> _ForwardFile:
+    os.lseek(fd, 0, os.SEEK_SET)
+    source = PiecedFile(fd, part.pieces, part.stretch) if part.pieces else fd
+    try:
+        return _ForwardFile(source, "r", closefd=False)
     except soundfile.LibsndfileError as error:
         raise AudioFileError(
             f"{display_path(path)}: cannot be read as audio ({_plain(error)}); "
@@ -184,9 +278,10 @@ def _plain(error: soundfile.LibsndfileError) -> str:
     return str(error.error_string).strip().removeprefix("Error :").strip().rstrip(".")
 
 
-def _info(file: _ForwardFile, path: Path) -> AudioInfo:
-    frames = file.frames if file.frames < _UNKNOWN_LENGTH else 0
-    info = AudioInfo(path, file.samplerate, file.channels, frames, file.format, file.subtype)
+def _header(fd: int, path: Path, part: Part) -> AudioInfo:
+    """What the header of a part says; its length is 0 if it tells none."""
+    with _sound(fd, path, part) as file:
+        info = AudioInfo(path, file.samplerate, file.channels, _frames(file, part), file.format, file.subtype)
     if not MIN_RATE <= info.sample_rate <= MAX_RATE:
         raise AudioFileError(
             f"{display_path(path)}: {info.sample_rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz; resample "
@@ -199,45 +294,13 @@ def _info(file: _ForwardFile, path: Path) -> AudioInfo:
             "the file",
             code="unsupported",
         )
-    if file.frames == 0:
-        raise AudioFileError(
-            f"{display_path(path)}: the file holds no samples; record or copy it again", code="empty"
-        )
     return info
 
 
-def _missing(fd: int) -> str:
-    """How the bytes of the file fall short of its outermost container, or "".
-
-    libsndfile silently corrects the announced length of cut RIFF, AIFF, W64 and Ogg files, so their sizes
-    are looked at here. Sizes near 2^31 and 2^32 are what programs write that do not know the length.
-    """
-    size = os.fstat(fd).st_size
-    head = _bytes(fd, 40, 0)
-    if head[:4] == b"OggS":
-        return _missing_ogg(_bytes(fd, 1 << 17, max(0, size - (1 << 17))))
-    if head[:4] in {b"RIFF", b"FORM"}:
-        length = int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big")
-        if 0x7FFFF000 <= length <= 0x7FFFFFFF or length >= 0xFFFFF000:
-            return ""
-        promised = 8 + length
-    elif head[:4] == b"RF64" and head[12:16] == b"ds64":
-        promised = 8 + int.from_bytes(head[20:28], "little")
-    elif head[:4] == b"riff":
-        promised = int.from_bytes(head[16:24], "little")
-    else:
-        return ""
-    return f"{promised} bytes promised, {size} there" if promised > size + _SLACK_BYTES else ""
-
-
-def _missing_ogg(tail: bytes) -> str:
-    """The last page of an Ogg stream (RFC 3533, section 6) says so in bit 2 of its flags."""
-    page = tail.rfind(b"OggS")
-    if 0 <= page < len(tail) - 5 and tail[page + 5] & 4:
-        return ""
-    return "no end-of-stream page"
-
-
-def _bytes(fd: int, n: int, start: int) -> bytes:
-    os.lseek(fd, start, os.SEEK_SET)
-    return os.read(fd, n)
+def _frames(file: _ForwardFile, part: Part) -> int:
+    """Samples of a part, 0 if it holds none, `_UNKNOWN_LENGTH` if it does not tell."""
+    if part.n_samples >= 0:
+        return part.n_samples
+    if file.frames >= _UNKNOWN_LENGTH:
+        return _UNKNOWN_LENGTH
+    return max(0, int(file.frames) - _skipped(part, file.samplerate))

@@ -145,6 +145,39 @@ def test_strict_refuses_what_is_cut_short(tmp_path: Path, recording: Recording, 
     assert not (tmp_path / "out" / "x.wav").exists()
 
 
+@pytest.mark.parametrize("strict", [True, False])
+def test_sound_that_cannot_be_read_is_told_in_seconds(
+    tmp_path: Path, recording: Recording, make_spec: MakeSpec, strict: bool
+) -> None:
+    """Two flac files, one behind the other, of different rates: the second is not read."""
+    with (tmp_path / "x.flac").open("wb") as file:
+        for rate in (16000, 8000):
+            one = tmp_path / "one.flac"
+            soundfile.write(one, recording(1.0)[:, :16000].T, rate)
+            file.write(one.read_bytes())
+            one.unlink()
+    options = Options(strict=strict)
+    (result,) = run(make_spec(options=options), plan([tmp_path], tmp_path / "out", options, DENOISE))
+    assert outcome(result) == ("truncated" if strict else "cut short")
+    (line,) = [result.fault.message] if result.fault else result.warnings
+    assert "2.000 s are missing" in line
+    assert (tmp_path / "out" / "x.flac").exists() != strict
+
+
+def test_wav_whose_sizes_were_never_written_is_done(
+    tmp_path: Path, recording: Recording, make_spec: MakeSpec
+) -> None:
+    path = tmp_path / "x.wav"
+    soundfile.write(path, recording(0.5).T, 16000, "PCM_16")
+    data, n = path.read_bytes(), soundfile.info(path).frames
+    path.write_bytes(data[:4] + bytes(4) + data[8:40] + bytes(4) + data[44:])
+    options = Options(strict=True)
+    (result,) = run(make_spec(options=options), plan([tmp_path], tmp_path / "out", options, DENOISE))
+    assert outcome(result) == "done"
+    assert not result.warnings
+    assert soundfile.info(result.target).frames == n
+
+
 def test_ten_hours_of_silence_in_a_small_file(tmp_path: Path, make_spec: MakeSpec) -> None:
     """The header alone tells; the limit works on what is read, too, where a header tells nothing."""
     path = tmp_path / "bomb.flac"
