@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from audiodiff.errors import ConfigError
+from audiodiff.io.formats import MAX_RATE, MIN_RATE
 from audiodiff.model.config import Presets, SamplerPreset
 
 Quality: TypeAlias = Literal["fast", "balanced", "best"]
@@ -15,6 +16,19 @@ def check_range(name: str, value: float | None, low: float, high: float) -> None
     """Refuse a number outside [low, high]; None stands for a default."""
     if value is not None and not low <= value <= high:
         raise ConfigError(f"{name} {value} is out of range; use {low} to {high}")
+
+
+def check_rate(sample_rate: Any) -> int:
+    """Refuse what is no sample rate in Hz; a whole number of any type is one."""
+    try:
+        rate: int = int(sample_rate)
+        whole = not isinstance(sample_rate, str | bool) and rate == sample_rate
+    except (TypeError, ValueError, OverflowError):
+        rate, whole = 0, False
+    if not (whole and MIN_RATE <= rate <= MAX_RATE):
+        line = f"sample rate {sample_rate!r} is out of range; give Hz, whole, {MIN_RATE} to {MAX_RATE}"
+        raise ConfigError(line)
+    return rate
 
 
 def check_shared(quality: str, steps: int | None, seed: int, threads: int | None) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from audiodiff.errors import ModelError
 from audiodiff.inference.chunks import Chunk, Plan
-from audiodiff.inference.device import torch_threads
+from audiodiff.inference.device import working
 from audiodiff.inference.engine import Samples
 from audiodiff.inference.sampling import sample
 from audiodiff.model.config import SamplerPreset
@@ -116,7 +116,7 @@ class ChunkDenoiser:
         # Equal channels (dual mono) are one signal: the noise is shared, so the results are equal too.
         same = bool((audio == audio[:1]).all())
         rows = audio[:1] if same else audio
-        with torch.inference_mode(), torch_threads(self.threads):
+        with working(self.threads, self.device):
             pairs = [self._bins(rows[i : i + _ROWS], chunk, gain) for i in range(0, len(rows), _ROWS)]
             if self.limits.linked:
                 pairs = [_joined(pairs, len(audio))]

@@ -19,12 +19,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from audiodiff.errors import AudioFileError, ModelError, ShapeError
+from audiodiff.errors import AudioFileError, ConfigError, ModelError, ShapeError
 from audiodiff.inference.arguments import (
     Channels,
     Quality,
     check_choice,
     check_range,
+    check_rate,
     check_shared,
     preset_of,
 )
@@ -147,9 +148,11 @@ class Denoiser:
 
         Raises:
             ShapeError: Another shape, no samples, or integers.
+            ConfigError: The rate is none.
             AudioFileError: The samples hold NaN or infinity (code ``nonfinite``).
         """
-        samples = audio.detach().cpu().numpy() if isinstance(audio, Tensor) else np.asarray(audio)
+        sample_rate = check_rate(sample_rate)
+        samples = _array_of(audio) if isinstance(audio, Tensor) else np.asarray(audio)
         _check_array(samples)
         rows = samples.reshape(len(samples), -1).T
         narrow = np.ascontiguousarray(rows, dtype=np.float32)
@@ -175,9 +178,10 @@ class Denoiser:
             One factor for all channels and the whole recording; None for silence, which needs no model.
 
         Raises:
+            ConfigError: The rate is none.
             AudioFileError: A sample is NaN or infinite.
         """
-        meter = LevelMeter(sample_rate)
+        meter = LevelMeter(check_rate(sample_rate))
         for block in _checked(blocks):
             meter.push(block)
         level_db = meter.active_db()
@@ -204,12 +208,20 @@ class Denoiser:
             [C, m] in the dtype of the input; together exactly as long as it.
 
         Raises:
+            ConfigError: The rate is none, or the gain no factor; before the first block is asked for.
             ShapeError: Blocks of changing channels, or more than 32.
             AudioFileError: A sample is NaN or infinite.
         """
+        sample_rate = check_rate(sample_rate)
+        if gain is not None and not 0 < gain < math.inf:
+            raise ConfigError(f"gain {gain} is no factor; take what gain() measured, or None")
         if gain is None or self.strength == 0:
-            yield from _checked(blocks)
-            return
+            return _checked(blocks)
+        return self._cleaned(blocks, sample_rate, gain, only)
+
+    def _cleaned(
+        self, blocks: Iterable[Block], sample_rate: int, gain: float, only: tuple[float, float]
+    ) -> Iterator[Block]:
         waiting: deque[Block] = deque()
 
         def tapped() -> Iterator[Samples]:
@@ -288,6 +300,14 @@ class Denoiser:
         # Two roundings up can leave samples beyond the end.
         if n_in > n_out:
             yield np.concatenate(tail, axis=1)[:, : n_in - n_out]
+
+
+def _array_of(audio: Tensor) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = audio.detach().cpu().numpy()
+    except TypeError:  # bfloat16, sparse tensors
+        raise ShapeError(f"expected float32 or float64 samples, found {audio.dtype}; convert them") from None
+    return array
 
 
 def _check_array(samples: npt.NDArray[Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import torch
 
 from audiodiff.errors import ConfigError
+from audiodiff.model.torch_defaults import is_forked, plain_torch
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 """``auto`` takes bfloat16 where the machine multiplies it natively."""
@@ -47,8 +48,26 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | 
 
 
 @contextlib.contextmanager
+def working(threads: int | None, device: torch.device) -> Iterator[None]:
+    """Run without gradients, whatever the process's settings of torch are (see `plain_torch`).
+
+    Raises:
+        ConfigError: A GPU cannot be used in a forked process.
+    """
+    if device.type == "cuda" and is_forked():
+        raise ConfigError("a GPU cannot be used after a fork; start processes by spawn, or use device cpu")
+    with plain_torch(), torch.inference_mode(), torch_threads(threads):
+        yield
+
+
+@contextlib.contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
-    """Run with `count` threads of torch, then put back what was set: the setting is the whole process's."""
+    """Run with `count` threads of torch, then put back what was set: the setting is the whole process's.
+
+    In a forked process there is only one, and torch would wait for the others for ever.
+    """
+    if is_forked():
+        count = 1
     before = torch.get_num_threads()
     if count is None or count == before:
         yield

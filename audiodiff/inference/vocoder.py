@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from audiodiff.errors import MelError, ModelError, ShapeError
-from audiodiff.inference.arguments import Quality, check_shared, preset_of
+from audiodiff.inference.arguments import Quality, check_rate, check_shared, preset_of
 from audiodiff.inference.denoiser import Denoiser
-from audiodiff.inference.device import pick_device, torch_threads
+from audiodiff.inference.device import pick_device, working
 from audiodiff.inference.mel_guard import Samples, Warn, refined
 from audiodiff.inference.waveform_sampler import WaveSampler
 from audiodiff.io.disk_buffer import DiskBuffer
@@ -176,7 +176,7 @@ class Vocoder:
         # Threads are torch's own setting and the whole process's: it is changed only while we work.
         made = self._made(_checked(blocks, spec), spec, warn)
         while True:
-            with torch_threads(self._threads):
+            with working(self._threads, self.device):
                 wave = next(made, None)
             if wave is None:
                 return
@@ -223,11 +223,14 @@ class Vocoder:
             Samples [n] at the rate of the convention; together ceil(T rate / sample_rate).
 
         Raises:
+            ConfigError: The rate is none.
             MelError: As `vocode`.
             ModelError: As `vocode`.
         """
         spec = self.convention if convention is None else _spec(convention)
-        recording = _Recording(blocks, sample_rate, spec)
+        return self._resynthesised(_Recording(blocks, check_rate(sample_rate), spec), spec, warn)
+
+    def _resynthesised(self, recording: _Recording, spec: MelSpec, warn: Warn) -> Iterator[Samples]:
         n_out = 0
         for wave in self.stream(mel_blocks(recording.samples(), spec), spec, warn):
             # The recording was filled up to whole frames: its end is cut off again.
@@ -241,12 +244,13 @@ class Vocoder:
         Returns:
             Seconds of work for a second of sound; of a model of waveforms one evaluation is timed.
         """
-        with torch_threads(self._threads):
+        with working(self._threads, self.device):
             if self._sampler is not None:
                 return self._sampler.speed()
         spec = self.convention
         noise = np.random.default_rng(0).standard_normal(2 * spec.sample_rate).astype(np.float32)
-        values = next(mel_blocks([torch.from_numpy(0.1 * noise)], spec))
+        with working(self._threads, self.device):
+            values = next(mel_blocks([torch.from_numpy(0.1 * noise)], spec))
         self.vocode(values, spec)  # the first run prepares things
         started = time.perf_counter()
         self.vocode(values, spec)

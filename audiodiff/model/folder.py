@@ -28,6 +28,7 @@ from audiodiff.io.atomic import atomic_folder, set_aside
 from audiodiff.model.config import FORMAT_VERSION, ModelConfig
 from audiodiff.model.model import Model, assemble, build_process
 from audiodiff.model.shipped import SHIPPED
+from audiodiff.model.torch_defaults import plain_torch
 from audiodiff.settings import dump_json, nearest, parse
 
 __all__ = [
@@ -92,7 +93,11 @@ def load(folder: Path) -> Model:
         ModelError: A file is missing or differs from its hash, the version is unknown, or settings and
             weights do not fit; code ``missing``, ``damaged``, ``version`` or ``refused``.
     """
-    folder = _standing(folder)
+    with plain_torch(), torch.inference_mode(False):
+        return _loaded(_standing(folder))
+
+
+def _loaded(folder: Path) -> Model:
     files = _read_files(folder)
     config = _read_config(folder, files[_CONFIG])
     try:
