@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -57,6 +58,7 @@ class Copied:
         self._out = out
         self._same_family = (MUXERS[suffix] in _MOV) == ("mp4" in self._container.format.name)
         self._streams: dict[int, Any] = {}
+        self._with_timecode = False
         left_out = []
         discard = av_library.module().stream.Discard
         for stream in self._container.streams:
@@ -80,8 +82,13 @@ class Copied:
             return ""
         if stream.type == "data":
             # Chapters of mp4 are such a stream too; they are written anew from the list of chapters.
+            # So is the timecode, from what the picture tells of it.
             told = self._container.chapters() and "Subtitle" in stream.metadata.get("handler_name", "")
-            return "" if told else "data streams are not copied"
+            return (
+                ""
+                if told or ("timecode" in stream.metadata and self._with_timecode)
+                else "data streams are not copied"
+            )
         if suffix in AUDIO_ONLY:
             return f"{suffix} files hold audio only"
         if stream.type == "attachment" and MUXERS[suffix] != "matroska":
@@ -97,8 +104,20 @@ class Copied:
             new.time_base = stream.time_base
         new.disposition = stream.disposition
         new.metadata.update(_kept(stream.metadata))
+        self._time(stream, new, suffix)
         self._streams[stream.index] = new
         return ""
+
+    def _time(self, stream: Any, new: Any, suffix: str) -> None:
+        """Give a copied picture its timecode, of which mp4 and mov make a track."""
+        if MUXERS[suffix] not in _MOV or stream.type != "video" or "timecode" not in stream.metadata:
+            return
+        rate = _timecode_rate(stream, MUXERS[suffix])
+        if rate is None:
+            del new.metadata["timecode"]  # the writer would refuse the whole file, at its end
+        else:
+            new.codec_context.framerate = rate
+            self._with_timecode = True
 
     def advance(self, seconds: Fraction | None) -> None:
         """Copy the packets up to a time.
@@ -209,6 +228,28 @@ def add_tags(out: Any, tags: Tags, line: str | None, suffix: str) -> None:
             for i, chapter in enumerate(tags.chapters)
         ]
     )
+
+
+def _timecode_rate(stream: Any, muxer: str) -> Fraction | None:
+    """The frame rate at which a writer takes the timecode of a picture; None if it takes it at none.
+
+    What a writer takes is found by trial, on a file in memory: drop-frame timecodes need certain rates.
+    """
+    av = av_library.module()
+    for rate in filter(None, (stream.average_rate, stream.guessed_rate)):
+        try:
+            with av.open(io.BytesIO(), "w", format=muxer) as out:
+                new = out.add_stream_from_template(stream, opaque=True)
+                new.time_base = stream.time_base
+                new.metadata["timecode"] = stream.metadata["timecode"]
+                new.codec_context.framerate = rate
+                packet = av.Packet(bytes(16))
+                packet.stream, packet.pts, packet.dts, packet.time_base = new, 0, 0, stream.time_base
+                out.mux(packet)
+        except (ValueError, av.FFmpegError):
+            continue
+        return Fraction(rate)
+    return None
 
 
 def _describe(old: Any, new: Any) -> None:

@@ -16,6 +16,8 @@ import soundfile
 
 pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 
+import av
+
 from audiodiff.errors import AudioFileError, ShapeError
 from audiodiff.io.av_codecs import encoding
 from audiodiff.io.av_plan import Plan, media_plan
@@ -303,3 +305,61 @@ def test_what_cannot_be_written_is_told_before_any_work(
     with pytest.raises(AudioFileError, match=why) as caught:
         encoding(AudioInfo(Path("a.wav"), rate, channels, 0, "WAV", "PCM_16"), suffix)
     assert caught.value.code == "unsupported"
+
+
+def with_timecode(path: Path, codec: str, rate: Fraction, clock: Fraction, timecode: str) -> None:
+    """A picture with a timecode track, as cameras and editors write them, and silence."""
+    with av.open(str(path), "w", format=path.suffix[1:]) as out:
+        picture: Any = out.add_stream(codec, rate=rate)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        picture.codec_context.time_base = clock
+        picture.metadata["timecode"] = timecode
+        sound: Any = out.add_stream(
+            "pcm_s16le" if path.suffix == ".mov" else "aac", rate=48000, layout="mono"
+        )
+        for i in range(20):
+            image = av.VideoFrame(64, 48, picture.pix_fmt)
+            image.pts, image.time_base = round(i / rate / clock), clock
+            out.mux(picture.encode(image))
+        out.mux(picture.encode(None))
+        silence = np.zeros((1, 1024), np.int16 if path.suffix == ".mov" else np.float32)
+        for i in range(30):
+            name = "s16" if path.suffix == ".mov" else "fltp"
+            block = av.AudioFrame.from_ndarray(silence, format=name, layout="mono")
+            block.rate, block.pts = 48000, 1024 * i
+            out.mux(sound.encode(block))
+        out.mux(sound.encode(None))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "clock", "timecode"),
+    [
+        ("camera.mov", "mpeg4", Fraction(30000, 1001), Fraction(1001, 30000), "01:00:00:00"),
+        ("drop.mov", "mpeg4", Fraction(30000, 1001), Fraction(1001, 30000), "01:00:00;02"),
+        ("editor.mov", "mjpeg", Fraction(25), Fraction(1, 25), "10:20:30:04"),
+        ("phone.mp4", "mpeg4", Fraction(30), Fraction(1, 30000), "01:00:00:00"),
+    ],
+)
+def test_a_timecode_goes_over_and_never_costs_the_work(
+    tmp_path: Path, name: str, codec: str, rate: Fraction, clock: Fraction, timecode: str
+) -> None:
+    source = tmp_path / name
+    with_timecode(source, codec, rate, clock, timecode)
+    target = tmp_path / f"out{source.suffix}"
+    assert copy(source, target).left_out == ()
+    with av.open(str(target)) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio", "data"]
+        assert container.streams.video[0].metadata["timecode"] == timecode
+    assert copy(source, tmp_path / "out.mkv").left_out[0].startswith("data stream 2")
+
+
+def test_a_timecode_that_the_writer_refuses_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "camera.mov"
+    with_timecode(source, "mpeg4", Fraction(25), Fraction(1, 25), "01:00:00:00")
+    monkeypatch.setattr("audiodiff.io.av_remux._timecode_rate", lambda *_: None)
+    writer = copy(source, tmp_path / "out.mov")
+    assert len(writer.left_out) == 1
+    with av.open(str(tmp_path / "out.mov")) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
