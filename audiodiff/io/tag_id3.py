@@ -7,9 +7,10 @@ that private and unknown ones survive.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 
 from audiodiff.io.byte_edit import read_at, replace_bytes
+from audiodiff.io.tag_behind import texts_behind
 from audiodiff.io.tags import Tags
 
 MAX_BYTES = 64 << 20
@@ -32,18 +33,28 @@ _TEXT = {
 }
 _TIMED = frozenset({b"CHAP", b"CTOC", b"SYLT", b"ETCO", b"TLEN", b"TLE", b"ETC", b"SLT"})
 _UNSYNCHRONISED, _EXTENDED, _FOOTER = 0x80, 0x40, 0x10
+_FRAME_UNSYNCHRONISED = 0x02
+_MAX_TAGS = 16
 
 
 def size_of(fd: int) -> int:
-    """Bytes that a tag takes at the start of a file.
+    """Bytes that tags take at the start of a file.
 
     Returns:
-        Its size with header and footer, 0 if there is none.
+        Their size with headers and footers, 0 if there is none.
     """
-    head = read_at(fd, 0, 10)
-    if len(head) < 10 or head[:3] != b"ID3" or not 2 <= head[3] <= 4:
-        return 0
-    return 10 + _from_7_bits(head[6:10]) + (10 if head[3] == 4 and head[5] & _FOOTER else 0)
+    return sum(_sizes(fd))
+
+
+def _sizes(fd: int) -> list[int]:
+    """Bytes of every tag at the start of a file: some programs put one before another."""
+    sizes: list[int] = []
+    while len(sizes) < _MAX_TAGS:
+        head = read_at(fd, sum(sizes), 10)
+        if len(head) < 10 or head[:3] != b"ID3" or not 2 <= head[3] <= 4:
+            break
+        sizes.append(10 + _from_7_bits(head[6:10]) + (10 if head[3] == 4 and head[5] & _FOOTER else 0))
+    return sizes
 
 
 def copied(fd: int, line: str | None, whole: bool = True) -> bytes:
@@ -54,17 +65,43 @@ def copied(fd: int, line: str | None, whole: bool = True) -> bytes:
             tell a time are left out.
 
     Returns:
-        A tag of the same version, its frames byte for byte; b"" if there is nothing to tell.
+        A tag of the same version, its frames byte for byte (without marks against false synchronisation), and
+        what further tags in front (of that version) and tags behind the sound tell beyond that; b"" if there
+        is nothing to tell.
     """
-    size = size_of(fd)
-    if size == 0 or size > MAX_BYTES:
-        return _tag(4, _line_frame(4, line)) if line else b""
-    raw = read_at(fd, 0, size)
-    version = raw[3]
-    frames = [frame for frame in _frames(raw) if whole or frame[: _id_size(version)] not in _TIMED]
+    sizes = _sizes(fd)
+    behind = texts_behind(fd)
+    if not sizes or sum(sizes) > MAX_BYTES:
+        return built(Tags(behind), line)
+    raws = [read_at(fd, sum(sizes[:i]), size) for i, size in enumerate(sizes)]
+    version = raws[0][3]
+    n = _id_size(version)
+    frames = [frame for frame in _frames(raws[0]) if whole or frame[:n] not in _TIMED]
+    for raw in raws[1:]:
+        if raw[3] == version:
+            known = {frame[:n] for frame in frames} | (frozenset() if whole else _TIMED)
+            frames += [frame for frame in _frames(raw) if frame[:n] not in known]
+    frames += _missing(version, behind, {frame[:n] for frame in frames})
     if line:
         frames.append(_line_frame(version, line))
     return _tag(version, b"".join(frames))
+
+
+def _missing(version: int, texts: Mapping[str, str], known: Set[bytes]) -> list[bytes]:
+    """Frames for texts that a tag does not tell yet; a tag of version 2.2 stays as it is."""
+    dates = {b"TDRC", b"TYER"}
+    frames = []
+    for key, value in texts.items():
+        name = _TEXT.get(key)
+        if name is None or version == 2 or name in known or (name in dates and known & dates):
+            continue
+        if version == 4:
+            frames.append(_frame(name, b"\x03" + value.encode()))
+        else:
+            content = b"\x01" + value.encode("utf-16")
+            name = b"TYER" if name == b"TDRC" else name
+            frames.append(name + struct.pack(">I", len(content)) + b"\0\0" + content)
+    return frames
 
 
 def built(tags: Tags, line: str | None) -> bytes:
@@ -124,8 +161,18 @@ def _frames(raw: bytes) -> list[bytes]:
     if version == 4:
         strict, plain = (_walked(body, start, 10, size) for size in (_from_7_bits, _from_8_bits))
         # iTunes once wrote plain sizes into tags of this version.
-        return max(strict, plain, key=lambda frames: sum(map(len, frames)))
+        found = max(strict, plain, key=lambda frames: sum(map(len, frames)))
+        return [_restored(frame, bool(flags & _UNSYNCHRONISED)) for frame in found]
     return _walked(body, start, 6 if version == 2 else 10, _from_8_bits)
+
+
+def _restored(frame: bytes, marked: bool) -> bytes:
+    """A frame of version 2.4 without the zeros that its tag, or itself, says stand behind bytes of 255."""
+    if not (marked or frame[9] & _FRAME_UNSYNCHRONISED):
+        return frame
+    content = frame[10:].replace(b"\xff\x00", b"\xff")
+    flags = bytes([frame[8], frame[9] & ~_FRAME_UNSYNCHRONISED])
+    return frame[:4] + _to_7_bits(len(content)) + flags + content
 
 
 def _walked(body: bytes, position: int, header: int, size_of_frame: Callable[[bytes], int]) -> list[bytes]:

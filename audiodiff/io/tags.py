@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import soundfile
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library
+from audiodiff.io.tag_behind import texts_behind
 
 _MAX_PICTURE = 32 << 20
 _MIMES = {
@@ -86,8 +87,19 @@ def read_tags(path: Path) -> Tags:
     # Tags that are damaged, and a PyAV that is not there, leave the texts that libsndfile reads.
     with contextlib.suppress(AudioFileError):
         with av_library.opened(path, also_tags=True) as container, contextlib.suppress(*av_library.damages()):
-            return tags_of(container)
-    return Tags(_sound_texts(path))
+            tags = tags_of(container)
+            return replace(tags, text=_with_behind(path, tags.text))
+    return Tags(_with_behind(path, _sound_texts(path)))
+
+
+def _with_behind(path: Path, texts: Mapping[str, str]) -> dict[str, str]:
+    """Texts with those of tags behind the sound, where they are missing or were cut (ID3v1: 30 letters)."""
+    try:
+        with path.open("rb") as file:
+            found = _general(texts_behind(file.fileno()))
+    except OSError:
+        found = {}
+    return {**texts, **{key: text for key, text in found.items() if text.startswith(texts.get(key, ""))}}
 
 
 def tags_of(container: Any) -> Tags:

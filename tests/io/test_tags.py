@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 
 from audiodiff.errors import AudioFileError
-from audiodiff.io import av_library, tag_flac, tag_id3, tag_vorbis
+from audiodiff.io import av_library, tag_behind, tag_flac, tag_id3, tag_vorbis
 from audiodiff.io.reader import probe
 from audiodiff.io.tag_copy import collect_tags
 from audiodiff.io.tags import Chapter, Picture, Tags, read_tags
@@ -269,3 +269,74 @@ def test_damaged_tags_never_stop_the_work(sound: tuple[Path, bytes], content: by
             assert LINE.encode() in (made if isinstance(made, bytes) else b"".join(one for _, one in made))
     finally:
         os.close(fd)
+
+
+def size7(n: int) -> bytes:
+    return bytes(n >> shift & 127 for shift in (21, 14, 7, 0))
+
+
+def id3(frames: bytes, version: int = 4, flags: int = 0) -> bytes:
+    return b"ID3" + bytes([version, 0, flags]) + size7(len(frames)) + frames
+
+
+def text_frame(name: bytes, content: bytes, flags: bytes = b"\0\0") -> bytes:
+    return name + size7(len(content)) + flags + content
+
+
+FF = b"\x01\xff\xfe" + "Folge \u00ff1\u0100".encode("utf-16-le")
+MARKED = b"\x01\xff\x00\xfe" + FF[3:].replace(b"\xff\x00", b"\xff\x00\x00")
+V1 = b"TAG" + b"Title".ljust(30, b"\0") + b"Me".ljust(30, b"\0") + b"Show".ljust(30, b"\0") + b"2020"
+V1 += bytes(28) + b"\0\x07\x0c"
+ITEM = struct.pack("<II", 5, 0) + b"Title\0hello"
+APE = ITEM + b"APETAGEX" + struct.pack("<IIII", 2000, len(ITEM) + 32, 1, 0) + bytes(8)
+
+
+@pytest.mark.parametrize(
+    ("front", "behind", "wanted"),
+    [
+        (b"", V1, {"title": "Title", "artist": "Me", "album": "Show", "date": "2020", "track": "7"}),
+        (b"", APE, {"title": "hello"}),
+        (b"", APE + V1, {"title": "hello", "artist": "Me"}),
+        (id3(text_frame(b"TIT2", b"\x03One")), V1, {"title": "One", "artist": "Me", "date": "2020"}),
+        (id3(b"TIT2\0\0\0\x04\0\0\0One", 3), V1, {"title": "One", "artist": "Me", "date": "2020"}),
+        (
+            id3(text_frame(b"TIT2", b"\x03One")) + id3(text_frame(b"TALB", b"\x03Two")),
+            b"",
+            {"title": "One", "album": "Two"},
+        ),
+        (id3(text_frame(b"TIT2", MARKED), flags=0x80), b"", {"title": "Folge \u00ff1\u0100"}),
+        (id3(text_frame(b"TIT2", MARKED, b"\0\2"), flags=0x80), b"", {"title": "Folge \u00ff1\u0100"}),
+        (id3(text_frame(b"TIT2", MARKED, b"\0\2")), b"", {"title": "Folge \u00ff1\u0100"}),
+    ],
+)
+def test_tags_that_are_not_one_in_front_go_over(
+    tmp_path: Path, front: bytes, behind: bytes, wanted: dict[str, str]
+) -> None:
+    source = tmp_path / "talk.mp3"
+    write(source)
+    source.write_bytes(front + source.read_bytes() + behind)
+    carry(source, tmp_path / "out.mp3", line=None)
+    found = read_tags(tmp_path / "out.mp3").text
+    assert {key: found.get(key) for key in wanted} == wanted
+
+
+def test_tags_behind_go_over_to_other_formats(tmp_path: Path) -> None:
+    source = tmp_path / "talk.mp3"
+    write(source)
+    source.write_bytes(source.read_bytes() + APE + V1.replace(b"Title", b"hel\0\0"))
+    carry(source, tmp_path / "out.flac", line=None)
+    found = read_tags(tmp_path / "out.flac").text
+    assert (found["title"], found["artist"], found["album"]) == ("hello", "Me", "Show")
+
+
+@pytest.mark.parametrize("n", [0, 40, 127, 128, 200])
+def test_damaged_tags_behind_are_no_tags(tmp_path: Path, n: int) -> None:
+    path, texts = tmp_path / "x", list[dict[str, str]]()
+    path.write_bytes((b"APETAGEX" + b"\xff" * 24 + V1)[-n:] if n else b"")
+    edit(path, lambda fd: texts.append(tag_behind.texts_behind(fd)))
+    path.write_bytes((ITEM[:9] + APE[len(ITEM) :])[:n])
+    edit(path, lambda fd: texts.append(tag_behind.texts_behind(fd)))
+    assert texts[0] == (
+        {} if n < 128 else {"title": "Title", "artist": "Me", "album": "Show", "date": "2020", "track": "7"}
+    )
+    assert texts[1] == {}
