@@ -115,7 +115,12 @@ def _same(path: Path, family: str, line: str | None, whole: bool) -> CopiedTags:
     try:
         match family:
             case "flac":
-                return CopiedTags(functools.partial(tag_flac.insert, blocks=tag_flac.copied(fd, line, whole)))
+                blocks = tag_flac.copied(fd, line, whole)
+                if tag_id3.size_of(fd):  # a tag that does not belong in front of flac
+                    tags = read_tags(path)
+                    texts = {**tag_id3.texts(fd), **tags.text}
+                    blocks = tag_flac.completed(blocks, replace(tags, text=texts))
+                return CopiedTags(functools.partial(tag_flac.insert, blocks=blocks))
             case "mp3":
                 return CopiedTags(functools.partial(_tag_if_any, tag=tag_id3.copied(fd, line, whole)))
             case "ogg":

@@ -48,6 +48,21 @@ def copied(fd: int, line: str | None, whole: bool = True) -> list[Block]:
     return [changed(block) for block in blocks]
 
 
+def completed(blocks: list[Block], tags: Tags) -> list[Block]:
+    """Blocks with the texts and pictures of general tags that they do not have."""
+    own = [_comments(content) for kind, content in blocks if kind == _COMMENT]
+    known = {one.split(b"=")[0].upper() for _, comments in own for one in comments}
+    more = [one.encode() for one in comments_of(Tags(tags.text))]
+    missing = [one for one in more if one.split(b"=")[0].upper() not in known]
+    done = [
+        (kind, _comment_block(own[0][0], own[0][1] + missing) if kind == _COMMENT else content)
+        for kind, content in blocks
+    ]
+    if not any(kind == _PICTURE for kind, _ in blocks):
+        done += [(_PICTURE, picture_block(picture)) for picture in tags.pictures]
+    return done
+
+
 def built(tags: Tags, line: str | None) -> list[Block]:
     """Blocks (type, content) from general tags."""
     comments = [one.encode() for one in comments_of(tags)] + _line_comment(line)

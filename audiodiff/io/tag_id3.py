@@ -35,6 +35,7 @@ _TIMED = frozenset({b"CHAP", b"CTOC", b"SYLT", b"ETCO", b"TLEN", b"TLE", b"ETC",
 _UNSYNCHRONISED, _EXTENDED, _FOOTER = 0x80, 0x40, 0x10
 _FRAME_UNSYNCHRONISED = 0x02
 _MAX_TAGS = 16
+_ENCODINGS = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
 
 
 def size_of(fd: int) -> int:
@@ -102,6 +103,21 @@ def _missing(version: int, texts: Mapping[str, str], known: Set[bytes]) -> list[
             name = b"TYER" if name == b"TDRC" else name
             frames.append(name + struct.pack(">I", len(content)) + b"\0\0" + content)
     return frames
+
+
+def texts(fd: int) -> dict[str, str]:
+    """Texts of the first tag at the start of a file, of version 2.3 or 2.4, by their general names."""
+    sizes = _sizes(fd)
+    if not sizes or sizes[0] > MAX_BYTES:
+        return {}
+    names = {name: key for key, name in _TEXT.items()} | {b"TYER": "date"}
+    found: dict[str, str] = {}
+    for frame in _frames(read_at(fd, 0, sizes[0])):
+        key, content = names.get(frame[:4]), frame[10:]
+        if key is not None and content and content[0] in _ENCODINGS:
+            text = content[1:].decode(_ENCODINGS[content[0]], "replace").strip("\0").replace("\0", "; ")
+            found.setdefault(key, text)
+    return {key: text for key, text in found.items() if text}
 
 
 def built(tags: Tags, line: str | None) -> bytes:

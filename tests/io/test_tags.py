@@ -340,3 +340,14 @@ def test_damaged_tags_behind_are_no_tags(tmp_path: Path, n: int) -> None:
         {} if n < 128 else {"title": "Title", "artist": "Me", "album": "Show", "date": "2020", "track": "7"}
     )
     assert texts[1] == {}
+
+
+def test_an_id3_tag_in_front_of_flac_goes_over(tmp_path: Path) -> None:
+    source, target = tmp_path / "talk.flac", tmp_path / "out.flac"
+    write(source)
+    edit(source, lambda fd: tag_flac.insert(fd, tag_flac.built(Tags({"title": "Own"}), None)))
+    front = text_frame(b"TIT2", b"\x03One") + text_frame(b"TALB", b"\x03Two")
+    source.write_bytes(id3(front) + source.read_bytes())
+    carry(source, target)
+    found = read_tags(target).text
+    assert (found["title"], found["album"], found["audiodiff"]) == ("Own", "Two", LINE)
