@@ -13,6 +13,9 @@ from pathlib import Path
 
 from audiodiff.io.formats import AUDIO_SUFFIXES
 
+READABLE = AUDIO_SUFFIXES | {".wave", ".3gp", ".3g2"}
+"""Suffixes, in lower case, of files that are read, though not all are written."""
+
 _KINDS = {
     "image": ".jpg .jpeg .png .gif .heic .heif .webp .bmp .tif .tiff .svg .raw .dng",
     "text": ".txt .md .json .jsonl .csv .tsv .xml .html .srt .vtt .lab .textgrid .pdf .doc .docx .odt .rtf",
@@ -48,7 +51,7 @@ def audio_files(folder: Path) -> tuple[list[Path], Counter[str]]:
             suffix = Path(name).suffix.lower()
             if name.startswith("."):
                 passed["hidden"] += 1
-            elif suffix in AUDIO_SUFFIXES:
+            elif suffix in READABLE:
                 paths.append(here / name)
             else:
                 passed[_KIND_OF.get(suffix, "other")] += 1

@@ -19,14 +19,15 @@ import numpy as np
 import numpy.typing as npt
 import safetensors
 import safetensors.numpy
+import torch
 
 from audiodiff.errors import AudioFileError, MelError
 from audiodiff.io.byte_edit import cannot_open, open_binary
 from audiodiff.io.formats import display_path
 from audiodiff.io.output_checks import check_existing, small_output
-from audiodiff.signal.mel import difference
+from audiodiff.signal.mel import difference, to_linear_mel
 from audiodiff.signal.mel_convention import MelSpec
-from audiodiff.signal.mel_guess import Guess, guess
+from audiodiff.signal.mel_guess import Guess, conventions_of, guess, looks_like
 from audiodiff.signal.mel_presets import PRESETS, get_convention, names_of
 
 SUFFIXES = (".npz", ".safetensors", ".npy")
@@ -51,6 +52,8 @@ _DAMAGED = (
     safetensors.SafetensorError,
 )
 _SPEC_CHARACTERS = 10_000
+_SHOWN = 6
+_LOUDEST = 1e12  # of a linear mel: speech at full scale lies below 1e6, also in power
 # The year zip files begin with: equal mels give equal bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -108,16 +111,44 @@ def read_mel(path: Path, preset: str | None = None) -> MelFile:
         return MelFile(array, spec, True, (), "; ".join(notes))
     if given is not None:
         array, turned = _turned(array, given, path)
+        _check_level(array, given, preset, path)
+        if seems := looks_like(array):
+            turned.append(f"taken as {preset}, though {seems}")
         return MelFile(array, given, False, (), "; ".join([*notes, *turned]))
     guesses = tuple(guess(array))
     if not guesses:
         raise MelError(
             f"{display_path(path)}: a bare array {list(array.shape)} with values from {array.min():.4g} to "
-            f"{array.max():.4g} fits no known mel convention; name one, or see that it is a log-mel"
+            f"{array.max():.4g} fits no known mel convention; {_advice(array)}"
         )
     best = guesses[0]
     array = array if best.orientation == "bands_first" else np.ascontiguousarray(array.T)
-    return MelFile(array, PRESETS[best.preset], False, guesses, "; ".join([*notes, guess_line(guesses)]))
+    seems = looks_like(array)
+    notes += [guess_line(guesses), *([seems] if seems.startswith("it looks standardised") else [])]
+    return MelFile(array, PRESETS[best.preset], False, guesses, "; ".join(notes))
+
+
+def _advice(array: Values) -> str:
+    """What to do with an array that fits no convention."""
+    names = conventions_of(array)
+    if not names:
+        bands = sorted({spec.n_mels for spec in PRESETS.values()})
+        return f"conventions have {', '.join(map(str, bands))} bands: compute the mel by one of them"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    listed = f"{', '.join(names[:_SHOWN])}{more}"
+    known = f"bring it into the numbers of a convention with as many bands ({listed})"
+    seems = looks_like(array)
+    return f"{seems}; {known}" if seems else f"{known}, and name that"
+
+
+def _check_level(array: Values, spec: MelSpec, name: str | None, path: Path) -> None:
+    """Refuse numbers that are not of this scale, before an overflow looks like a fault of the processing."""
+    loudest = float(to_linear_mel(torch.tensor([[float(array.max())]] * spec.n_mels).double(), spec).max())
+    if not loudest < _LOUDEST:
+        raise MelError(
+            f"{display_path(path)}: with values from {array.min():.4g} to {array.max():.4g} this is no mel "
+            f"of {name}; {_advice(array)}"
+        )
 
 
 def guess_line(guesses: tuple[Guess, ...]) -> str:

@@ -23,6 +23,9 @@ _LOUD_DB, _LOUD_SPREAD = -20.0, 8.0
 _MEDIAN_DB, _MEDIAN_SPREAD = -68.0, 12.0
 _TOUCHES, _TILT, _BEYOND, _RANK = 3.0, 1.0, 30.0, 0.02
 _HOPELESS = -15.0
+# No convention in ln goes below ln(1e-11); decibels of speech do.
+_LEAST_LN, _STANDARD = -26.0, 0.005
+_DECIBELS = "the ln of magnitude is decibels * ln(10) / 20, with the level that was taken off added again"
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,34 @@ def guess(values: npt.NDArray[np.floating]) -> list[Guess]:
         Guess(name, orientation, math.exp(score - plausible[0][0]) / total, why)
         for score, name, orientation, why in plausible
     ]
+
+
+def looks_like(values: npt.NDArray[np.floating]) -> str:
+    """What an array may be that is no log mel of a known convention, and what to do; empty if nothing shows.
+
+    Args:
+        values: Finite numbers, [M, N] or [N, M].
+    """
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and 20 < high <= 255 and bool((values == np.round(values)).all()):
+        return "it looks like an 8-bit picture of a mel; compute the mel itself from the recording"
+    if low < _LEAST_LN and high < 1:
+        return f"it looks like decibels below the loudest cell; {_DECIBELS}"
+    if low >= 0 and 20 < high <= 200:
+        return f"it looks like decibels counted upwards; {_DECIBELS}, less what was added"
+    if low >= 0 and high > 200:
+        return "it looks like linear magnitude or power; take the logarithm that the convention asks for"
+    if abs(float(values.mean())) < _STANDARD and abs(float(values.std()) - 1) < _STANDARD:
+        return "it looks standardised (mean 0, deviation 1); multiply by the deviation and add the mean again"
+    return ""
+
+
+def conventions_of(values: npt.NDArray[np.floating]) -> list[str]:
+    """Names of the conventions that have as many bands as an array has rows or columns."""
+    names = {
+        spec.fingerprint: name for name, spec in reversed(PRESETS.items()) if spec.n_mels in values.shape
+    }
+    return list(names.values())[::-1]
 
 
 def _judged(array: Tensor) -> Iterator[tuple[float, str, str, str]]:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -140,6 +141,24 @@ def test_what_is_passed_over_in_a_folder_is_counted_in_one_line(folder: Path) ->
     }
     assert [line.split(": ")[1] for line in left_out] == [str(speech / "empty.wav"), str(speech / "gone.wav")]
     assert len(Store(folder / "store").entries) == 3
+
+
+def test_what_phones_and_recorders_call_their_files_is_packed(folder: Path) -> None:
+    (folder / "speech" / "0.wav").rename(folder / "speech" / "0.WAVE")
+    with av.open(str(folder / "speech" / "memo.3gp"), "w", format="3gp") as container:
+        stream = container.add_stream("aac", rate=16_000, layout="mono")
+        tone = 0.1 * np.sin(np.arange(16_384) / 5)
+        frame = av.AudioFrame.from_ndarray(tone[None].astype("<f4"), format="fltp", layout="mono")
+        frame.rate, frame.pts = 16_000, 0
+        resampler = av.AudioResampler(format="fltp", layout="mono", rate=16_000, frame_size=1024)
+        for piece in resampler.resample(frame):
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+    arguments = [str(folder / "store"), "--speech", str(folder / "speech"), "--sample-rate", "16000"]
+    result = CliRunner().invoke(app, [*arguments, "--rooms", "0"])
+    assert result.exit_code == 0, result.output
+    speakers = {entry.speaker for entry in Store(folder / "store").entries}
+    assert speakers == {"speech/0.WAVE", "speech/1.wav", "speech/2.wav", "speech/memo.3gp"}
 
 
 def test_nothing_to_pack(tmp_path: Path) -> None:

@@ -181,3 +181,48 @@ def test_a_pipe_without_a_writer_does_not_block(tmp_path: Path, suffix: str) -> 
     os.mkfifo(tmp_path / f"mel{suffix}")
     with pytest.raises(AudioFileError, match="cannot be"):
         read_mel(tmp_path / f"mel{suffix}")
+
+
+def _speech_in_decibels() -> Values:
+    spec = PRESETS["hifigan"]
+    ln = mel(torch.from_numpy(clip(spec.sample_rate)).float(), spec).numpy()
+    db: Values = np.maximum(20 / np.log(10) * (ln - ln.max()), -80).astype(np.float32)
+    return db
+
+
+def test_an_array_of_another_scale_is_described_and_told_what_to_do(tmp_path: Path) -> None:
+    db = _speech_in_decibels()
+    for array, seems in (
+        (db, "decibels below the loudest cell; the ln of magnitude is decibels * ln(10) / 20"),
+        (db + 80.5, "decibels counted upwards"),
+        (np.round((db + 80) / 80 * 255), "an 8-bit picture of a mel; compute the mel itself"),
+    ):
+        np.save(tmp_path / "talk.npy", array.astype(np.float32))
+        with pytest.raises(MelError) as caught:
+            read_mel(tmp_path / "talk.npy")
+        assert f"fits no known mel convention; it looks like {seems}" in str(caught.value)
+        assert "with as many bands (diffwave, bigvgan-22k-full, hifigan, " in str(caught.value)
+    np.save(tmp_path / "odd.npy", np.zeros((77, 50), np.float32))
+    with pytest.raises(MelError, match=r"conventions have .*80, .* bands: compute the mel by one of them"):
+        read_mel(tmp_path / "odd.npy")
+
+
+def test_another_scale_under_a_name_is_refused_or_told(tmp_path: Path) -> None:
+    db = _speech_in_decibels()
+    np.save(tmp_path / "talk.npy", db + 80.5)
+    with pytest.raises(MelError, match=r"this is no mel of hifigan; it looks like decibels counted upwards"):
+        read_mel(tmp_path / "talk.npy", "hifigan")
+    np.save(tmp_path / "talk.npy", db)
+    assert (
+        "though it looks like decibels below the loudest cell"
+        in read_mel(tmp_path / "talk.npy", "hifigan").note
+    )
+    np.save(tmp_path / "talk.npy", (db - db.mean()) / db.std())
+    assert "it looks standardised" in read_mel(tmp_path / "talk.npy", "hifigan").note
+
+
+def test_true_mels_of_every_convention_look_like_nothing_else(tmp_path: Path) -> None:
+    for name, spec in PRESETS.items():
+        values = mel(torch.from_numpy(clip(spec.sample_rate)).float(), spec).numpy()
+        np.save(tmp_path / "talk.npy", values)
+        assert "looks" not in read_mel(tmp_path / "talk.npy", name).note, name
