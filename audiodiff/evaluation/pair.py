@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from audiodiff.evaluation.intelligibility import stoi
 from audiodiff.evaluation.pesq import Pesq, mean_of_windows
-from audiodiff.evaluation.score import Score, Unscored
+from audiodiff.evaluation.score import Score, Unscored, check_pair
 from audiodiff.evaluation.waveform import log_spectral_distance, si_sdr
 
+LEAST_S = 0.032
 METRICS = ("pesq_wb", "pesq_nb", "estoi", "si_sdr_db", "lsd_db")
 """The columns of every table; in all but the last, more is better."""
 
@@ -56,6 +57,9 @@ def score_pair(
             name, Unscored("channels", f"{ref.shape[0]} channels in the reference, {est.shape[0]} here")
         )
     r, e = ref.mean(axis=0), est.mean(axis=0)
+    if not isinstance(check_pair(r, e), Unscored) and r.size < round(LEAST_S * sample_rate):
+        # its ratio alone would count as much as that of a whole recording
+        return unscored(name, Unscored("short", f"shorter than {1000 * LEAST_S:g} ms"))
     wide = pesq.windows(r, e, sample_rate, "wb")
     scores: dict[str, Score] = {
         "pesq_wb": mean_of_windows(wide),
