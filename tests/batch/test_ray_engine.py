@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from audiodiff.batch.plan import plan
 from audiodiff.batch.ray_engine import Cluster, run_on_cluster
 from audiodiff.batch.worker_pool import run
 from audiodiff.errors import ConfigError
+from audiodiff.extras import install_hint
 
 DENOISE = DenoiseSettings()
 
@@ -200,7 +202,7 @@ def test_without_ray_or_cluster_one_line_says_so(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "ray", None)
-        with pytest.raises(ConfigError, match=r"pip install 'audiodiff\[ray\]'") as caught:
+        with pytest.raises(ConfigError, match=re.escape(install_hint("ray"))) as caught:
             list(run_on_cluster(make_spec(), [], HEAD))
         assert caught.value.code == "missing_extra"
     fake = use(FakeRay())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import soundfile
 pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 
 from audiodiff.errors import AudioFileError
+from audiodiff.extras import install_hint
 from audiodiff.io import av_library
 from audiodiff.io.av_reader import MediaReader
 from audiodiff.io.av_tracks import tracks
@@ -252,7 +254,7 @@ def test_without_pyav_the_line_says_what_to_install(tmp_path: Path, monkeypatch:
         return real(name, globals, locals, fromlist or (), level)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(AudioFileError, match=r"pip install 'audiodiff\[media\]'") as caught:
+    with pytest.raises(AudioFileError, match=re.escape(install_hint("media"))) as caught:
         tracks(path)
     assert caught.value.code == "missing_extra"
     assert str(path) in str(caught.value)

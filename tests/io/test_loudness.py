@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 
 from audiodiff.errors import ConfigError, ShapeError
+from audiodiff.extras import install_hint
 from audiodiff.io.loudness import Loudness, Meter, Target, require
 
 pytestmark = pytest.mark.slow
@@ -162,6 +164,6 @@ def test_other_shapes_are_refused() -> None:
 
 def test_without_pyav_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ConfigError, match=r"pip install 'audiodiff\[media\]'") as caught:
+    with pytest.raises(ConfigError, match=re.escape(install_hint("media"))) as caught:
         require()
     assert caught.value.code == "missing_extra"
