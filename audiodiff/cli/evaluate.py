@@ -24,6 +24,8 @@ LABELS = {
     "lsd_db": "LSD dB",
 }
 
+LOWER_IS_BETTER = {"lsd_db"}
+
 
 def evaluate(
     ref_dir: Annotated[Path, typer.Argument(help="Folder of clean references.")],
@@ -41,9 +43,9 @@ def evaluate(
 ) -> None:
     """Score estimates against clean references.
 
-    The scores are PESQ, ESTOI, SI-SDR and the log-spectral distance. Files are paired by their relative
-    names; suffixes may differ. A file that cannot be scored is listed with the reason instead of a number,
-    and the exit code is then 1.
+    The scores are PESQ, ESTOI and SI-SDR, of which more is better, and the log-spectral distance (LSD), of
+    which less is better. Files are paired by their relative names; suffixes may differ. A file that cannot
+    be scored is listed with the reason instead of a number, and the exit code is then 1.
     """
     from audiodiff.evaluation.folders import evaluate_folders
 
@@ -85,7 +87,7 @@ def _table(report: Report) -> list[str]:
         if report.noisy:
             gain = report.gain(metric)
             line += f" {_mean(noisy[metric])} {_mean(gain)} {_interval(gain)}"
-        lines.append(line)
+        lines.append(f"{line}  {'lower' if metric in LOWER_IS_BETTER else 'higher'} is better")
     return lines
 
 

@@ -12,7 +12,7 @@ import typer
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from audiodiff.cli.evaluate import evaluate
+from audiodiff.cli.evaluate import LABELS, evaluate
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +37,15 @@ def test_the_table_names_what_was_gained(folders: list[str]) -> None:
     assert "gain" in result.output
     assert "SI-SDR dB" in result.output
     assert "worse than noisy by more than 0.1 PESQ-WB: 0 of 1" in result.output
+
+
+def test_the_direction_of_each_metric_is_told(folders: list[str]) -> None:
+    lines = CliRunner().invoke(app, folders).output.splitlines()
+    rows = [line for line in lines if line.endswith("is better")]
+    assert len(rows) == len(LABELS)
+    for row in rows:  # an estimate with a tenth of the noise is the better one
+        gain = float(row.split()[-5])
+        assert (gain > 0) == row.endswith("higher is better"), row
 
 
 def test_the_json_lines_hold_every_number(folders: list[str]) -> None:
