@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from audiodiff.cli._common import say
 from audiodiff.errors import ConfigError
 from audiodiff.extras import install_hint
 
@@ -14,7 +16,18 @@ if TYPE_CHECKING:
 
 
 def ui(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 0,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where recordings and results are kept. Default: a folder of your own, printed."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port on 127.0.0.1; 0 picks a free one. Default: that of the last time, if it is free.",
+        ),
+    ] = None,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
     ] = True,
@@ -28,19 +41,21 @@ def ui(
     ] = None,
     max_mb: Annotated[int, typer.Option(min=1, help="Refuse larger files, in MiB.")] = 4096,
 ) -> None:
-    """Open a local page to preview, clean and save recordings.
+    """Open a local page to clean recordings, one after the other, and to compare before and after.
 
     The page is served to this machine only, at an address with a random token, which is printed. Ctrl-C ends
-    it and removes its files.
+    it; recordings and results stay until they are removed on the page, and the next start goes on with what
+    waited.
 
     Examples: audiodiff ui; audiodiff ui --port 8080 --no-browser
     """
     try:
-        from audiodiff.ui.server import serve
+        from audiodiff.ui.server import serve, user_folder
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in {"starlette", "uvicorn"}:
             raise
         raise ConfigError(f"the page needs starlette and uvicorn; {install_hint('ui')}") from error
+    from audiodiff.io.formats import display_path
     from audiodiff.model.folder import find
 
     find(model)  # a wrong name is told now, not at the first preview
@@ -50,4 +65,10 @@ def ui(
 
         return Denoiser(model, seed=seed, device=device, threads=threads)
 
-    serve(load, port, max_mb << 20, typer.echo, browser)
+    kept = (folder or user_folder()).absolute()
+
+    def announce(address: str) -> None:
+        typer.echo(address)
+        say(f"audiodiff: recordings and results are kept in {display_path(kept)}; Ctrl-C ends the page")
+
+    serve(load, kept, port, max_mb << 20, announce, browser)

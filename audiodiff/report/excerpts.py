@@ -81,7 +81,7 @@ def gather(entry: ReportEntry, windows: Sequence[Window], sample_rate: int) -> l
         for (first, last), parts in zip(bounds, found, strict=True):
             cut = slice(max(0, first - position), max(0, last - position))
             if first < stop and last > position:
-                parts.append((_few(before[:, cut]), _few(after[:, cut])))
+                parts.append((few(before[:, cut]), few(after[:, cut])))
         position = stop
         if position >= bounds[-1][1]:
             break
@@ -118,5 +118,6 @@ def encoded(samples: Samples, sample_rate: int, lossless: bool) -> tuple[str, by
     return ("audio/flac" if lossless else "audio/ogg; codecs=opus"), stream.getvalue()
 
 
-def _few(samples: Samples) -> Samples:
+def few(samples: Samples) -> Samples:
+    """At most two channels: more are mixed to one."""
     return samples if samples.shape[0] <= 2 else mix_to_mono(samples)

@@ -1,212 +1,282 @@
-"""What the page does with recordings: one job at a time, in a thread, on files of a folder of its own."""
+"""What the page does with its recordings: one after the other, in a thread, in the order of the list."""
 
 from __future__ import annotations
 
-import secrets
+import contextlib
+import math
+import shutil
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from audiodiff.batch.denoise_task import denoise_file
 from audiodiff.batch.job_options import Options
 from audiodiff.batch.naming import default_target
-from audiodiff.errors import AudiodiffError, AudioFileError
-from audiodiff.inference.arguments import Quality
+from audiodiff.batch.sidecar import read_sidecar
+from audiodiff.errors import AudiodiffError, AudioFileError, DataError
 from audiodiff.inference.denoiser import Denoiser
-from audiodiff.io.formats import AUDIO_SUFFIXES
-from audiodiff.io.reader import AudioInfo, probe
-from audiodiff.report import ReportEntry, fragment
+from audiodiff.io.loudness import Target
+from audiodiff.report import ReportEntry, ReportRun, write
+from audiodiff.ui.listening import write_listening
+from audiodiff.ui.rows import FINISHED, Row, RowStore, Wish
+from audiodiff.ui.words import error_text, plain
 
 PREVIEW_S = 20.0
 
-_LONGEST_NAME = 150
 _LEAVING_S = 5.0
-
-State: TypeAlias = Literal["running", "done", "failed", "cancelled"]
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A recording that was dropped or named.
-
-    Attributes:
-        path: Where it is.
-        info: Its header.
-        own: Whether it is a copy in the page's folder; otherwise the result is saved beside it.
-    """
-
-    path: Path
-    info: AudioInfo
-    own: bool
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What to do with a recording.
-
-    Attributes:
-        strength: 0 to 1.
-        quality: Preset of the model.
-        preview_s: Second at which a preview starts; None cleans the whole recording.
-        overwrite: Whether a result beside the recording may be replaced.
-    """
-
-    strength: float
-    quality: Quality
-    preview_s: float | None = None
-    overwrite: bool = False
+_GUESS_FROM = 0.02
+"""From this share on the time that is left is guessed."""
 
 
 @dataclass
-class Job:
-    """A job and how far it is.
+class Work:
+    """The recording in work and how far it is.
 
     Attributes:
-        state: What became of it.
+        row: Its row.
         share: Part that is done, 0 to 1.
         step: What is being done.
-        error: Why it failed.
-        html: Its recording as a piece of a page.
-        result: The output of a whole recording.
-        saved: Whether the output lies beside the recording.
+        begun: When the cleaning began, on the monotonic clock.
+        leave: Set when the user or the end of the server wants it no more.
     """
 
-    state: State = "running"
+    row: Row
     share: float = 0.0
     step: str = "loading the model"
-    error: str = ""
-    html: str = ""
-    result: Path | None = None
-    saved: bool = False
+    begun: float = 0.0
     leave: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def left_s(self) -> float | None:
+        """About how many seconds are left; None while that cannot be told."""
+        if not _GUESS_FROM < self.share < 1:
+            return None
+        return (time.monotonic() - self.begun) * (1 - self.share) / self.share
 
-class Busy(AudiodiffError):
-    """Another job is running."""
+    def check(self) -> None:
+        """Leave if that is wanted."""
+        if self.leave.is_set():
+            raise _Left
 
-    default_code = "busy"
+    def heard(self, done: float, announced: float) -> None:
+        """Take the seconds that are done, and those announced."""
+        self.share = min(1.0, done / announced) if announced else 0.0
+        self.check()
 
 
 class _Left(Exception):
-    """The user does not want the job any more."""
+    """The recording in work is not wanted any more."""
 
 
 class Desk:
-    """Recordings and jobs of one page.
+    """Recordings, their queue and their results.
 
     Args:
-        folder: For copies and results; the caller removes it.
-        load: Makes the denoiser; called once, in the thread of the first job.
+        folder: Where they are kept; recordings that waited there wait again.
+        load: Makes the denoiser; called once, in the thread, for the first recording.
     """
 
     def __init__(self, folder: Path, load: Callable[[], Denoiser]) -> None:
-        self._folder = folder
+        self.store = RowStore(folder)
         self._load = load
         self._denoiser: Denoiser | None = None
-        self._recordings: dict[str, Recording] = {}
-        self._jobs: dict[str, Job] = {}
-        self._thread: threading.Thread | None = None
-
-    def place_for(self, name: str) -> Path:
-        """Where to put a recording that is sent."""
-        cleaned = "".join("_" if c in "/\\:\0" else c for c in name).lstrip(".")
-        stem, suffix = Path(cleaned).stem, Path(cleaned).suffix
-        if suffix.lower() not in AUDIO_SUFFIXES:
-            known = " ".join(sorted(AUDIO_SUFFIXES))
-            line = f"{cleaned or 'the file'}: not a name of an audio file; expected one of {known}"
-            raise AudioFileError(line, code="unsupported")
-        short = stem.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore")
-        folder = self._folder / secrets.token_hex(8)
-        folder.mkdir()
-        return folder / f"{short or 'recording'}{suffix}"
-
-    def add(self, path: Path, own: bool) -> str:
-        """Take a recording."""
-        recording = Recording(path, probe(path), own)
-        number = secrets.token_hex(8)
-        self._recordings[number] = recording
-        return number
-
-    def recording(self, number: str) -> Recording | None:
-        """The recording of a number."""
-        return self._recordings.get(number)
-
-    def job(self, number: str) -> Job | None:
-        """The job of a number."""
-        return self._jobs.get(number)
-
-    def start(self, recording: Recording, wish: Wish) -> str:
-        """Begin a job."""
-        if self._thread is not None and self._thread.is_alive():
-            raise Busy("another job is running; wait for it or stop it")
-        number, job = secrets.token_hex(8), Job()
-        self._jobs[number] = job
-        self._thread = threading.Thread(target=self._run, args=(job, recording, wish), daemon=True)
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._writing = threading.Lock()
+        self._closing = False
+        self.work: Work | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        return number
+
+    def rows(self) -> list[Row]:
+        """All rows, in order."""
+        with self._lock:
+            return list(self.store.rows.values())
+
+    def row(self, number: str) -> Row | None:
+        """The row of an id."""
+        return self.store.rows.get(number)
+
+    def add(self, path: Path, wish: Wish, own: bool) -> Row:
+        """Put a recording at the end of the queue; see `RowStore.made`."""
+        return self._listed(self.store.made(path, wish, own))
+
+    def again(self, row: Row, wish: Wish) -> Row:
+        """Clean a recording once more: in its row, or in a new one if it has a result, which stays."""
+        if row.target:
+            return self._listed(self.store.twin(row, wish))
+        with self._changed:
+            if row.state in FINISHED:
+                row.wish, row.state, row.error, row.warnings = wish, "waiting", "", ()
+                self.store.save(row)
+            self._changed.notify_all()
+        return row
+
+    def _listed(self, row: Row) -> Row:
+        with self._changed:
+            self.store.add(row)
+            self._changed.notify_all()
+        return row
+
+    def stop(self, row: Row) -> None:
+        """Take a recording out of the queue or out of work; it stays in the list."""
+        with self._lock:
+            if self.work is not None and self.work.row is row:
+                self.work.leave.set()
+                self.work.step = "stopping"
+            elif row.state == "waiting":
+                row.state = "stopped"
+                self.store.save(row)
+
+    def remove(self, row: Row) -> None:
+        """Remove a recording and its result."""
+        with self._lock:
+            if self.work is not None and self.work.row is row:
+                self.work.leave.set()
+                self.store.rows.pop(row.id, None)  # its files go when the thread has let go of them
+            else:
+                self.store.remove(row)
+
+    def remove_finished(self) -> None:
+        """Remove every row that neither waits nor is in work."""
+        with self._lock:
+            for row in self.rows():
+                if row.state in FINISHED:
+                    self.store.remove(row)
+
+    def wait(self) -> None:
+        """Until nothing waits and nothing is in work."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.work is None and self._next() is None)
 
     def close(self) -> None:
-        """Stop what is running and wait for it, so that no file is left half written."""
-        for job in self._jobs.values():
-            job.leave.set()
-        if self._thread is not None:
-            self._thread.join(_LEAVING_S)
+        """Stop what is running and wait for it; it is begun again by the next desk of this folder."""
+        with self._changed:
+            self._closing = True
+            if self.work is not None:
+                self.work.leave.set()
+            self._changed.notify_all()
+        self._thread.join(_LEAVING_S)
 
-    def _run(self, job: Job, recording: Recording, wish: Wish) -> None:
+    def report(self, row: Row) -> Path | None:
+        """The report page of a result, made when it is asked for first."""
+        target = self.store.target_of(row)
+        if target is None:
+            return None
+        path = target.with_name("report.html")
+        with self._writing:
+            if not path.exists():
+                write(path, [self._entry(row, target)], _run_of(target))
+        return path
+
+    def _next(self) -> Row | None:
+        return next((row for row in self.store.rows.values() if row.state == "waiting"), None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or self._next() is not None)
+                row = self._next()
+                if self._closing or row is None:
+                    return
+                row.state = "working"
+                work = self.work = Work(row)
+            self._do(work)
+            with self._changed:
+                self.work = None
+                if row.id not in self.store.rows:
+                    self.store.remove(row)
+                self._changed.notify_all()
+
+    def _do(self, work: Work) -> None:
+        row = work.row
         try:
-            self._work(job, recording, wish)
-            job.state = "done"
+            self._clean(work)
+            self._prepare(work)
+            row.state = "done"
         except _Left:
-            job.state = "cancelled"
+            row.state = "waiting" if self._closing else "done" if row.target else "stopped"
         except AudiodiffError as error:
-            job.error, job.state = str(error), "failed"
+            row.error, row.state = error_text(error, self.store.folder), "failed"
+        except OSError as error:
+            row.error = f"cannot be stored ({error.strerror}); make room on the disk, then press Clean again"
+            row.state = "failed"
         except Exception as error:  # noqa: BLE001  the boundary of the thread: the page must hear of it
             traceback.print_exc()
-            job.error = f"internal fault, please report it: {type(error).__name__}: {error}"
-            job.state = "failed"
+            row.error = f"internal fault, please report it: {type(error).__name__}: {error}"
+            row.state = "failed"
+        with contextlib.suppress(OSError):  # a full disk: what the page shows is right all the same
+            if row.id in self.store.rows:
+                self.store.save(row)
 
-    def _work(self, job: Job, recording: Recording, wish: Wish) -> None:
+    def _clean(self, work: Work) -> None:
+        """The recording's result, unless it was finished before the server ended."""
+        row, wish = work.row, work.row.wish
+        if row.target:
+            return
         if self._denoiser is None:
             self._denoiser = self._load()
         denoiser = Denoiser(
             self._denoiser.model,
             quality=wish.quality,
             strength=wish.strength,
+            max_reduction_db=math.inf if wish.max_reduction_db is None else wish.max_reduction_db,
             seed=self._denoiser.seed,
             device=str(self._denoiser.device),
         )
+        work.step, work.begun = "cleaning", time.monotonic()
+        work.check()
+        source = self.store.source_of(row)
+        label = ".denoised" if wish.preview_s is None else ".denoised.preview"
+        target = default_target(self.store.folder_of(row) / row.name, None, label)
+        result = denoise_file(source, target, denoiser, _options(wish), work.heard)
+        row.warnings = tuple(plain(line, self.store.folder) for line in result.warnings)
+        row.copied, row.gain_db, row.target = result.status == "copied", result.gain_db, target.name
+        self.store.save(row)
 
-        def progress(done: float, announced: float) -> None:
-            job.share = min(1.0, done / announced) if announced else 0.0
-            if job.leave.is_set():
-                raise _Left
-
-        job.step = "cleaning"
-        if wish.preview_s is None:
-            target = self._target(recording)
-            result = denoise_file(
-                recording.path, target, denoiser, Options(overwrite=wish.overwrite), progress
-            )
-            job.result, job.saved = target, not recording.own
-            start_s = 0.0
-        else:
-            start_s = wish.preview_s
-            target = self._folder / secrets.token_hex(8)
-            target.mkdir()
-            target = target / f"preview{recording.path.suffix}"
-            options = Options(start_s=start_s, end_s=start_s + PREVIEW_S)
-            result = denoise_file(recording.path, target, denoiser, options, progress)
-        job.step = "drawing"
-        entry = ReportEntry(recording.path, target, result.status, result.warnings, start_s=start_s)
-        title = "Result" if wish.preview_s is None else "Preview"
-        job.html = fragment(entry, title, paths=job.saved)
-
-    def _target(self, recording: Recording) -> Path:
-        if not recording.own:
-            return default_target(recording.path, None)
-        folder = self._folder / secrets.token_hex(8)
+    def _prepare(self, work: Work) -> None:
+        """What the players read; a result that cannot be heard here is a result all the same."""
+        row = work.row
+        target = self.store.target_of(row)
+        assert target is not None
+        work.step, work.share = "preparing the players", 1.0
+        folder = target.with_name("listen")
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        return folder / default_target(recording.path, None).name
+        try:
+            row.listening = write_listening(self._entry(row, target), folder, work.check)
+        except (AudioFileError, OSError):
+            row.warnings += ("it cannot be played on this page; download it to hear it",)
+
+    def _entry(self, row: Row, target: Path) -> ReportEntry:
+        status: Literal["copied", "done"] = "copied" if row.copied else "done"
+        start_s = row.wish.preview_s or 0.0
+        return ReportEntry(
+            self.store.source_of(row), target, status, row.warnings, start_s=start_s, gain_db=row.gain_db
+        )
+
+
+def _options(wish: Wish) -> Options:
+    """What the command would be asked for; a target that is there was never told of, so it is replaced."""
+    loudness = None if wish.lufs is None else Target(wish.lufs)
+    start_s, end_s = 0.0, math.inf
+    if wish.preview_s is not None:
+        start_s, end_s = wish.preview_s, wish.preview_s + PREVIEW_S
+    return Options(overwrite=True, start_s=start_s, end_s=end_s, tag=True, sidecar=True, loudness=loudness)
+
+
+def _run_of(target: Path) -> ReportRun:
+    """What the sidecar of a result tells about its making."""
+    made = read_sidecar(target)
+    if made is None:
+        raise DataError("its notes are gone; press Clean again")
+    options = tuple((name.replace("_", " "), str(value)) for name, value in made.options.items())
+    started = datetime.fromtimestamp(target.stat().st_mtime).astimezone()
+    return ReportRun(
+        made.model.name, made.model.sha256 or "", made.model.licence, made.seed, options, started
+    )

@@ -1,4 +1,4 @@
-"""Promise: the page's server answers only who knows the token and does only what it offers."""
+"""Promise: the page's server answers only who knows the token, changes only for the page, loses nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import soundfile
@@ -17,14 +16,18 @@ uvicorn = pytest.importorskip("uvicorn", reason="the extra ui is not installed")
 
 from audiodiff import Denoiser  # noqa: E402
 from audiodiff.batch.denoise_task import denoise_file  # noqa: E402
-from audiodiff.errors import AudioFileError  # noqa: E402
+from audiodiff.batch.job_options import Options  # noqa: E402
+from audiodiff.batch.naming import sidecar_path  # noqa: E402
 from audiodiff.inference.engine import Samples  # noqa: E402
-from audiodiff.io.reader import probe  # noqa: E402
+from audiodiff.io.loudness import Target  # noqa: E402
+from audiodiff.model.config import ModelConfig  # noqa: E402
 from audiodiff.model.model import Model  # noqa: E402
-from audiodiff.ui.jobs import Busy, Desk, Recording, Wish  # noqa: E402
-from tests.ui.served import TOKEN, Served  # noqa: E402
+from audiodiff.ui.jobs import Desk  # noqa: E402
+from tests.ui.served import TOKEN, Served, gated  # noqa: E402
 
 Talk = Callable[..., Samples]
+COMMAND = Options(tag=True, sidecar=True)
+"""What `audiodiff denoise` does when it is not told otherwise."""
 
 
 @pytest.fixture
@@ -33,9 +36,14 @@ def denoiser(toy_model: Model) -> Denoiser:
 
 
 @pytest.fixture
-def served(tmp_path: Path, denoiser: Denoiser) -> Iterator[Served]:
-    (tmp_path / "desk").mkdir()
-    with Served(Desk(tmp_path / "desk", lambda: denoiser), max_bytes=1 << 20) as server:
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "kept").mkdir()
+    return tmp_path / "kept"
+
+
+@pytest.fixture
+def served(folder: Path, denoiser: Denoiser) -> Iterator[Served]:
+    with Served(Desk(folder, lambda: denoiser), max_bytes=1 << 20) as server:
         yield server
 
 
@@ -44,26 +52,6 @@ def talk(tmp_path: Path, recording: Talk) -> Path:
     path = tmp_path / "talk.wav"
     soundfile.write(path, recording(2.0, 16000, 2).T, 16000)
     return path
-
-
-def order(recording: str, **changes: object) -> str:
-    return json.dumps({"recording": recording, "strength": 1, "quality": "balanced", **changes})
-
-
-def upload(served: Served, path: Path) -> dict[str, Any]:
-    status, _, body = served.ask("POST", f"/{TOKEN}/recordings/new?name={path.name}", path.read_bytes())
-    assert status == 200, body
-    answer: dict[str, Any] = json.loads(body)
-    return answer
-
-
-def finished(served: Served, body: str) -> tuple[str, dict[str, Any]]:
-    status, _, answer = served.ask("POST", f"/{TOKEN}/jobs/new", body.encode())
-    assert status == 202, answer
-    job = json.loads(answer)["job"]
-    assert served.desk._thread is not None
-    served.desk._thread.join()
-    return job, json.loads(served.ask("GET", f"/{TOKEN}/jobs/{job}")[2])
 
 
 @pytest.mark.parametrize("path", ["/", "/wrong/", "/wrong/style.css", f"/{TOKEN[:-1]}/", f"/{TOKEN}x/"])
@@ -76,7 +64,16 @@ def test_other_hosts_are_refused(served: Served, host: str) -> None:
     assert served.ask("GET", f"/{TOKEN}/", headers={"Host": host})[0] == 400
 
 
-@pytest.mark.parametrize("name", ["", "style.css", "player.js", "page.css", "page.js"])
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", ""])
+@pytest.mark.parametrize(
+    "path", ["rows/new?name=a.wav", "rows/open", "rows/remove-finished", "rows/x/remove"]
+)
+def test_changes_from_other_pages_are_refused(served: Served, path: str, origin: str) -> None:
+    status, _, body = served.ask("POST", f"/{TOKEN}/{path}", b"{}", {"Origin": origin})
+    assert (status, json.loads(body)["code"]) == (403, "foreign")
+
+
+@pytest.mark.parametrize("name", ["", "style.css", "listen.js", "page.css", "page.js", "state"])
 def test_the_page_and_its_headers(served: Served, name: str) -> None:
     status, headers, body = served.ask("GET", f"/{TOKEN}/{name}")
     assert status == 200
@@ -88,55 +85,68 @@ def test_the_page_and_its_headers(served: Served, name: str) -> None:
     assert "access-control-allow-origin" not in headers
 
 
-@pytest.mark.parametrize("name", ["page.html", "..%2fapp.py", "%2e%2e/app.py", "desk.py"])
+@pytest.mark.parametrize("name", ["page.html", "..%2fapp.py", "%2e%2e/app.py", "jobs.py"])
 def test_other_files_are_not_there(served: Served, name: str) -> None:
     assert served.ask("GET", f"/{TOKEN}/{name}")[0] in {404, 400}
 
 
-def test_clean_and_download_in_ranges(served: Served, talk: Path, tmp_path: Path, denoiser: Denoiser) -> None:
-    taken = upload(served, talk)
-    assert (taken["seconds"], taken["rate"], taken["channels"]) == (2.0, 16000, 2)
-    job, state = finished(served, order(taken["recording"], strength=0.5, quality="fast"))
-    assert (state["state"], state["name"], state["saved"]) == ("done", "talk.denoised.wav", "")
-    denoise_file(talk, tmp_path / "truth.wav", Denoiser(denoiser.model, quality="fast", strength=0.5))
-    truth = (tmp_path / "truth.wav").read_bytes()
-    status, headers, body = served.ask("GET", f"/{TOKEN}/jobs/{job}/result?save=1")
-    assert (status, body) == (200, truth)
+def test_a_result_is_that_of_the_command(
+    served: Served, talk: Path, tmp_path: Path, denoiser: Denoiser
+) -> None:
+    number = served.send(talk, "&quality=fast&strength=0.5&lufs=-20&max_reduction_db=12")
+    served.desk.wait()
+    row = served.row(number)
+    assert (row["state"], row["name"], row["target"]) == ("done", "talk.wav", "talk.denoised.wav")
+    assert (row["seconds"], row["sample_rate"], row["channels"]) == (2.0, 16000, 2)
+    truth = tmp_path / "talk.denoised.wav"
+    same = Denoiser(denoiser.model, quality="fast", strength=0.5, max_reduction_db=12.0)
+    denoise_file(talk, truth, same, Options(tag=True, sidecar=True, loudness=Target(-20.0)))
+    status, headers, body = served.ask("GET", f"/{TOKEN}/rows/{number}/result")
+    assert (status, body) == (200, truth.read_bytes())
     assert headers["content-disposition"] == 'attachment; filename="talk.denoised.wav"'
-    part = {"Range": "bytes=100-299"}
-    status, headers, body = served.ask("GET", f"/{TOKEN}/jobs/{job}/result", headers=part)
-    assert (status, body) == (206, truth[100:300])
-    assert headers["content-range"] == f"bytes 100-299/{len(truth)}"
-    assert b"<article" in served.ask("GET", f"/{TOKEN}/jobs/{job}/card")[2]
+    assert Path(row["path"]).read_bytes() == body
+    assert served.ask("GET", f"/{TOKEN}/rows/{number}/sidecar")[2] == sidecar_path(truth).read_bytes()
+    part = served.ask("GET", f"/{TOKEN}/rows/{number}/result", headers={"Range": "bytes=100-299"})
+    assert (part[0], part[2]) == (206, body[100:300])
 
 
-def test_a_preview_makes_no_result(served: Served, talk: Path) -> None:
-    taken = upload(served, talk)
-    job, state = finished(served, order(taken["recording"], preview_s=1.5))
-    assert state["state"] == "done"
-    assert "name" not in state
-    card = served.ask("GET", f"/{TOKEN}/jobs/{job}/card")[2].decode()
-    assert 'data-seconds="0.500"' in card
-    assert served.ask("GET", f"/{TOKEN}/jobs/{job}/result")[0] == 404
+def test_a_preview_is_that_of_the_command(
+    served: Served, tmp_path: Path, recording: Talk, denoiser: Denoiser
+) -> None:
+    long = tmp_path / "long.wav"
+    soundfile.write(long, recording(23.0, 16000).T, 16000)
+    number = served.send(long, "&preview_s=1.5")
+    served.desk.wait()
+    truth = tmp_path / "truth.wav"
+    denoise_file(long, truth, denoiser, Options(start_s=1.5, end_s=21.5, tag=True))
+    assert served.row(number)["target"] == "long.denoised.preview.wav"
+    assert served.ask("GET", f"/{TOKEN}/rows/{number}/result")[2] == truth.read_bytes()
+    assert served.row(number)["listening"]["seconds"] == 20
 
 
-def test_a_named_file_is_saved_beside_and_never_replaced_unasked(served: Served, talk: Path) -> None:
-    status, _, body = served.ask(
-        "POST", f"/{TOKEN}/recordings/open", json.dumps({"path": str(talk)}).encode()
-    )
+def test_the_report_is_a_page_of_its_own(served: Served, talk: Path) -> None:
+    number = served.send(talk)
+    served.desk.wait()
+    status, headers, body = served.ask("GET", f"/{TOKEN}/rows/{number}/report")
     assert status == 200
-    number = json.loads(body)["recording"]
-    _, state = finished(served, order(number))
-    target = talk.with_name("talk.denoised.wav")
-    assert state["saved"] == str(target)
-    first = target.read_bytes()
-    _, state = finished(served, order(number, strength=0.2))
-    assert state["state"] == "failed"
-    assert "exists already" in state["error"]
-    assert target.read_bytes() == first
-    _, state = finished(served, order(number, strength=0.2, overwrite=True))
-    assert state["state"] == "done"
-    assert target.read_bytes() != first
+    assert b"<article" in body
+    assert "default-src" in body.decode().split("</head>")[0]
+    assert headers["content-security-policy"] == "frame-ancestors 'none'"
+
+
+def test_a_named_file_is_not_copied_and_stays(served: Served, talk: Path) -> None:
+    before = talk.read_bytes()
+    status, answer = served.change(
+        "rows/open", json.dumps({"path": str(talk), "wish": {"quality": "fast"}}).encode()
+    )
+    assert status == 201
+    served.desk.wait()
+    row = served.row(answer["row"])
+    assert (row["state"], row["target"]) == ("done", "talk.denoised.wav")
+    assert not (Path(row["path"]).parent / "talk.wav").exists()
+    assert served.change(f"rows/{row['id']}/remove")[0] == 204
+    assert not Path(row["path"]).parent.exists()
+    assert talk.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -148,68 +158,100 @@ def test_a_named_file_is_saved_beside_and_never_replaced_unasked(served: Served,
         ("big.wav", b"\0" * ((1 << 20) + 1), "too_large"),
     ],
 )
-def test_what_is_no_recording_is_told(
-    served: Served, tmp_path: Path, name: str, body: bytes, code: str
+def test_what_is_no_recording_is_told_and_leaves_nothing(
+    served: Served, folder: Path, name: str, body: bytes, code: str
 ) -> None:
-    status, _, answer = served.ask("POST", f"/{TOKEN}/recordings/new?name={name}", body)
-    assert status == 400
-    assert json.loads(answer)["code"] == code
+    status, answer = served.change(f"rows/new?name={name}", body)
+    assert (status, answer["code"]) == (400, code)
+    assert str(folder) not in answer["error"]
+    assert served.rows() == []
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    "change", [{"strength": 2}, {"quality": "worst"}, {"preview_s": -1}, {"shell": "x"}, {"strength": "1"}]
+    "query",
+    ["strength=2", "quality=worst", "preview_s=-1", "shell=x", "lufs=3", "lufs=nan", "max_reduction_db=-1"],
 )
-def test_orders_are_checked(served: Served, talk: Path, change: dict[str, object]) -> None:
-    body = order("none", **change).encode()
-    status, _, answer = served.ask("POST", f"/{TOKEN}/jobs/new", body)
-    assert status == 400
-    assert next(iter(change)) in json.loads(answer)["error"]
+def test_wishes_are_checked(served: Served, folder: Path, query: str) -> None:
+    status, answer = served.change(f"rows/new?name=a.wav&{query}", b"x")
+    assert (status, answer["code"]) == (400, "usage")
+    assert query.split("=")[0] in answer["error"]
+    assert list(folder.iterdir()) == []
 
 
-def test_relative_paths_and_unknown_numbers(served: Served) -> None:
-    body = json.dumps({"path": "talk.wav"}).encode()
-    assert served.ask("POST", f"/{TOKEN}/recordings/open", body)[0] == 400
-    assert served.ask("POST", f"/{TOKEN}/jobs/new", order("none").encode())[0] == 404
-    for path in ("jobs/x", "jobs/x/card", "jobs/x/result"):
-        assert served.ask("GET", f"/{TOKEN}/{path}")[0] == 404
+def test_relative_paths_and_unknown_rows(served: Served) -> None:
+    body = json.dumps({"path": "talk.wav", "wish": {}}).encode()
+    assert served.change("rows/open", body)[0] == 400
+    assert served.ask("POST", f"/{TOKEN}/rows/x/again", b"{}")[0] == 404
+    for what in ("result", "sidecar", "report", "peaks", "sound/0"):
+        assert served.ask("GET", f"/{TOKEN}/rows/x/{what}")[0] == 404
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["../../x.wav", "/etc/x.wav", "..\\x.wav", ".wav.wav", "a\0b.wav", "ä" * 300 + ".wav", "\ud800.wav"],
-)
-def test_names_stay_in_the_folder(tmp_path: Path, denoiser: Denoiser, name: str) -> None:
-    place = Desk(tmp_path, lambda: denoiser).place_for(name)
-    assert place.resolve().parent.parent == tmp_path.resolve()
-    place.write_bytes(b"x")
+def test_cleaning_again_keeps_the_first_result(served: Served, talk: Path) -> None:
+    first = served.send(talk)
+    served.desk.wait()
+    result = served.ask("GET", f"/{TOKEN}/rows/{first}/result")[2]
+    status, answer = served.change(f"rows/{first}/again", b'{"strength": 0.2}')
+    assert status == 201
+    served.desk.wait()
+    assert [row["id"] for row in served.rows()] == [first, answer["row"]]
+    assert served.change(f"rows/{first}/remove")[0] == 204
+    assert [row["id"] for row in served.rows()] == [answer["row"]]
+    second = served.ask("GET", f"/{TOKEN}/rows/{answer['row']}/result")[2]
+    assert len(second) == len(result)
+    assert second != result
 
 
-def test_one_job_at_a_time_and_stopping(tmp_path: Path, talk: Path, denoiser: Denoiser) -> None:
-    begun, go = threading.Event(), threading.Event()
+def test_one_at_a_time_in_order_stop_and_remove(
+    folder: Path, talk: Path, denoiser: Denoiser, toy_config: ModelConfig
+) -> None:
+    gate = threading.Semaphore(0)
+    slow = gated(toy_config, gate)
+    with Served(Desk(folder, lambda: slow), max_bytes=1 << 20) as served:
+        numbers = [served.send(talk) for _ in range(4)]
+        assert [row["id"] for row in served.rows()] == numbers
+        assert sum(row["state"] == "working" for row in served.rows()) <= 1
+        assert served.change(f"rows/{numbers[1]}/stop")[0] == 204
+        assert served.change(f"rows/{numbers[2]}/remove")[0] == 204
+        assert served.change(f"rows/{numbers[0]}/stop")[0] == 204
+        gate.release(1000)
+        served.desk.wait()
+        states = {row["id"]: row["state"] for row in served.rows()}
+        assert states == {numbers[0]: "stopped", numbers[1]: "stopped", numbers[3]: "done"}
+        assert served.row(numbers[0])["target"] == ""
+        assert served.change(f"rows/{numbers[0]}/again", b"{}")[1] == {"row": numbers[0]}
+        served.desk.wait()
+        assert served.row(numbers[0])["state"] == "done"
+        assert served.change("rows/remove-finished")[0] == 204
+        assert served.rows() == []
+        assert list(folder.iterdir()) == []
 
-    def load() -> Denoiser:
-        begun.set()
-        go.wait()
-        return denoiser
 
-    desk = Desk(tmp_path, load)
-    recording = Recording(talk, probe(talk), own=False)
-    number = desk.start(recording, Wish(1.0, "fast"))
-    begun.wait()
-    with pytest.raises(Busy):
-        desk.start(recording, Wish(1.0, "fast"))
-    job = desk.job(number)
-    assert job is not None
-    job.leave.set()
-    go.set()
-    desk.close()
-    assert job.state == "cancelled"
-    assert not talk.with_name("talk.denoised.wav").exists()
-
-
-def test_a_suffix_is_needed(tmp_path: Path, denoiser: Denoiser) -> None:
-    with pytest.raises(AudioFileError, match="expected one of"):
-        Desk(tmp_path, lambda: denoiser).place_for("notes.txt")
+def test_a_new_server_shows_all_and_goes_on(
+    folder: Path, talk: Path, denoiser: Denoiser, toy_config: ModelConfig
+) -> None:
+    gate = threading.Semaphore(0)
+    with Served(Desk(folder, lambda: denoiser), max_bytes=1 << 20) as served:
+        done = served.send(talk)
+        served.desk.wait()
+        before = served.ask("GET", f"/{TOKEN}/rows/{done}/result")[2]
+    slow = gated(toy_config, gate)
+    with Served(Desk(folder, lambda: slow), max_bytes=1 << 20) as served:
+        working, waiting = served.send(talk), served.send(talk, "&strength=0.5")
+        while (work := served.desk.work) is None:
+            served.rows()
+        ending = threading.Thread(target=served.desk.close)
+        ending.start()
+        work.leave.wait()
+        gate.release(1000)
+        ending.join()
+        assert [row["state"] for row in served.rows()] == ["done", "waiting", "waiting"]
+    with Served(Desk(folder, lambda: denoiser), max_bytes=1 << 20) as served:
+        assert [row["id"] for row in served.rows()] == [done, working, waiting]
+        served.desk.wait()
+        assert [row["state"] for row in served.rows()] == ["done"] * 3
+        assert served.ask("GET", f"/{TOKEN}/rows/{done}/result")[2] == before
+        assert served.ask("GET", f"/{TOKEN}/rows/{working}/result")[2] == before
 
 
 def test_a_closed_server_hangs_up(served: Served) -> None:
