@@ -58,7 +58,11 @@ def ui(
     from audiodiff.io.formats import display_path
     from audiodiff.model.folder import find
 
-    find(model)  # a wrong name is told now, not at the first preview
+    find(model)  # what is wrong is told now, not on the page
+    if device not in {"auto", "cpu"}:
+        from audiodiff.inference.device import pick_device
+
+        pick_device(device)
 
     def load() -> Denoiser:
         from audiodiff.inference.denoiser import Denoiser

@@ -18,12 +18,13 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from audiodiff.batch.job_options import Options
 from audiodiff.batch.naming import sidecar_path
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
 from audiodiff.io.formats import AUDIO_SUFFIXES, display_path
 from audiodiff.io.loudness import require
 from audiodiff.report import TEMPLATES as REPORT
-from audiodiff.ui.jobs import PREVIEW_S, Desk
+from audiodiff.ui.jobs import Desk
 from audiodiff.ui.listening import PEAKS, chunk_name
 from audiodiff.ui.rows import Row, Wish
 from audiodiff.ui.words import error_text
@@ -35,6 +36,7 @@ _FILES = {
     "page.css": (_HERE / "page.css", "text/css"),
     "page.js": (_HERE / "page.js", "text/javascript"),
     "listen.js": (_HERE / "listen.js", "text/javascript"),
+    "wish.js": (_HERE / "wish.js", "text/javascript"),
     "style.css": (REPORT / "style.css", "text/css"),
 }
 _POLICY = (
@@ -127,7 +129,11 @@ class _Server:
     def __init__(self, desk: Desk, max_bytes: int) -> None:
         self._desk = desk
         self._max_bytes = max_bytes
-        self._limits = {"max_bytes": max_bytes, "preview_s": PREVIEW_S, "suffixes": sorted(AUDIO_SUFFIXES)}
+        self._limits = {
+            "max_bytes": max_bytes,
+            "max_hours": Options().max_hours,
+            "suffixes": sorted(AUDIO_SUFFIXES),
+        }
         try:
             require()
             self._loudness = ""

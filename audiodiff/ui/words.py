@@ -12,20 +12,18 @@ _AGAIN = "then press Clean again"
 
 _REMEDIES = {
     "too_long": "cut it into shorter ones and add those",
-    "no_space": f"make room on the disk, {_AGAIN}",
-    "unwritable": f"check the disk and the rights of the folder named below, {_AGAIN}",
-    "changed": "wait until it is no longer written to, then press Clean again",
-    "range": "choose an earlier start for the preview",
-    "missing": "check where the recording is, then add it again",
-    "device": "stop audiodiff ui and start it with another --device",
+    "no_space": "make room on the disk, then press Clean again",
+    "unwritable": "check the rights of the folder named below, then press Clean again",
 }
-"""Code of an error -> what to do on the page."""
+"""Code of an error whose remedy is an option -> what to do instead."""
 
 _COMMAND = re.compile(r"(^|[\s`])(--?[a-z]|TMPDIR)")
 
 
 def error_text(error: AudiodiffError, folder: Path) -> str:
     """What the page says of an error; folder is that of all rows."""
+    if error.code == "missing_extra":  # the one remedy that is a command
+        return f"{error}; then start audiodiff ui again"
     said = plain(str(error), folder)
     remedy = _REMEDIES.get(error.code, "")
     return f"{said}; {remedy}" if remedy and _COMMAND.search(str(error)) else said

@@ -35,10 +35,12 @@ def test_without_the_extra_it_is_one_line(
     assert install_hint("ui") in capsys.readouterr().err
 
 
-def test_an_unknown_model_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_model_or_device_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("uvicorn", reason="the extra ui is not installed")
     assert run(["ui", "--no-browser", "-m", "nobody"]) == 2
     assert "nobody" in capsys.readouterr().err
+    assert run(["ui", "--no-browser", "--device", "nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
 
 
 class Page:

@@ -73,7 +73,7 @@ def test_changes_from_other_pages_are_refused(served: Served, path: str, origin:
     assert (status, json.loads(body)["code"]) == (403, "foreign")
 
 
-@pytest.mark.parametrize("name", ["", "style.css", "listen.js", "page.css", "page.js", "state"])
+@pytest.mark.parametrize("name", ["", "style.css", "listen.js", "page.css", "page.js", "wish.js", "state"])
 def test_the_page_and_its_headers(served: Served, name: str) -> None:
     status, headers, body = served.ask("GET", f"/{TOKEN}/{name}")
     assert status == 200

@@ -12,6 +12,7 @@ pytest.importorskip("starlette", reason="the extra ui is not installed")
 from audiodiff.batch.job_options import Options
 from audiodiff.batch.preflight import check_length
 from audiodiff.errors import AudiodiffError, AudioFileError
+from audiodiff.extras import install_hint
 from audiodiff.io.output_checks import target_exists
 from audiodiff.ui.words import error_text, plain
 
@@ -41,6 +42,11 @@ def test_no_option_and_no_folder_is_named(error: AudiodiffError) -> None:
 
 def test_what_the_page_can_do_is_said() -> None:
     assert len(error_text(too_long(), FOLDER).split("; ")) == 2
+
+
+def test_how_to_install_what_is_missing_is_said_in_full() -> None:
+    line = f"m4a files need PyAV; {install_hint('media')}"
+    assert error_text(AudioFileError(line, code="missing_extra"), FOLDER).startswith(line)
 
 
 def test_other_lines_stay() -> None:

@@ -1,7 +1,7 @@
 // The player of a row: recording and result run side by side, so a switch keeps the position, to the sample.
 const FADE_S = 0.01;
 const JUMP_S = 2;
-const AHEAD_S = 1;
+const AHEAD_S = 3; // a hidden page is woken once a second
 const CACHED = 4;
 const SHORTEST_LOOP_S = 0.1;
 const contexts = new Map();

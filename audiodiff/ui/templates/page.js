@@ -1,5 +1,6 @@
 // The local page: sends recordings, and shows what the server tells of all of them; it keeps nothing itself.
 import { Player, clock } from "./listen.js";
+import { inWords, valid, wish } from "./wish.js";
 
 const BUSY_MS = 400;
 const IDLE_MS = 2000;
@@ -78,38 +79,6 @@ function tell(line) {
 
 function attempt(promise) {
   promise.catch((error) => tell(error.message));
-}
-
-// What is asked for ----------------------------------------------------------------------------------------
-
-function seconds(text) {
-  return text.split(":").reduce((sum, part) => 60 * sum + Number(part), 0) || 0;
-}
-
-function wish() {
-  const number = (id) => (find(id).value === "" ? {} : { [id]: Number(find(id).value) });
-  const { lufs, "max-reduction": limit } = { ...number("lufs"), ...number("max-reduction") };
-  const asked = {
-    quality: document.querySelector("[name=quality]:checked").value,
-    strength: Number(find("strength").value) / 100,
-  };
-  if (lufs !== undefined) asked.lufs = lufs;
-  if (limit !== undefined) asked.max_reduction_db = limit;
-  if (find("preview").value !== "") asked.preview_s = seconds(find("from").value);
-  return asked;
-}
-
-function valid() {
-  const form = find("wish");
-  return form.checkValidity() || (form.reportValidity(), false);
-}
-
-function inWords(asked) {
-  const words = [asked.quality, `strength ${Math.round(100 * asked.strength)} %`];
-  if (asked.lufs !== null) words.push(`${String(asked.lufs).replace("-", "−")} LUFS`);
-  if (asked.max_reduction_db !== null) words.push(`at most ${asked.max_reduction_db} dB`);
-  if (asked.preview_s !== null) words.push(`preview from ${clock(asked.preview_s)}`);
-  return words.join(", ");
 }
 
 // Sending --------------------------------------------------------------------------------------------------
@@ -192,7 +161,7 @@ function sendNext() {
 function show() {
   if (!state) return;
   find("folder").textContent = state.folder;
-  find("limits").textContent = `Up to ${size(state.limits.max_bytes)} and 24 hours each; they are cleaned one after the other.`;
+  find("limits").textContent = `Up to ${size(state.limits.max_bytes)} and ${state.limits.max_hours} hours each; they are cleaned one after the other.`;
   find("file").accept = ["audio/*", ...state.limits.suffixes].join(",");
   find("lufs").disabled = Boolean(state.no_loudness);
   if (state.no_loudness) find("lufs-note").textContent = state.no_loudness;
@@ -215,6 +184,8 @@ function show() {
     [count("waiting") + sending.length, "waiting"], [count("stopped"), "stopped"], [count("failed"), "failed"]];
   setText(find("summary"), counts.filter(([n]) => n).map(([n, word]) => `${n} ${word}`).join(" · "));
   find("remove-finished").disabled = !count(...FINISHED);
+  const working = state.rows.find((row) => row.state === "working");
+  document.title = working ? `${Math.floor(100 * working.share)} % · audiodiff` : "audiodiff";
 }
 
 function setText(element, text) {
@@ -256,7 +227,7 @@ function update(item, row) {
   setText(part("status"), status(row));
   item.element.querySelector("progress").hidden = row.state !== "working";
   item.element.querySelector("progress").value = row.share;
-  hide("stop", !["waiting", "working"].includes(row.state));
+  hide("stop", FINISHED.includes(row.state) || Boolean(row.target));
   part("stop").disabled = row.step === "stopping";
   hide("again", !FINISHED.includes(row.state));
   hide("download", !row.target);
@@ -311,14 +282,6 @@ find("open").addEventListener("submit", (event) => {
   if (!valid()) return;
   const path = find("path").value;
   attempt(ask("rows/open", JSON.stringify({ path, wish: wish() })).then(() => { find("path").value = ""; }));
-});
-find("wish").addEventListener("submit", (event) => event.preventDefault());
-find("strength").addEventListener("input", (event) => {
-  find("strength-text").textContent = `${event.target.value} %`;
-});
-find("preview").addEventListener("change", (event) => {
-  find("from-box").hidden = event.target.value === "";
-  find("part-note").hidden = event.target.value !== "";
 });
 find("remove-finished").addEventListener("click", () => {
   const n = state.rows.filter((row) => FINISHED.includes(row.state)).length;
