@@ -293,6 +293,31 @@ def test_a_named_file_and_its_errors(browser: Browser, served: Served, talks: li
     assert soundfile.info(browser.find(".row .path bdi").text).frames == RATE
 
 
+def test_a_dropped_recording_and_the_report_of_a_result(
+    browser: Browser, served: Served, talks: list[Path]
+) -> None:
+    first = served.send(talks[2])
+    served.desk.wait()
+    browser.open(served.address)
+    reaches(browser, "done")
+    browser.run(DROP, f"rows/{first}/result", ["one.flac", "two.flac"])
+    reaches(browser, "done", "done", "done")
+    assert titles(browser) == ["three.flac", "one.flac", "two.flac"]
+    browser.open(browser.find(".report").get_attribute("href"))
+    assert browser.all(".player.live")
+    assert browser.errors() == []
+
+
+DROP = """
+return fetch(arguments[0]).then((answer) => answer.blob()).then((sound) => {
+  const dataTransfer = new DataTransfer();
+  for (const name of arguments[1]) dataTransfer.items.add(new File([sound], name));
+  document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+});
+"""
+"""Drops files of some names, with the sound at an address, on the page."""
+
+
 def test_another_origin_cannot_change_or_read_anything(
     browser: Browser, served: Served, tmp_path: Path, talks: list[Path]
 ) -> None:

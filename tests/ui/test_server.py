@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -18,6 +20,7 @@ from audiodiff import Denoiser  # noqa: E402
 from audiodiff.batch.denoise_task import denoise_file  # noqa: E402
 from audiodiff.batch.job_options import Options  # noqa: E402
 from audiodiff.batch.naming import sidecar_path  # noqa: E402
+from audiodiff.errors import ModelError  # noqa: E402
 from audiodiff.inference.engine import Samples  # noqa: E402
 from audiodiff.io.loudness import Target  # noqa: E402
 from audiodiff.model.config import ModelConfig  # noqa: E402
@@ -252,6 +255,33 @@ def test_a_new_server_shows_all_and_goes_on(
         assert [row["state"] for row in served.rows()] == ["done"] * 3
         assert served.ask("GET", f"/{TOKEN}/rows/{done}/result")[2] == before
         assert served.ask("GET", f"/{TOKEN}/rows/{working}/result")[2] == before
+
+
+def test_a_large_recording_goes_to_the_disk_and_not_through_memory(folder: Path, tmp_path: Path) -> None:
+    large = tmp_path / "large.wav"
+    with soundfile.SoundFile(large, "w", 48000, 1, "PCM_16") as file:
+        for _ in range(32):
+            file.write(np.zeros(1 << 19, dtype=np.int16))
+
+    def load() -> Denoiser:
+        raise ModelError("the model is gone")
+
+    with Served(Desk(folder, load), max_bytes=1 << 30) as served, large.open("rb") as body:
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+        tracemalloc.start()
+        try:
+            headers = {"Origin": served.origin, "Content-Length": str(large.stat().st_size)}
+            connection.request("POST", f"/{TOKEN}/rows/new?name=large.wav", body, headers)
+            answer = connection.getresponse()
+            _, peak = tracemalloc.get_traced_memory()
+            number = json.loads(answer.read())["row"]
+        finally:
+            tracemalloc.stop()
+            connection.close()
+        assert peak < large.stat().st_size / 4
+        assert (folder / number / "large.wav").stat().st_size == large.stat().st_size
+        served.desk.wait()
+        assert (served.row(number)["state"], served.row(number)["error"]) == ("failed", "the model is gone")
 
 
 def test_a_closed_server_hangs_up(served: Served) -> None:
