@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from audiodiff.cli._help import BATCH
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ class Engine(StrEnum):
 
 EngineName: TypeAlias = Annotated[
     Engine,
-    typer.Option(help="Where a batch runs: on this machine or on a Ray cluster (needs the extra [ray])."),
+    typer.Option(
+        help="Where a batch runs: on this machine or on a Ray cluster (needs the extra [ray]).",
+        rich_help_panel=BATCH,
+    ),
 ]
 
 
@@ -35,6 +39,7 @@ Address: TypeAlias = Annotated[
     typer.Option(
         metavar="HOST:PORT",
         help="Address of the Ray cluster, as printed by `ray start --head`; required with --engine ray.",
+        rich_help_panel=BATCH,
     ),
 ]
 
