@@ -335,6 +335,7 @@ class VocodeWork:
     def sidecar(self, output_sha256: str) -> Sidecar:
         """See `Work`."""
         vocoder, settings = self.task.vocoder, self.task.settings
+        model = vocoder.model
         decisions = {
             name: value
             for name, value in dataclasses.asdict(settings).items()
@@ -345,8 +346,8 @@ class VocodeWork:
             task="vocode",
             model=ModelFact(
                 name=Path(vocoder.name).name,
-                sha256=self.task.digest,
-                licence="no model" if vocoder.model is None else vocoder.model.config.licence,
+                sha256=model.digest or None if model else None,
+                licence=model.config.licence if model else "no model",
             ),
             options={**decisions, "steps": vocoder.steps},
             seed=settings.seed,

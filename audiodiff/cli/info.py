@@ -105,7 +105,7 @@ def _lines(path: Path, facts: dict[str, Any]) -> list[str]:
 def _origin(sidecar: dict[str, Any], as_written: bool | None) -> list[tuple[str, str]]:
     """What a sidecar tells, as rows."""
     model, source = sidecar["model"], sidecar["input"]
-    hashed = f", SHA-256 {model['sha256'][:16]}" if model["sha256"] else ""
+    hashed = f", SHA-256 {model['sha256']}" if model["sha256"] else ""
     options = ", ".join(f"{name} {value}" for name, value in sidecar["options"].items() if value is not None)
     state = {None: "unknown", True: "as it was written", False: "changed since it was written"}[as_written]
     return [

@@ -61,7 +61,7 @@ def test_a_sidecar_and_whether_it_is_still_true(talk: Path, capsys: pytest.Captu
     assert facts(talk, capsys)["as_written"] is True
     assert run(["info", str(talk)]) == 0
     text = capsys.readouterr().out
-    for words in ("strength 0.5", "seed       7", "podcast, SHA-256 0123456789abcdef", "as it was written"):
+    for words in ("strength 0.5", "seed       7", f"podcast, SHA-256 {SHA}", "as it was written"):
         assert words in text
     assert "steps" not in text
     sidecar(talk, SHA)
