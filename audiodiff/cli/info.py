@@ -199,7 +199,7 @@ def _table(folder: Path, found: Sequence[Facts]) -> list[str]:
     """The recordings of a folder, one a line, below the names of the columns."""
     from audiodiff.io.formats import display_path
 
-    rows = [_COLUMNS]
+    rows: list[tuple[str, ...]] = [_COLUMNS]
     for facts in found:
         name = _plain(display_path(Path(facts["file"]).relative_to(folder)))
         levels = (facts[key] for key in ("peak_db", "rms_db", "lufs"))

@@ -67,9 +67,10 @@ def mean_bit_rate(path: Path, seconds: float) -> float | None:
     """
     with contextlib.suppress(AudioFileError):
         with av_library.opened(path, also_tags=True) as container:
+            sound = container.streams.audio[:1]
             try:
-                n_bytes = sum(packet.size for packet in container.demux(container.streams.audio[0]))
-            except (*av_library.damages(), IndexError):
+                n_bytes = sum(int(packet.size) for packet in container.demux(*sound)) if sound else 0
+            except av_library.damages():
                 n_bytes = 0
         if n_bytes:
             return 8 * n_bytes / seconds
