@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from audiodiff.cli._help import BATCH
+from audiodiff.cli._help import BATCH, MODEL
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,6 +40,15 @@ Address: TypeAlias = Annotated[
         metavar="HOST:PORT",
         help="Address of the Ray cluster, as printed by `ray start --head`; required with --engine ray.",
         rich_help_panel=BATCH,
+    ),
+]
+
+
+MelAxes: TypeAlias = Annotated[
+    Literal["bands-first", "frames-first"] | None,
+    typer.Option(
+        help="How bare arrays lie: [bands, frames] or [frames, bands]. Square ones need it.",
+        rich_help_panel=MODEL,
     ),
 ]
 

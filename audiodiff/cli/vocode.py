@@ -9,7 +9,7 @@ import typer
 
 from audiodiff.cli._common import say
 from audiodiff.cli._help import MODEL, OUTPUT
-from audiodiff.cli._options import shard_of
+from audiodiff.cli._options import MelAxes, shard_of
 from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import refuse_report, reported
 from audiodiff.cli._runner import Command, run
@@ -89,6 +89,7 @@ def vocode(
     steps: Steps = None,
     seed: Seed = 0,
     mel: MelName = None,
+    mel_axes: MelAxes = None,
     report: Report = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -117,7 +118,7 @@ def vocode(
     options = Options(overwrite, skip_existing, strict, max_hours=max_hours, sidecar=True, tag=True)
     name = default_vocoder() if model is None else model
     command = Command(
-        VocodeSettings(quality.value, steps, mel, seed, device, threads),
+        VocodeSettings(quality.value, steps, mel, seed, device, threads, mel_axes),
         name,
         options,
         part=shard_of(shard),
