@@ -13,7 +13,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError, DataError, ModelError, ShapeError
+from audiodiff.errors import (
+    AudiodiffError,
+    AudioFileError,
+    ConfigError,
+    DataError,
+    MelError,
+    ModelError,
+    ShapeError,
+)
 
 if TYPE_CHECKING:
     from audiodiff.inference.denoiser import Denoiser
@@ -28,6 +36,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Denoiser",
+    "MelError",
     "ModelError",
     "ShapeError",
     "Vocoder",

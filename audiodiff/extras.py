@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shlex
 import sys
+from collections.abc import Collection
 from importlib import metadata
 
 DISTRIBUTION = "audiodiff-speech"
 """Name on a package index, where `audiodiff` is another project."""
 
 
+CORE = ""
+"""In place of an extra's name: what audiodiff always needs."""
+
+
 def packages(extra: str) -> list[str]:
-    """Requirements of an extra, such as ``av>=18``; none where audiodiff itself is not installed."""
+    """Requirements of an extra (or `CORE`), such as ``av>=18``; none where audiodiff is not installed."""
     try:
         found = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
         return []
     parts = [line.partition(";") for line in found]
-    return [name.strip() for name, _, marker in parts if marker.strip() == f'extra == "{extra}"']
+    wanted = f'extra == "{extra}"' if extra else ""
+    return [name.strip() for name, _, marker in parts if marker.strip() == wanted]
 
 
-def install_hint(extra: str) -> str:
-    """The command that installs an extra into the Python that runs now.
+def _name(requirement: str) -> str:
+    """The package of a requirement: its letters up to the version."""
+    return re.split(r"[^\w-]", requirement)[0]
+
+
+def install_hint(extra: str, again: Collection[str] = ()) -> str:
+    """The command that installs an extra (or `CORE`) into the Python that runs now.
 
     It names the packages, not ``audiodiff[extra]``, which only an index could resolve; environments made by
     uv have no pip of their own.
+
+    Args:
+        again: Packages of it that are damaged: these alone are installed once more, without what they need.
     """
-    needed = packages(extra)
+    needed = [line for line in packages(extra) if not again or _name(line) in again]
     if not needed:
-        return f"install audiodiff with its extra [{extra}]"
+        return f"install audiodiff with its extra [{extra}]" if extra else "install audiodiff"
     with_pip = importlib.util.find_spec("pip") is not None
+    more = ["--force-reinstall", "--no-deps"] if again else []
     words = [sys.executable, "-m", "pip", "install"] if with_pip else ["uv", "pip", "install", "--python"]
-    return shlex.join([*words, *([] if with_pip else [sys.executable]), *needed])
+    return shlex.join([*words, *([] if with_pip else [sys.executable]), *more, *needed])

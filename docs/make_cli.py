@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from audiodiff.cli import app
+from audiodiff.cli._help import command_panels, option_panels
 
 PAGE = Path(__file__).parent / "pages" / "cli.md"
 
@@ -52,18 +53,22 @@ def page() -> str:
 
 def section(words: tuple[str, ...], command: Any) -> Iterator[str]:
     """The lines of one command: what it does, how it is called, its arguments and options."""
-    context = command.make_context(words[-1], [], resilient_parsing=True)
+    root = typer.main.get_command(app).make_context(words[0], [], resilient_parsing=True)
+    above = root if words[1:] else None  # -h is its setting
+    context = command.make_context(words[-1], [], above, resilient_parsing=True)
     yield f"## {' '.join(words)}\n"
     yield f"    {' '.join([*words, *command.collect_usage_pieces(context)])}\n"
     yield paragraphs(command.help or "")
-    for name in sorted(getattr(command, "commands", {})):
-        yield f"- [`{' '.join((*words, name))}`](#{'-'.join((*words, name))})"
-    if getattr(command, "commands", None):
+    for panel, rows in command_panels(command, context).items() if hasattr(command, "commands") else ():
+        yield f"{panel}:\n"
+        yield from (
+            f"- [`{' '.join((*words, name))}`](#{'-'.join((*words, name))}): {does}" for name, does in rows
+        )
         yield ""
-    records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-    for left, right in filter(None, records):
-        yield f"- `{left}`: {right}" if right else f"- `{left}`"
-    yield ""
+    for panel, rows in option_panels(command, context).items():
+        yield f"{panel}:\n"
+        yield from (f"- `{left}`: {right}" if right else f"- `{left}`" for left, right in rows)
+        yield ""
 
 
 def paragraphs(text: str) -> str:

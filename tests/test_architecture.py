@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -111,6 +112,12 @@ def test_public_names_exist() -> None:
     assert dir(audiodiff) == audiodiff.__all__
     with pytest.raises(AttributeError):
         _ = audiodiff.Denoizer
+
+
+def test_every_error_can_be_named() -> None:
+    tree = vars(importlib.import_module("audiodiff.errors")).values()
+    errors = {e.__name__ for e in tree if isinstance(e, type) and issubclass(e, audiodiff.AudiodiffError)}
+    assert errors <= set(audiodiff.__all__)
 
 
 def test_the_version_is_the_packages() -> None:

@@ -35,6 +35,15 @@ def test_hints_name_what_the_extra_needs(extra: str, with_pip: bool, monkeypatch
     assert sorted(map(bare, words[len(start) :])) == sorted(map(bare, wanted))
 
 
+def test_the_core_and_what_is_damaged_have_hints_too() -> None:
+    wanted = PROJECT["dependencies"]
+    words = shlex.split(extras.install_hint(extras.CORE))
+    assert sorted(map(bare, words[-len(wanted) :])) == sorted(map(bare, wanted))
+    words = shlex.split(extras.install_hint(extras.CORE, again=["soxr"]))
+    assert words[-3:-1] == ["--force-reinstall", "--no-deps"]
+    assert [bare(words[-1])] == [bare(line) for line in wanted if line.startswith("soxr")]
+
+
 def test_a_copy_that_was_never_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_: str) -> list[str]:
         raise metadata.PackageNotFoundError

@@ -40,7 +40,7 @@ class ModelFact(_Part):
 
     Attributes:
         name: Its name, without a folder.
-        sha256: Of its weights, or what identifies weights and settings; None for a model made in memory.
+        sha256: Of its weights file; None for a model made in memory, and for the inversion.
         licence: SPDX identifier or words of its card.
     """
 

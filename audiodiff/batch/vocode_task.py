@@ -30,7 +30,7 @@ from audiodiff.signal.mel_presets import get_convention, names_of
 if TYPE_CHECKING:
     from audiodiff.inference.mel_guard import Samples
     from audiodiff.inference.vocoder import Vocoder
-    from audiodiff.io.mel_file import MelFile
+    from audiodiff.io.mel_file import Axes, MelFile
 
 MEL_SUFFIXES = frozenset({".npy", ".npz", ".safetensors"})
 
@@ -48,6 +48,7 @@ class VocodeSettings:
         seed: Seed of noise and phases.
         device: Where to compute; does not count as a decision about the result.
         threads: CPU threads of each worker.
+        mel_axes: How bare mel arrays lie; None lets their shape tell.
     """
 
     task: ClassVar[TaskName] = "vocode"
@@ -61,6 +62,7 @@ class VocodeSettings:
     seed: int = 0
     device: str = "auto"
     threads: int | None = 1
+    mel_axes: Axes | None = None
 
     def load(self, model: str) -> VocodeTask:
         """See `TaskSettings`; the model may also be ``inversion``."""
@@ -79,7 +81,7 @@ class VocodeSettings:
     def look(self, source: Path) -> tuple[float, int]:
         """See `TaskSettings`."""
         if is_mel(source):
-            found = read(source, self.mel)
+            found = read(source, self.mel, self.mel_axes)
             return found.spec.span(found.values.shape[1]) / found.spec.sample_rate, 1
         info = probe(source)
         return info.seconds, info.channels
@@ -109,11 +111,11 @@ def is_mel(source: Path) -> bool:
     return suffix in MEL_SUFFIXES
 
 
-def read(source: Path, preset: str | None) -> MelFile:
+def read(source: Path, preset: str | None, axes: Axes | None) -> MelFile:
     """Read a mel file, see `audiodiff.io.mel_file.read_mel`."""
     from audiodiff.io.mel_file import read_mel
 
-    return read_mel(source, preset)
+    return read_mel(source, preset, axes)
 
 
 def output_kind(target: Path, sample_rate: int = 24_000) -> tuple[str, str]:
@@ -216,7 +218,7 @@ class VocodeTask:
             spec = vocoder.convention if settings.mel is None else get_convention(settings.mel)
             vocoder.accept(from_linear_mel(torch.ones(spec.n_mels, 8), spec), spec)
             return Source(info, spec.sample_rate, ())
-        mel = read(source, settings.mel)
+        mel = read(source, settings.mel, settings.mel_axes)
         lines = [mel.note, vocoder.accept(torch.from_numpy(mel.values), mel.spec)]
         notes = tuple(f"{display_path(source)}: {line}" for line in lines if line)
         rate, n_samples = mel.spec.sample_rate, mel.spec.span(mel.values.shape[1])
@@ -335,6 +337,7 @@ class VocodeWork:
     def sidecar(self, output_sha256: str) -> Sidecar:
         """See `Work`."""
         vocoder, settings = self.task.vocoder, self.task.settings
+        model = vocoder.model
         decisions = {
             name: value
             for name, value in dataclasses.asdict(settings).items()
@@ -345,8 +348,8 @@ class VocodeWork:
             task="vocode",
             model=ModelFact(
                 name=Path(vocoder.name).name,
-                sha256=self.task.digest,
-                licence="no model" if vocoder.model is None else vocoder.model.config.licence,
+                sha256=model.digest or None if model else None,
+                licence=model.config.licence if model else "no model",
             ),
             options={**decisions, "steps": vocoder.steps},
             seed=settings.seed,

@@ -16,6 +16,7 @@ import typer
 from audiodiff import __version__
 from audiodiff.cli import _streams
 from audiodiff.cli._common import REFUSED, guarded
+from audiodiff.cli._help import PanelCommand, PanelGroup
 from audiodiff.cli.convert import convert
 from audiodiff.cli.denoise import DenoiseCommand, denoise
 from audiodiff.cli.doctor import doctor
@@ -31,25 +32,26 @@ from audiodiff.cli.vocode import vocode
 
 app = typer.Typer(
     name="audiodiff",
+    cls=PanelGroup,
     help="Clean speech recordings and make speech from mels with audio diffusion models; train such models.",
-    add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-# in the order in which the help lists them: clean and speak, look, train
-app.command(cls=DenoiseCommand)(denoise)
-app.command()(vocode)
-app.command()(ui)
-app.command()(info)
-app.command()(doctor)
-app.command()(evaluate)
-app.command()(prepare)
-app.command()(pairs)
-app.command()(train)
-app.command()(convert)
-app.add_typer(mel, name="mel")
-app.add_typer(models, name="models")
+# in the order in which the help lists them
+_SPEAK, _LOOK, _TRAIN = "Clean and speak", "Look", "Train"
+app.command(cls=DenoiseCommand, rich_help_panel=_SPEAK)(denoise)
+app.command(cls=PanelCommand, rich_help_panel=_SPEAK)(vocode)
+app.command(cls=PanelCommand, rich_help_panel=_SPEAK)(ui)
+app.command(cls=PanelCommand, rich_help_panel=_LOOK)(info)
+app.command(cls=PanelCommand, rich_help_panel=_LOOK)(evaluate)
+app.add_typer(mel, name="mel", cls=PanelGroup, rich_help_panel=_LOOK)
+app.add_typer(models, name="models", cls=PanelGroup, rich_help_panel=_LOOK)
+app.command(cls=PanelCommand, rich_help_panel=_LOOK)(doctor)
+app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(prepare)
+app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(pairs)
+app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(train)
+app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(convert)
 
 
 def _version(wanted: bool) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from audiodiff.cli._help import BATCH, MODEL
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ class Engine(StrEnum):
 
 EngineName: TypeAlias = Annotated[
     Engine,
-    typer.Option(help="Where a batch runs: on this machine or on a Ray cluster (needs the extra [ray])."),
+    typer.Option(
+        help="Where a batch runs: on this machine or on a Ray cluster (needs the extra [ray]).",
+        rich_help_panel=BATCH,
+    ),
 ]
 
 
@@ -35,6 +39,16 @@ Address: TypeAlias = Annotated[
     typer.Option(
         metavar="HOST:PORT",
         help="Address of the Ray cluster, as printed by `ray start --head`; required with --engine ray.",
+        rich_help_panel=BATCH,
+    ),
+]
+
+
+MelAxes: TypeAlias = Annotated[
+    Literal["bands-first", "frames-first"] | None,
+    typer.Option(
+        help="How bare arrays lie: [bands, frames] or [frames, bands]. Square ones need it.",
+        rich_help_panel=MODEL,
     ),
 ]
 

@@ -143,7 +143,7 @@ def _spoken(result: Result, settings: VocodeSettings, before: Path) -> ReportEnt
     if not fault:
         try:
             if is_mel(result.source):
-                note = write_mel(result.source, before, settings.mel)
+                note = write_mel(result.source, before, settings.mel, settings.mel_axes)
             else:
                 note = write_recording(result.source, before, probe(result.target).sample_rate)
         except AudiodiffError as error:  # it went away, or there is no room for it
@@ -210,6 +210,7 @@ def _vocoder_run(model: str, settings: VocodeSettings, started: datetime) -> Rep
         "quality": settings.quality,
         "steps" if vocoder.model else "iterations": str(vocoder.steps),
         "mel": settings.mel or "",
+        "mel axes": settings.mel_axes or "",
     }
     return ReportRun(
         model=Path(vocoder.name).name,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
-from typer.core import TyperCommand
 
+from audiodiff.cli._help import BATCH, MACHINE, MODEL, OUTPUT, PART, SOUND, PanelCommand
 from audiodiff.cli._options import Address, Engine, EngineName, cluster_of, shard_of, stretch
 from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import refuse_report, reported
@@ -27,7 +27,7 @@ PREVIEW = "20"
 _LENGTH = re.compile(r"[\d.:]+s?(@.*)?")
 
 
-class DenoiseCommand(TyperCommand):
+class DenoiseCommand(PanelCommand):
     """The command with one option whose value may be left out, which typer does not know."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -60,21 +60,38 @@ Inputs: TypeAlias = Annotated[
 Output: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", help="File, folder, or - for a pipe. Default: INPUT.denoised.EXT beside the input."
+        "-o",
+        "--output",
+        help="File, folder, or - for a pipe. Default: INPUT.denoised.EXT beside the input.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 ModelName: TypeAlias = Annotated[
-    str, typer.Option("-m", "--model", help="Name of a shipped model, or path of a model folder.")
+    str,
+    typer.Option(
+        "-m", "--model", help="Name of a shipped model, or path of a model folder.", rich_help_panel=MODEL
+    ),
 ]
 QualityName: TypeAlias = Annotated[
-    Quality, typer.Option(help="Preset of the model; it sets the number of steps.")
+    Quality, typer.Option(help="Preset of the model; it sets the number of steps.", rich_help_panel=MODEL)
 ]
 Steps: TypeAlias = Annotated[
     int | None,
-    typer.Option(min=1, max=1000, help="Number of reverse-process steps. Default: that of the preset."),
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Number of reverse-process steps. Default: that of the preset.",
+        rich_help_panel=MODEL,
+    ),
 ]
 Strength: TypeAlias = Annotated[
-    float, typer.Option(min=0.0, max=1.0, help="0 leaves the recording unchanged, 1 removes all noise found.")
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="0 leaves the recording unchanged, 1 removes all noise found.",
+        rich_help_panel=SOUND,
+    ),
 ]
 MaxReduction: TypeAlias = Annotated[
     float,
@@ -83,24 +100,32 @@ MaxReduction: TypeAlias = Annotated[
         metavar="DB",
         show_default=False,
         help="Never reduce any part of the spectrum by more than this.",
+        rich_help_panel=SOUND,
     ),
 ]
 ChannelsName: TypeAlias = Annotated[
     ChannelMode,
-    typer.Option(help="Process each channel separately, or all with one gain (keeps the stereo image)."),
+    typer.Option(
+        help="Process each channel separately, or all with one gain (keeps the stereo image).",
+        rich_help_panel=SOUND,
+    ),
 ]
 Seed: TypeAlias = Annotated[
-    int, typer.Option(min=0, max=(1 << 64) - 1, help="Random seed of the model's noise.")
+    int,
+    typer.Option(min=0, max=(1 << 64) - 1, help="Random seed of the model's noise.", rich_help_panel=MODEL),
 ]
 Start: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Start of the output: 90 or 1:30.")
+    str | None, typer.Option(metavar="TIME", help="Start of the output: 90 or 1:30.", rich_help_panel=PART)
 ]
-End: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="End of the output.")]
+End: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TIME", help="End of the output.", rich_help_panel=PART)
+]
 Preview: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="[SECONDS[@START]]",
         help="Process only a part, into INPUT.denoised.preview.EXT: 20 seconds, or 10, or 10@1:30.",
+        rich_help_panel=PART,
     ),
 ]
 Lufs: TypeAlias = Annotated[
@@ -110,16 +135,24 @@ Lufs: TypeAlias = Annotated[
         max=0.0,
         metavar="LUFS",
         help="Normalise the result to this loudness, for example -16 (BS.1770).",
+        rich_help_panel=SOUND,
     ),
 ]
 TruePeak: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        min=-20.0, max=0.0, metavar="DBTP", help="With --lufs: highest true peak allowed. Default: -1."
+        min=-20.0,
+        max=0.0,
+        metavar="DBTP",
+        help="With --lufs: highest true peak allowed. Default: -1.",
+        rich_help_panel=SOUND,
     ),
 ]
 Residual: TypeAlias = Annotated[
-    bool, typer.Option("--residual", help="Also write what was removed, to OUTPUT.residual.EXT.")
+    bool,
+    typer.Option(
+        "--residual", help="Also write what was removed, to OUTPUT.residual.EXT.", rich_help_panel=OUTPUT
+    ),
 ]
 Tag: TypeAlias = Annotated[
     bool,
@@ -127,6 +160,7 @@ Tag: TypeAlias = Annotated[
         "--tag/--no-tag",
         show_default=False,
         help="Record in the output's tags that audiodiff processed it. Default: yes.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Sidecar: TypeAlias = Annotated[
@@ -135,12 +169,15 @@ Sidecar: TypeAlias = Annotated[
         "--sidecar/--no-sidecar",
         show_default=False,
         help="Write model, settings and hashes to OUTPUT.EXT.audiodiff.json. Default: yes.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Report: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        metavar="PAGE.html", help="Also write a web page for listening to and reviewing the results."
+        metavar="PAGE.html",
+        help="Also write a web page for listening to and reviewing the results.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 ReportSeeds: TypeAlias = Annotated[
@@ -149,21 +186,37 @@ ReportSeeds: TypeAlias = Annotated[
         min=2,
         metavar="K",
         help="In the report, mark where K runs of the model disagree (takes K times as long).",
+        rich_help_panel=OUTPUT,
     ),
 ]
-Device: TypeAlias = Annotated[str, typer.Option(help="Where to compute: auto, cpu or cuda.")]
+Device: TypeAlias = Annotated[
+    str, typer.Option(help="Where to compute: auto, cpu or cuda.", rich_help_panel=MACHINE)
+]
 Threads: TypeAlias = Annotated[
     int | None,
-    typer.Option(min=1, max=1024, help="CPU threads. Default: one per core; in batches, one per job."),
+    typer.Option(
+        min=1,
+        max=1024,
+        help="CPU threads. Default: one per core; in batches, one per job.",
+        rich_help_panel=MACHINE,
+    ),
 ]
 Jobs: TypeAlias = Annotated[
     int | None,
     typer.Option(
-        min=1, max=256, help="Recordings processed at the same time. Default: one per core, at most 8."
+        min=1,
+        max=256,
+        help="Recordings processed at the same time. Default: one per core, at most 8.",
+        rich_help_panel=BATCH,
     ),
 ]
 Shard: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="K/N", help="Process only part K of N; other machines process the rest.")
+    str | None,
+    typer.Option(
+        metavar="K/N",
+        help="Process only part K of N; other machines process the rest.",
+        rich_help_panel=BATCH,
+    ),
 ]
 DryRun: TypeAlias = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be done and how long it would take; write nothing.")
@@ -171,9 +224,16 @@ DryRun: TypeAlias = Annotated[
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per recording to standard output.")
 ]
-Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUT)
+]
 SkipExisting: TypeAlias = Annotated[
-    bool, typer.Option("--skip-existing", help="In batches, keep existing outputs, whatever made them.")
+    bool,
+    typer.Option(
+        "--skip-existing",
+        help="In batches, keep existing outputs, whatever made them.",
+        rich_help_panel=BATCH,
+    ),
 ]
 Strict: TypeAlias = Annotated[
     bool, typer.Option("--strict", help="Fail on a truncated recording instead of warning.")

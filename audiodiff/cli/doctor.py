@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 import audiodiff
 from audiodiff.cli._common import SOME_FAILED
-from audiodiff.errors import AudiodiffError
-from audiodiff.extras import install_hint
+from audiodiff.errors import AudiodiffError, ConfigError
+from audiodiff.extras import CORE, install_hint
+
+NEEDED = (
+    "numpy", "torch", "soundfile", "soxr", "scipy", "safetensors", "typer", "pydantic", "filelock", "jinja2",
+    "numba",
+)  # fmt: skip
+"""Modules of the packages that audiodiff always needs."""
 
 EXTRAS = {
     "media": (("av",), "video, m4a and aac; covers and chapters"),
@@ -30,6 +38,7 @@ EXTRAS = {
 """Extra -> the modules that it brings, and what for."""
 
 _PROBE_BYTES = 1 << 20
+_FAULT = "FAULT: "
 
 
 def doctor(
@@ -42,13 +51,14 @@ def doctor(
 ) -> None:
     """Check this installation and measure its speed.
 
-    Prints versions, processor, temporary folder, extras (with the line that installs a missing one), and the
-    time that the model takes for an hour of audio; the model is verified first. The exit code is 1 if
-    something does not work; a missing extra does not count.
+    Prints what cannot be imported (with the line that installs it), versions, processor, temporary folder,
+    extras, and the time that the model takes for an hour of audio; the model is verified first. The exit code
+    is 1 if something does not work; a missing extra does not count.
 
     Examples: audiodiff doctor; audiodiff doctor --threads 1
     """
     checks: tuple[tuple[str, Callable[[], list[str]]], ...] = (
+        ("packages", _packages),
         ("versions", _versions),
         ("processor", _processor),
         ("temporary folder", _temporary),
@@ -60,13 +70,52 @@ def doctor(
         try:
             lines = check()
         except (AudiodiffError, ImportError, OSError) as error:
-            failed = True
-            lines = [f"FAULT: {' '.join(str(error).split())}"]
+            lines = [f"{_FAULT}{' '.join(str(error).split())}"]
         for line in lines:
+            failed |= _FAULT in line
             typer.echo(f"{name:<17} {line}")
             name = ""
     if failed:
         raise typer.Exit(SOME_FAILED)
+
+
+@dataclass(frozen=True)
+class ImportFault:
+    """Why a module cannot be imported; it, or what it needs, may be missing altogether."""
+
+    module: str
+    text: str
+    missing: bool
+
+
+def import_faults(modules: Iterable[str]) -> list[ImportFault]:
+    """Import modules; what fails, whatever it raises."""
+    faults = []
+    for name in modules:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            needs = "" if error.name == name else f" (it needs {error.name})"
+            faults.append(ImportFault(name, f"missing {name}{needs}", True))
+        except Exception as error:  # noqa: BLE001  a broken package raises what it likes
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            faults.append(ImportFault(name, f"{name} cannot be imported ({why})", False))
+    return faults
+
+
+def _packages() -> list[str]:
+    faults = import_faults(NEEDED)
+    if faults:
+        raise ConfigError(_with_hint(faults, CORE))
+    return [f"all {len(NEEDED)} can be imported"]
+
+
+def _with_hint(faults: list[ImportFault], extra: str) -> str:
+    missing = any(fault.missing for fault in faults)
+    again = () if missing else tuple(fault.module for fault in faults)
+    return f"{', '.join(fault.text for fault in faults)}; {install_hint(extra, again)}"
 
 
 def _versions() -> list[str]:
@@ -102,17 +151,11 @@ def _temporary() -> list[str]:
 def _extras() -> list[str]:
     lines = []
     for extra, (modules, use) in EXTRAS.items():
-        missing = [name for name in modules if not _there(name)]
-        state = f"missing {', '.join(missing)}; {install_hint(extra)}" if missing else "there"
-        lines.append(f"{extra} ({use}): {state}")
+        faults = import_faults(modules)
+        mark = "" if all(fault.missing for fault in faults) else _FAULT
+        state = _with_hint(faults, extra) if faults else "there"
+        lines.append(f"{extra} ({use}): {mark}{state}")
     return lines
-
-
-def _there(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ValueError:  # of a module that something else put in its place
-        return False
 
 
 def _model(name: str, threads: int | None) -> list[str]:

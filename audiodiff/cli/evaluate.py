@@ -1,4 +1,4 @@
-"""``audiodiff evaluate``: score a folder of estimates against a folder of references."""
+"""``audiodiff evaluate``: score estimates against references, file by file or folder by folder."""
 
 from __future__ import annotations
 
@@ -28,12 +28,17 @@ LOWER_IS_BETTER = {"lsd_db"}
 
 
 def evaluate(
-    ref_dir: Annotated[Path, typer.Argument(help="Folder of clean references.")],
-    est_dir: Annotated[
-        Path, typer.Argument(help="Folder of estimates; files are named like the references.")
+    reference: Annotated[
+        Path, typer.Argument(metavar="REFERENCE", help="Clean reference, or a folder of them.")
+    ],
+    estimate: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ESTIMATE", help="Estimate, or a folder of them; files are named like the references."
+        ),
     ],
     noisy: Annotated[
-        Path | None, typer.Option(help="Folder of the noisy originals, to show the gain.")
+        Path | None, typer.Option(help="Noisy original, or a folder of them, to show the gain.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Number of files to score at a time.")] = 2,
     worst: Annotated[int, typer.Option(min=0, help="Number of worst files to list.")] = 5,
@@ -44,14 +49,21 @@ def evaluate(
     """Score estimates against clean references.
 
     The scores are PESQ, ESTOI and SI-SDR, of which more is better, and the log-spectral distance (LSD), of
-    which less is better. Files are paired by their relative names; suffixes may differ. A file that cannot
-    be scored is listed with the reason instead of a number, and the exit code is then 1.
-    """
-    from audiodiff.evaluation.folders import evaluate_folders
+    which less is better. Two files are scored whatever their names; in folders, files are paired by their
+    relative names, and suffixes may differ. A file that cannot be scored is listed with the reason instead of
+    a number, and the exit code is then 1.
 
+    Examples: audiodiff evaluate clean.wav talk.denoised.wav --noisy talk.wav; audiodiff evaluate clean out
+    """
+    from audiodiff.evaluation.folders import evaluate_files, evaluate_folders
+
+    single = reference.is_file() or estimate.is_file()
     with progress_bar("scoring", shown=True) as show:
-        report = evaluate_folders(ref_dir, est_dir, noisy_dir=noisy, jobs=jobs, on_progress=show)
-    lines = _json_lines(report) if json_lines else _text_lines(report, worst)
+        if single:
+            report = evaluate_files(reference, estimate, noisy=noisy, on_progress=show)
+        else:
+            report = evaluate_folders(reference, estimate, noisy_dir=noisy, jobs=jobs, on_progress=show)
+    lines = _json_lines(report) if json_lines else _text_lines(report, 0 if single else worst)
     typer.echo("\n".join(lines))
     if report.unscored():
         raise typer.Exit(SOME_FAILED)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audiodiff.cli._common import each, say
+from audiodiff.cli._options import MelAxes
 from audiodiff.errors import AudioFileError, MelError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def inspect(
         str | None,
         typer.Option("--mel", help="Mel convention of bare arrays; default: a guess, which is announced."),
     ] = None,
+    mel_axes: MelAxes = None,
 ) -> None:
     """Describe mel files, or guess their convention.
 
@@ -78,7 +80,7 @@ def inspect(
     """
     from audiodiff.io.mel_file import read_mel
 
-    each(sources, lambda source: typer.echo("\n".join(_lines(source, read_mel(source, preset)))))
+    each(sources, lambda source: typer.echo("\n".join(_lines(source, read_mel(source, preset, mel_axes)))))
 
 
 @mel.command("convert")
@@ -89,6 +91,7 @@ def convert(
         str | None,
         typer.Option("--mel", help="Mel convention of a bare array; default: a guess, which is announced."),
     ] = None,
+    mel_axes: MelAxes = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="File or existing folder; default FILE.PRESET.npz beside it."),
@@ -115,7 +118,7 @@ def convert(
     from audiodiff.signal.mel import convert as rewrite
 
     check_target(target, overwrite)
-    found = read_mel(source, preset)
+    found = read_mel(source, preset, mel_axes)
     if found.note:
         say(f"audiodiff: note: {source.name}: {found.note}")
     try:

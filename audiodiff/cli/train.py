@@ -9,6 +9,8 @@ import typer
 
 from audiodiff.cli._common import Stopped
 
+RUN, LIMITS = "Run", "Limits"
+
 SIGNAL_EXIT = 128
 """A run that a signal stopped ends with this plus the signal's number, as shells do: 130, 143, 129."""
 
@@ -20,17 +22,25 @@ def train(
         typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Keys of the recipe to change."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder of the run; default: runs/NAME.")
+        Path | None,
+        typer.Option("-o", "--output", help="Folder of the run; default: runs/NAME.", rich_help_panel=RUN),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the newest checkpoint.", rich_help_panel=RUN)
+    ] = False,
     init: Annotated[
-        Path | None, typer.Option(help="Model folder whose weights the training starts from.")
+        Path | None,
+        typer.Option(help="Model folder whose weights the training starts from.", rich_help_panel=RUN),
     ] = None,
     max_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after this many minutes; 0 only exports the model.")
+        float | None,
+        typer.Option(
+            min=0, help="Stop after this many minutes; 0 only exports the model.", rich_help_panel=LIMITS
+        ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; default: PyTorch's choice.")
+        int | None,
+        typer.Option(min=1, help="CPU threads; default: PyTorch's choice.", rich_help_panel=LIMITS),
     ] = None,
 ) -> None:
     """Train a model by a recipe.

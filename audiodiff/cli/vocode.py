@@ -8,7 +8,8 @@ from typing import Annotated, TypeAlias
 import typer
 
 from audiodiff.cli._common import say
-from audiodiff.cli._options import shard_of
+from audiodiff.cli._help import MODEL, OUTPUT
+from audiodiff.cli._options import MelAxes, shard_of
 from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import refuse_report, reported
 from audiodiff.cli._runner import Command, run
@@ -42,19 +43,31 @@ Output: TypeAlias = Annotated[
         "-o",
         "--output",
         help="File, folder, or - for a pipe (wav). Default: INPUT.vocoded.wav beside the input.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 ModelName: TypeAlias = Annotated[
     str | None,
-    typer.Option("-m", "--model", help="voice, inversion, or path of a model folder. Default: voice."),
+    typer.Option(
+        "-m",
+        "--model",
+        help="voice, inversion, or path of a model folder. Default: voice.",
+        rich_help_panel=MODEL,
+    ),
 ]
 Steps: TypeAlias = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Number of model steps, or of inversion iterations.")
+    int | None,
+    typer.Option(
+        min=1, max=1000, help="Number of model steps, or of inversion iterations.", rich_help_panel=MODEL
+    ),
 ]
 Seed: TypeAlias = Annotated[
     int,
     typer.Option(
-        min=0, max=(1 << 64) - 1, help="Random seed of the model's noise and of undetermined phases."
+        min=0,
+        max=(1 << 64) - 1,
+        help="Random seed of the model's noise and of undetermined phases.",
+        rich_help_panel=MODEL,
     ),
 ]
 MelName: TypeAlias = Annotated[
@@ -63,6 +76,7 @@ MelName: TypeAlias = Annotated[
         "--mel",
         metavar="PRESET",
         help="Mel convention of recordings and of arrays that state none. Default: guessed, and printed.",
+        rich_help_panel=MODEL,
     ),
 ]
 
@@ -75,6 +89,7 @@ def vocode(
     steps: Steps = None,
     seed: Seed = 0,
     mel: MelName = None,
+    mel_axes: MelAxes = None,
     report: Report = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -103,7 +118,7 @@ def vocode(
     options = Options(overwrite, skip_existing, strict, max_hours=max_hours, sidecar=True, tag=True)
     name = default_vocoder() if model is None else model
     command = Command(
-        VocodeSettings(quality.value, steps, mel, seed, device, threads),
+        VocodeSettings(quality.value, steps, mel, seed, device, threads, mel_axes),
         name,
         options,
         part=shard_of(shard),

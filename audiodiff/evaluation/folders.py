@@ -1,4 +1,4 @@
-"""Score a folder of estimates against a folder of references."""
+"""Score a folder of estimates against a folder of references, or one file against another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from audiodiff.evaluation.report import Report
 from audiodiff.evaluation.score import Unscored
 from audiodiff.extras import install_hint
 from audiodiff.io.folders import audio_files
-from audiodiff.io.reader import read
+from audiodiff.io.reader import probe, read
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,42 @@ def evaluate_folders(
         tasks += [
             _Task(name, refs[name], noisy.get(name, []), "noisy original") for name in names if name in refs
         ]
+    return _report(tasks, len(names), jobs, on_progress)
+
+
+def evaluate_files(
+    ref: Path,
+    est: Path,
+    *,
+    noisy: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Score one file against one reference, whatever their names; the report bears the estimate's.
+
+    Args:
+        on_progress: As for `evaluate_folders`.
+    """
+    _require_packages()
+    for path in filter(None, (ref, est, noisy)):
+        if path.is_dir():
+            raise ConfigError(f"{path}: is a folder; give files alone, or folders alone")
+        probe(path)  # what is no recording is refused, not reported without a score
+    tasks = [_Task(est.name, [ref], [est])]
+    if noisy is not None:
+        tasks.append(_Task(est.name, [ref], [noisy], "noisy original"))
+    return _report(tasks, 1, 1, on_progress)
+
+
+def _report(
+    tasks: list[_Task], n_estimates: int, jobs: int, on_progress: Callable[[int, int], None] | None
+) -> Report:
+    """The scores of all tasks: first the estimates, behind them the noisy originals."""
     results: list[FileScore] = []
     for score in _scored(tasks, jobs):
         results.append(score)
         if on_progress:
             on_progress(len(results), len(tasks))
-    return Report(tuple(results[: len(names)]), tuple(results[len(names) :]))
+    return Report(tuple(results[:n_estimates]), tuple(results[n_estimates:]))
 
 
 def _scored(tasks: list[_Task], jobs: int) -> Iterator[FileScore]:

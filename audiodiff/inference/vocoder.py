@@ -30,6 +30,7 @@ from audiodiff.model.model import Model
 from audiodiff.model.shipped import INVERSION, default_vocoder
 from audiodiff.signal.mel import convert, difference
 from audiodiff.signal.mel_convention import MelSpec
+from audiodiff.signal.mel_guess import looks_like, too_loud
 from audiodiff.signal.mel_inversion import ITERATIONS, invert_long, transform_of
 from audiodiff.signal.mel_presets import PRESETS, get_convention
 from audiodiff.signal.mel_stream import mel_blocks
@@ -132,18 +133,21 @@ class Vocoder:
 
         Returns:
             float32 (T,) at the convention's rate, of the same type, T = ``MelSpec.span(N)``. A warning
-            (``UserWarning``) tells if a model's result was not taken.
+            (``UserWarning``) tells if a model's result was not taken, or if the mel looks like one of
+            another scale, such as decibels.
 
         Raises:
             ShapeError: Another shape, or too few frames to span a sample.
-            MelError: The values are not finite, cannot be inverted, or are not those that the model takes.
+            MelError: The values are not finite, of another scale (louder than any sound), cannot be
+                inverted, or are not those that the model takes.
             ModelError: A model of waveforms gave NaN or infinity.
         """
         if isinstance(values, Tensor):
             plain = values.detach().cpu().float()
         else:
             plain = torch.from_numpy(np.array(values, dtype=np.float32))
-        lines: list[str] = []
+        seems = looks_like(plain.numpy()) if plain.numel() else ""
+        lines = [f"the mel was taken as it is, though {seems}"] if seems else []
         wave = np.concatenate(list(self.stream([plain], convention, lines.append)))
         for line in lines:
             warnings.warn(line, stacklevel=2)
@@ -315,6 +319,12 @@ def _checked(blocks: Iterable[Tensor], spec: MelSpec) -> Iterator[Tensor]:
             raise ShapeError(f"expected a mel [{spec.n_mels} bands, frames], got shape {found}; transpose?")
         if not bool(torch.isfinite(block).all()):
             raise MelError("the mel holds NaN or infinite values; compute it again")
+        if block.numel() and too_loud(block, spec):
+            low, high = float(block.min()), float(block.max())
+            seems = looks_like(block.numpy()) or "bring it into the numbers of its convention"
+            raise MelError(
+                f"with values from {low:.4g} to {high:.4g} this is no mel of its convention; {seems}"
+            )
         n_frames += block.shape[1]
         yield block
     if spec.span(n_frames) < 1:

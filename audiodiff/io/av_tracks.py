@@ -11,6 +11,7 @@ from typing import Any
 from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library
 from audiodiff.io.formats import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioInfo, display_path
+from audiodiff.io.tags import is_cover
 
 _DEPTHS = {"u8": "PCM_U8", "s16": "PCM_16", "flt": "FLOAT", "dbl": "DOUBLE"}
 _LOSSLESS = frozenset({"flac", "alac", "wavpack", "tta", "truehd", "mlp"})
@@ -50,6 +51,36 @@ def track_of(path: Path, number: int) -> Track:
     # Opened anew for every track: going back does not restore a codec's beginning.
     with av_library.opened(path) as container:
         return _looked_at(path, container, number)
+
+
+def mean_bit_rate(path: Path, seconds: float) -> float | None:
+    """Bits a second of the sound of a file, or of the first track of a media file.
+
+    Its packets are counted, so tags, covers and films weigh nothing. Without PyAV, and where the packets are
+    damaged, the whole file is.
+
+    Args:
+        seconds: Duration of the sound.
+
+    Returns:
+        None for a media file that PyAV cannot count.
+    """
+    with contextlib.suppress(AudioFileError):
+        with av_library.opened(path, also_tags=True) as container:
+            sound = container.streams.audio[:1]
+            try:
+                n_bytes = sum(int(packet.size) for packet in container.demux(*sound)) if sound else 0
+            except av_library.damages():
+                n_bytes = 0
+        if n_bytes:
+            return 8 * n_bytes / seconds
+    return None if av_library.is_media(path) else 8 * path.stat().st_size / seconds
+
+
+def shows_film(path: Path) -> bool:
+    """Whether a media file has a track of moving pictures."""
+    with av_library.opened(path) as container:
+        return any(not is_cover(stream) for stream in container.streams.video)
 
 
 def lead(source: Path, target: Path) -> int:

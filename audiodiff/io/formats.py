@@ -110,6 +110,11 @@ class AudioInfo:
         return self.n_samples / self.sample_rate
 
     @property
+    def lossy(self) -> bool:
+        """Whether the sample format keeps less than the samples that it was given."""
+        return not (self.subtype.startswith(("PCM_", "ALAC_")) or self.subtype in {"FLOAT", "DOUBLE"})
+
+    @property
     def exact_dtype(self) -> Dtype:
         """The smallest dtype that holds every sample of the file exactly."""
         return "float64" if self.subtype in {"PCM_32", "DOUBLE", "ALAC_32"} else "float32"

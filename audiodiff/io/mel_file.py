@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,9 @@ from audiodiff.errors import AudioFileError, MelError
 from audiodiff.io.byte_edit import cannot_open, open_binary
 from audiodiff.io.formats import display_path
 from audiodiff.io.output_checks import check_existing, small_output
-from audiodiff.signal.mel import difference, to_linear_mel
+from audiodiff.signal.mel import difference
 from audiodiff.signal.mel_convention import MelSpec
-from audiodiff.signal.mel_guess import Guess, conventions_of, guess, looks_like
+from audiodiff.signal.mel_guess import Guess, conventions_of, guess, looks_like, too_loud
 from audiodiff.signal.mel_presets import PRESETS, get_convention, names_of
 
 SUFFIXES = (".npz", ".safetensors", ".npy")
@@ -53,11 +53,13 @@ _DAMAGED = (
 )
 _SPEC_CHARACTERS = 10_000
 _SHOWN = 6
-_LOUDEST = 1e12  # of a linear mel: speech at full scale lies below 1e6, also in power
 # The year zip files begin with: equal mels give equal bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 Values = npt.NDArray[np.float32]
+
+Axes = Literal["bands-first", "frames-first"]
+"""Which way a bare array lies: [bands, frames] or [frames, bands]."""
 
 
 @dataclass(frozen=True)
@@ -78,20 +80,22 @@ class MelFile:
     note: str
 
 
-def read_mel(path: Path, preset: str | None = None) -> MelFile:
+def read_mel(path: Path, preset: str | None = None, axes: Axes | None = None) -> MelFile:
     """Read a mel file.
 
     Args:
         path: ``.npy`` (an array), ``.npz`` (``values``, ``mel_spec``; or one bare array) or ``.safetensors``
             (likewise, ``mel_spec`` in the metadata).
         preset: The convention of a bare array, a key of `PRESETS`; None lets a bare array be guessed.
+        axes: How a bare array lies; None lets its shape tell, which a square one cannot.
 
     Returns:
         The mel, [bands, frames] whatever the orientation of a bare array was; `MelFile.note` says so.
 
     Raises:
         AudioFileError: The file cannot be read, or holds no finite mel.
-        MelError: The file names another convention than preset, does not fit it, or fits none.
+        MelError: The file names another convention than preset, does not fit it, or fits none; code ``axes``
+            for a square array of which nobody said how it lies.
     """
     given = None if preset is None else get_convention(preset)
     array, text = _load(path)
@@ -109,13 +113,15 @@ def read_mel(path: Path, preset: str | None = None) -> MelFile:
                 "the file is damaged, compute it anew"
             )
         return MelFile(array, spec, True, (), "; ".join(notes))
+    array, turned = _laid(array, axes, given, path)
+    notes += turned
     if given is not None:
-        array, turned = _turned(array, given, path)
+        array, turned = _turned(array, given, axes, path)
         _check_level(array, given, preset, path)
         if seems := looks_like(array):
             turned.append(f"taken as {preset}, though {seems}")
         return MelFile(array, given, False, (), "; ".join([*notes, *turned]))
-    guesses = tuple(guess(array))
+    guesses = tuple(guess(array, either_way=axes is None))
     if not guesses:
         raise MelError(
             f"{display_path(path)}: a bare array {list(array.shape)} with values from {array.min():.4g} to "
@@ -143,8 +149,7 @@ def _advice(array: Values) -> str:
 
 def _check_level(array: Values, spec: MelSpec, name: str | None, path: Path) -> None:
     """Refuse numbers that are not of this scale, before an overflow looks like a fault of the processing."""
-    loudest = float(to_linear_mel(torch.tensor([[float(array.max())]] * spec.n_mels).double(), spec).max())
-    if not loudest < _LOUDEST:
+    if too_loud(torch.from_numpy(array), spec):
         raise MelError(
             f"{display_path(path)}: with values from {array.min():.4g} to {array.max():.4g} this is no mel "
             f"of {name}; {_advice(array)}"
@@ -280,10 +285,11 @@ def _sorted_header(data: bytes) -> bytes:
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str | None]:
-    with safetensors.safe_open(path, framework="numpy") as file:
+    with safetensors.safe_open(path, framework="pt") as file:  # numpy knows no bfloat16
         text = (file.metadata() or {}).get(_SPEC)
         wanted = [_VALUES] if _VALUES in file.keys() else list(file.keys())
-        return {name: file.get_tensor(name) for name in wanted}, text
+        tensors = {name: file.get_tensor(name) for name in wanted}
+        return {n: (x.float() if x.is_floating_point() else x).numpy() for n, x in tensors.items()}, text
 
 
 def _unreadable(path: Path, reason: str) -> AudioFileError:
@@ -322,14 +328,36 @@ def _two_axes(array: npt.NDArray[Any], path: Path) -> tuple[Values, list[str]]:
     return values, notes
 
 
-def _turned(array: Values, spec: MelSpec, path: Path) -> tuple[Values, list[str]]:
+def _laid(array: Values, axes: Axes | None, spec: MelSpec | None, path: Path) -> tuple[Values, list[str]]:
+    """A bare array as its user says that it lies, and what was done; a square one is asked about."""
+    rows, columns = array.shape
+    known = {spec.n_mels} if spec else {each.n_mels for each in PRESETS.values()}
+    bare = f"{display_path(path)}: a bare array [{rows}, {columns}]"
+    if axes is None:
+        if rows == columns and rows in known:
+            raise MelError(
+                f"{bare} is square, so it does not tell which axis holds the bands; add --mel-axes "
+                "bands-first if it is [bands, frames], as librosa and torchaudio give it, or --mel-axes "
+                "frames-first",
+                code="axes",
+            )
+        return array, []
+    bands, frames = (rows, columns) if axes == "bands-first" else (columns, rows)
+    if bands not in known and frames in known:
+        raise MelError(
+            f"{bare} has its {frames} bands along the other axis; leave out --mel-axes", code="axes"
+        )
+    if axes == "bands-first":
+        return array, []
+    return np.ascontiguousarray(array.T), ["taken as [frames, bands], transposed"]
+
+
+def _turned(array: Values, spec: MelSpec, axes: Axes | None, path: Path) -> tuple[Values, list[str]]:
     """A bare array as [bands, frames] of a given convention."""
     rows, columns = array.shape
-    if rows == columns == spec.n_mels:
-        return array, [f"{rows} rows and columns: taken as [bands, frames]"]
     if rows == spec.n_mels:
         return array, []
-    if columns == spec.n_mels:
+    if columns == spec.n_mels and axes is None:
         return np.ascontiguousarray(array.T), ["was [frames, bands], transposed"]
     raise MelError(
         f"{display_path(path)}: an array {list(array.shape)} has no axis of {spec.n_mels} bands; "

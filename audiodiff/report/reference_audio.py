@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from audiodiff.io.mel_file import read_mel
+from audiodiff.io.mel_file import Axes, read_mel
 from audiodiff.io.reader import AtomicWriter, read_blocks
 from audiodiff.signal.level import mix_to_mono
 from audiodiff.signal.mel_inversion import invert_long
@@ -33,9 +33,9 @@ def write_recording(source: Path, target: Path, sample_rate: int) -> str:
     return f"Before is the recording, mixed to one channel at {sample_rate / 1000:g} kHz."
 
 
-def write_mel(source: Path, target: Path, preset: str | None) -> str:
+def write_mel(source: Path, target: Path, preset: str | None, axes: Axes | None) -> str:
     """Write the plain inversion of a mel file."""
-    found = read_mel(source, preset)
+    found = read_mel(source, preset, axes)
     waves = invert_long([torch.from_numpy(found.values)], found.spec, ITERATIONS)
     _write((wave.numpy()[np.newaxis] for wave in waves), target, found.spec.sample_rate)
     return f"Before is a plain inversion of the mel ({ITERATIONS} iterations); a mel itself has no sound."

@@ -28,6 +28,9 @@ _LEAST_LN, _STANDARD = -26.0, 0.005
 _DECIBELS = "the ln of magnitude is decibels * ln(10) / 20, with the level that was taken off added again"
 
 
+_LOUDEST = 1e12  # of a linear mel: speech at full scale lies below 1e6, also in power
+
+
 @dataclass(frozen=True)
 class Guess:
     """A convention that a bare array may follow.
@@ -45,7 +48,7 @@ class Guess:
     why: str
 
 
-def guess(values: npt.NDArray[np.floating]) -> list[Guess]:
+def guess(values: npt.NDArray[np.floating], either_way: bool = True) -> list[Guess]:
     """Rank the conventions that an array may follow.
 
     The evidence is the number of bands, whether the smallest value is the convention's floor, whether values
@@ -54,6 +57,7 @@ def guess(values: npt.NDArray[np.floating]) -> list[Guess]:
 
     Args:
         values: Finite numbers, [M, N] or [N, M].
+        either_way: False if it is known to be [M, N].
 
     Returns:
         Guesses, the best first; empty if no convention is plausible.
@@ -64,7 +68,7 @@ def guess(values: npt.NDArray[np.floating]) -> list[Guess]:
     if values.ndim != 2 or not values.size:
         raise ShapeError(f"expected a mel [bands, frames], got an array of shape {list(values.shape)}")
     array = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
-    judged = sorted(_judged(array), key=lambda item: -item[0])
+    judged = sorted(_judged(array, either_way), key=lambda item: -item[0])
     plausible = [item for item in judged if item[0] > _HOPELESS]
     total = sum(math.exp(score - plausible[0][0]) for score, *_ in plausible)
     return [
@@ -101,13 +105,24 @@ def conventions_of(values: npt.NDArray[np.floating]) -> list[str]:
     return list(names.values())[::-1]
 
 
-def _judged(array: Tensor) -> Iterator[tuple[float, str, str, str]]:
+def too_loud(values: Tensor, spec: MelSpec) -> bool:
+    """Whether numbers, read by a convention, are louder than any sound: they are of another scale.
+
+    Args:
+        values: Finite numbers [M, N], N at least 1.
+    """
+    loudest = torch.full((spec.n_mels, 1), float(values.max()), dtype=torch.float64)
+    return not float(to_linear_mel(loudest, spec).max()) < _LOUDEST
+
+
+def _judged(array: Tensor, either_way: bool) -> Iterator[tuple[float, str, str, str]]:
     """Score, preset, orientation and reason of everything whose number of bands fits."""
     seen: set[str] = set()
     for name, spec in PRESETS.items():
         if spec.fingerprint in seen:
             continue
-        for orientation, mel in (("bands_first", array), ("frames_first", array.T)):
+        ways = (("bands_first", array), ("frames_first", array.T))
+        for orientation, mel in ways if either_way else ways[:1]:
             if mel.shape[0] == spec.n_mels:
                 score, why = _judge(mel, spec)
                 yield score - _RANK * len(seen), name, orientation, why

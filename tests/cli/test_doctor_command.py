@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from audiodiff.cli import run
-from audiodiff.extras import install_hint
+from audiodiff.extras import CORE, install_hint
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +38,7 @@ def test_faults_are_told_and_the_rest_goes_on(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     assert run(["doctor", "-m", "podcost"]) == 1
     out = capsys.readouterr().out
-    assert out.count("FAULT") == 2
+    assert out.count("FAULT") == 2  # not one for each of the rest
     assert "podcost" in out
     assert "extras" in out
 
@@ -48,6 +49,54 @@ def test_a_missing_extra_is_no_fault(
     monkeypatch.setattr(doctor, "EXTRAS", {"ui": (("no_such_module",), "a page")})
     assert run(["doctor", "-m", str(toy_folder), "--threads", "1"]) == 0
     assert f"ui (a page): missing no_such_module; {install_hint('ui')}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "how", "code"),
+    [
+        ("mutagen", "tags", "None", 0),  # as if it were not there
+        ("mutagen", "tags", "Broken()", 1),
+        ("soxr", CORE, "None", 1),
+        ("jinja2", CORE, "Broken()", 1),
+    ],
+)
+def test_what_cannot_be_imported_is_named_with_the_hint_that_works(
+    module: str, extra: str, how: str, code: int
+) -> None:
+    script = f"""
+import sys
+from audiodiff.cli import doctor, run
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise OSError("libbroken.so: wrong\\nELF class")
+blocked = {how}
+if blocked is None:
+    sys.modules[{module!r}] = None
+else:
+    sys.modules.pop({module!r}, None)
+    sys.meta_path.insert(0, blocked)
+module = sys.modules["audiodiff.cli.doctor"]
+module.EXTRAS = {{"tags": module.EXTRAS["tags"]}}
+module.NEEDED = ("soxr", "jinja2")  # the others take seconds
+module._processor, module._model = list, lambda name, threads: []
+sys.exit(run(["doctor"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr + done.stdout
+    missing = how == "None"
+    what = (
+        f"missing {module}" if missing else f"{module} cannot be imported (OSError: libbroken.so: wrong ELF"
+    )
+    (line,) = (line for line in done.stdout.splitlines() if what in line)
+    assert line.endswith(install_hint(extra, again=() if missing else (module,)))
+    assert ("FAULT" in line) == bool(code)
+    assert "temporary folder" in done.stdout  # the rest goes on
+
+
+def test_the_packages_are_those_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(doctor.NEEDED) == {re.split("[<>=]", line)[0] for line in project["dependencies"]}
 
 
 def test_the_extras_are_those_of_the_package() -> None:

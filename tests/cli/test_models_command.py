@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import soundfile
 
+from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.cli import run
+from audiodiff.inference.engine import Samples
 from audiodiff.model import folder
 from audiodiff.model.shipped import SHIPPED
+from tests import builders
+
+Recording = Callable[..., Samples]
 
 
 def test_shipped_models_are_listed_and_shown_without_torch() -> None:
@@ -61,6 +69,51 @@ def test_one_bad_folder_does_not_hide_the_others(
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
     assert err.startswith(f"audiodiff: {bad}/config.json: ")
+
+
+def told_of_work(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What the sidecar of a command's output and `info` tell of the model."""
+    assert run([*words, "--threads", "1"]) == 0
+    target = Path(capsys.readouterr().out.strip())
+    told = read_sidecar(target)
+    assert told is not None
+    assert told.model.sha256 is not None
+    assert run(["info", str(target)]) == 0
+    return [told.model.sha256, capsys.readouterr().out]
+
+
+@pytest.fixture(params=["denoise", "vocode"])
+def worker(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """A command and a small model for it."""
+    if request.param == "denoise":
+        return "denoise", request.getfixturevalue("toy_folder")
+    small = builders.wave_model((1e-4, 0.5), (1e-4, 0.5))
+    folder.save(tmp_path / "small", small.config, small.net.state_dict(), "# small\n")
+    return "vocode", tmp_path / "small"
+
+
+def test_one_sha_256_names_a_model_everywhere(
+    worker: tuple[str, Path],
+    tmp_path: Path,
+    recording: Recording,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.modules["audiodiff.cli.doctor"], "EXTRAS", {})  # their import takes seconds
+    task, place = worker
+    sha = hashlib.sha256((place / "weights.safetensors").read_bytes()).hexdigest()
+    talk = tmp_path / "talk.wav"
+    soundfile.write(talk, recording(0.3)[0], 16000)
+    page = tmp_path / "page.html"
+    told = told_of_work([task, str(talk), "-m", str(place), "--report", str(page)], capsys)
+    assert told[0] == sha
+    for words in (["models", "info"], ["models", "info", "--json"], ["models", "verify"], ["doctor", "-m"]):
+        assert run([*words, str(place)]) == 0
+        told.append(capsys.readouterr().out)
+    assert not [text for text in [*told, page.read_text()] if sha not in text]
+    assert run(["models", "list", str(place)]) == 0
+    assert f" {sha[:12]} " in capsys.readouterr().out
+    assert folder.load(place).digest == sha
 
 
 def test_verify(toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,14 @@ def on_a_terminal(*words: str, width: int) -> str:
     return b"".join(pieces).decode()
 
 
+def test_reading_a_recording_shows_a_bar(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "talk.wav", 0.1 * np.sin(np.arange(1_000_000) * 0.1), 16000)
+    text = on_a_terminal("info", str(tmp_path / "talk.wav"), width=80)
+    assert re.search(r"talk\.wav[^\n]*\d+%", text)  # the bar
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+    assert "length     62.500 s" in plain.replace("\r\n", "\n")
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_results_of_a_folder_stand_on_lines_of_their_own(tmp_path: Path, width: int) -> None:
     folder, out = tmp_path / "shows", tmp_path / "clean"

@@ -81,6 +81,33 @@ def test_a_bare_array_is_guessed_aloud_or_named(
     assert "no axis of 100 bands" in capsys.readouterr().err
 
 
+def test_a_square_array_is_asked_about(
+    tmp_path: Path, values: Samples, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "square.npy"
+    np.save(source, np.tile(values, 2)[:, : HIFIGAN.n_mels])
+    words = ["vocode", str(source), *FAST, "--mel", "hifigan"]
+    assert run(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--mel-axes bands-first" in line
+    waves = []
+    for axes in ("bands-first", "frames-first"):
+        page = tmp_path / f"{axes}.html"
+        assert run([*words, "--mel-axes", axes, "--overwrite", "--report", str(page)]) == 0
+        assert axes in page.read_text()
+        target = Path(capsys.readouterr().out.splitlines()[0])
+        told = read_sidecar(target)
+        assert told is not None
+        assert told.options["mel_axes"] == axes
+        waves.append(soundfile.read(target)[0])
+    assert waves[0].shape == waves[1].shape
+    assert np.abs(waves[0] - waves[1]).max() > 0.01
+    assert run(["mel", "inspect", str(source)]) == 2
+    assert run(["mel", "inspect", str(source), "--mel-axes", "frames-first"]) == 0
+    assert run(["mel", "convert", str(source), "--to", "tacotron2", "--mel", "hifigan"]) == 2
+    assert "--mel-axes" in capsys.readouterr().err
+
+
 def test_copy_synthesis_keeps_the_length_and_says_what_it_does(
     tmp_path: Path, recording: Recording, capsys: pytest.CaptureFixture[str]
 ) -> None:

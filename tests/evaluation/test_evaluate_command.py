@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from audiodiff.cli.evaluate import LABELS, evaluate
+from audiodiff.errors import AudioFileError, ConfigError
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +56,39 @@ def test_the_json_lines_hold_every_number(folders: list[str]) -> None:
     assert total["summary"]["si_sdr_db"]["mean"] == file["scores"]["si_sdr_db"]
     assert total["gain"]["si_sdr_db"]["mean"] == pytest.approx(20, abs=0.2)
     assert total["unscored"] == []
+
+
+def test_two_files_are_scored_as_in_folders_whatever_their_names(folders: list[str], tmp_path: Path) -> None:
+    files = [str(next(Path(place).iterdir())) for place in (*folders[:2], folders[3])]
+    other = Path(files[1]).rename(tmp_path / "cleaned.wav")
+    words = [files[0], str(other), "--noisy", files[2]]
+    single = CliRunner().invoke(app, [*words, "--json"])
+    assert single.exit_code == 0, single.output
+    file, total = (json.loads(line) for line in single.output.splitlines())
+    other.rename(files[1])
+    expected, of_all = (
+        json.loads(line) for line in CliRunner().invoke(app, [*folders, "--json"]).output.splitlines()
+    )
+    assert file == expected | {"file": "cleaned.wav"}
+    assert total == of_all
+    Path(files[1]).rename(other)
+    text = CliRunner().invoke(app, words).output
+    assert "gain" in text
+    assert "worst" not in text  # of one
+
+
+def test_what_is_no_pair_is_refused(folders: list[str], tmp_path: Path) -> None:
+    file = str(next(Path(folders[0]).iterdir()))
+    empty = tmp_path / "empty.wav"
+    empty.touch()
+    for words, error in (
+        ([file, folders[1]], ConfigError),
+        ([folders[0], file], ConfigError),
+        ([file, file, "--noisy", folders[3]], ConfigError),
+        ([file, str(tmp_path / "nowhere.wav")], AudioFileError),
+        ([file, str(empty)], AudioFileError),
+    ):
+        assert isinstance(CliRunner().invoke(app, words).exception, error), words
 
 
 def test_a_file_without_a_score_gives_exit_code_1_and_no_number(folders: list[str], speech: Wave) -> None:

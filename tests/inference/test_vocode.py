@@ -279,6 +279,19 @@ def test_refusals(make_wave: MakeWave, toy_model: Model, voice_model: Model) -> 
         vocoder.vocode(torch.zeros(80, 9), "hifigam")
 
 
+def test_a_mel_in_decibels_is_told_to_be_one(voice_model: Model, recording: Recording) -> None:
+    spec = PRESETS["hifigan"]
+    ln = mel(torch.from_numpy(recording(0.5, spec.sample_rate)[0]), spec)
+    below = (20 / np.log(10) * (ln - ln.max())).clamp_min(-80)
+    for model in ("inversion", voice_model):
+        vocoder = Vocoder(model, quality="fast", threads=1)
+        with pytest.raises(MelError) as caught:
+            vocoder.vocode(below + 80.5, spec)
+        assert "decibels" in str(caught.value)
+        with pytest.warns(UserWarning, match="decibels"):
+            vocoder.vocode(below, spec)
+
+
 def test_a_waveform_model_that_fails_is_told(make_wave: MakeWave, recording: Recording) -> None:
     model = make_wave()
     broken = assemble(model.config, model.net)

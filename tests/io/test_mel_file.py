@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import safetensors.numpy
+import safetensors.torch
 import torch
 
 from audiodiff.errors import AudioFileError, MelError
-from audiodiff.io.mel_file import SUFFIXES, read_mel, write_mel
+from audiodiff.io.mel_file import SUFFIXES, Axes, read_mel, write_mel
 from audiodiff.signal.mel import PRESETS, mel
 from benchmarks.mel_presets import clip
 
@@ -181,6 +182,50 @@ def test_a_pipe_without_a_writer_does_not_block(tmp_path: Path, suffix: str) -> 
     os.mkfifo(tmp_path / f"mel{suffix}")
     with pytest.raises(AudioFileError, match="cannot be"):
         read_mel(tmp_path / f"mel{suffix}")
+
+
+def test_bfloat16_is_read(tmp_path: Path, values: Values) -> None:
+    rounded = torch.from_numpy(values).bfloat16()
+    safetensors.torch.save_file({"mel": rounded}, str(tmp_path / "a.safetensors"))
+    found = read_mel(tmp_path / "a.safetensors", "rfwave")
+    assert found.values.dtype == np.float32
+    assert np.array_equal(found.values, rounded.float().numpy())
+
+
+@pytest.mark.parametrize("preset", [None, "hifigan"])
+def test_a_square_array_is_asked_about(tmp_path: Path, preset: str | None) -> None:
+    spec = PRESETS["hifigan"]
+    square = mel(torch.from_numpy(clip(spec.sample_rate, 1.5)).float(), spec).numpy()[:, 20:100]
+    assert square.shape == (80, 80)
+    path = tmp_path / "square.npy"
+    np.save(path, square)
+    with pytest.raises(MelError) as asked:
+        read_mel(path, preset)
+    assert asked.value.code == "axes"
+    answers: tuple[tuple[Axes, Values], ...] = (("bands-first", square), ("frames-first", square.T))
+    for axes, expected in answers:
+        assert axes in str(asked.value)
+        found = read_mel(path, preset, axes)
+        assert np.array_equal(found.values, expected)
+        assert all(guess.orientation == "bands_first" for guess in found.guesses)
+    write_mel(tmp_path / "told.npz", square, spec)  # a convention that is stored is no question
+    assert np.array_equal(read_mel(tmp_path / "told.npz").values, square)
+
+
+def test_axes_that_cannot_be_are_refused_and_others_taken(tmp_path: Path) -> None:
+    spec = PRESETS["hifigan"]
+    long = mel(torch.from_numpy(clip(spec.sample_rate)).float(), spec).numpy()
+    cases: tuple[tuple[Values, Axes, Axes], ...] = (
+        (long, "bands-first", "frames-first"),
+        (long.T, "frames-first", "bands-first"),
+    )
+    for array, right, wrong in cases:
+        np.save(tmp_path / "a.npy", array)
+        for preset in (None, "hifigan"):
+            assert np.array_equal(read_mel(tmp_path / "a.npy", preset, right).values, long)
+            with pytest.raises(MelError) as caught:
+                read_mel(tmp_path / "a.npy", preset, wrong)
+            assert caught.value.code == "axes"
 
 
 def _speech_in_decibels() -> Values:
