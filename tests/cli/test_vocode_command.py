@@ -17,7 +17,9 @@ import torch
 from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.cli import run
 from audiodiff.inference.engine import Samples
+from audiodiff.io.bit_rates import source_bit_rate
 from audiodiff.io.mel_file import write_mel
+from audiodiff.io.reader import probe
 from audiodiff.model.folder import save
 from audiodiff.signal.mel import PRESETS, mel
 from audiodiff.signal.mel_inversion import invert
@@ -323,3 +325,16 @@ def test_a_report_tells_of_mels_and_recordings(
     assert run([*words, str(page)]) == 0
     assert "skipped" in page.read_text()
     assert run(["vocode", "-", "-o", "-", *FAST, "--report", str(page)]) == 2
+
+
+def test_speech_in_a_format_and_a_bit_rate(tmp_path: Path, values: Samples) -> None:
+    write_mel(tmp_path / "talk.npz", values, HIFIGAN)
+    words = ["vocode", str(tmp_path / "talk.npz"), *FAST, "--format", "mp3"]
+    assert run([*words, "--bitrate", "128k"]) == 0
+    target = tmp_path / "talk.vocoded.mp3"
+    assert source_bit_rate(probe(target)) == pytest.approx(128_000, abs=10)
+    told = read_sidecar(target)
+    assert told is not None
+    assert (told.options["bitrate"], told.options["format"]) == (128_000, "mp3")
+    assert run([*words, "--bitrate", "320k", "--overwrite"]) == 2
+    assert run(["vocode", str(tmp_path / "talk.npz"), *FAST, "--format", "m4a"]) == 2
