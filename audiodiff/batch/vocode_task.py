@@ -26,6 +26,7 @@ from audiodiff.io.bit_rates import output_bit_rate
 from audiodiff.io.formats import AUDIO_SUFFIXES, display_path
 from audiodiff.io.reader import AtomicWriter, AudioInfo, output_format, probe, read_blocks
 from audiodiff.io.tag_copy import CopiedTags, collect_tags
+from audiodiff.signal.level import MonoMix, mono_mix
 from audiodiff.signal.mel_presets import get_convention, names_of
 
 if TYPE_CHECKING:
@@ -323,8 +324,14 @@ class VocodeWork:
         if found.mel is not None:
             yield from vocoder.stream([torch.from_numpy(found.mel.values)], found.mel.spec, self._warn)
             return
+        mix = MonoMix()
+        if found.info.channels > 1:
+            with read_blocks(found.info.path) as reader:
+                mix = mono_mix(reader)
+            if mix.note:
+                self._warn(mix.note)
         with read_blocks(found.info.path) as reader:
-            blocks = (block.astype(np.float32, copy=False) for block in reader)
+            blocks = (mix.apply(block.astype(np.float32, copy=False)) for block in reader)
             mel = self.task.settings.mel
             yield from vocoder.resynthesise(blocks, found.info.sample_rate, mel, self._warn)
             if reader.truncated:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import array
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,9 @@ from audiodiff.signal.types import Audio, Samples
 BLOCK_S = 0.04
 ABSOLUTE_GATE_DB = -70.0
 RELATIVE_GATE_DB = -10.0
+_PIECE = 1 << 18
+CANCELLED_DB = -10.0
+"""Below this, beside the loudest channel, the mean of channels is not taken for the recording."""
 
 
 class LevelMeter:
@@ -93,6 +98,60 @@ def mix_to_mono(x: Samples) -> Audio:
     """Mean of the channels: [C, T] to float32 [1, T]."""
     mono: Audio = x.mean(axis=0, keepdims=True, dtype=np.float32)
     return mono
+
+
+@dataclass(frozen=True)
+class MonoMix:
+    """How the channels of a recording become one.
+
+    Attributes:
+        n_channels: How many there are; 0 if nothing was measured.
+        channel: The one that stands for all, from 0; None for their mean.
+    """
+
+    n_channels: int = 0
+    channel: int | None = None
+
+    @property
+    def note(self) -> str:
+        """What the user must know, without the name of the recording; empty for the mean."""
+        if self.channel is None:
+            return ""
+        return (
+            f"the mean of its {self.n_channels} channels is more than {-CANCELLED_DB:g} dB below channel "
+            f"{self.channel + 1}, which was used alone"
+        )
+
+    def apply(self, x: Samples) -> Samples:
+        """One channel of them: [C, T] to [1, T]."""
+        if self.channel is not None:
+            return x[self.channel : self.channel + 1]
+        mono: Samples = x.mean(axis=0, keepdims=True, dtype=x.dtype)
+        return mono
+
+
+def mono_mix(blocks: Iterable[Samples]) -> MonoMix:
+    """Decide how the channels of a whole recording become one.
+
+    That is their mean, but where they cancel each other, as one of them is inverted: if the energy of the
+    mean is more than 10 dB below that of the loudest channel, that channel stands for all.
+
+    Args:
+        blocks: [C, n], all blocks of the recording in order; those of one channel are not read on.
+    """
+    energies = np.zeros(0)
+    mean = 0.0
+    for block in blocks:
+        if len(block) == 1:
+            return MonoMix(1)
+        for start in range(0, block.shape[1], _PIECE):
+            x = block[:, start : start + _PIECE].astype(np.float64)
+            energy = np.square(x).sum(axis=1)
+            energies = energies + energy if energies.size else energy
+            mean += float(np.square(x.mean(axis=0)).sum())
+    if not energies.size or mean >= 10 ** (CANCELLED_DB / 10) * energies.max():
+        return MonoMix(energies.size)
+    return MonoMix(energies.size, int(energies.argmax()))
 
 
 def _power(blocks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

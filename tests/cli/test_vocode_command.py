@@ -338,3 +338,18 @@ def test_speech_in_a_format_and_a_bit_rate(tmp_path: Path, values: Samples) -> N
     assert (told.options["bitrate"], told.options["format"]) == (128_000, "mp3")
     assert run([*words, "--bitrate", "320k", "--overwrite"]) == 2
     assert run(["vocode", str(tmp_path / "talk.npz"), *FAST, "--format", "m4a"]) == 2
+
+
+def test_an_inverted_channel_does_not_silence_the_speech(
+    tmp_path: Path, recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = recording(0.5, HIFIGAN.sample_rate)[0]
+    soundfile.write(tmp_path / "one.wav", x, HIFIGAN.sample_rate)
+    soundfile.write(tmp_path / "two.wav", np.stack([x, -0.99 * x], 1), HIFIGAN.sample_rate)
+    waves, lines = [], []
+    for name in ("one", "two"):
+        assert run(["vocode", str(tmp_path / f"{name}.wav"), *FAST]) == 0
+        waves.append(soundfile.read(tmp_path / f"{name}.vocoded.wav")[0])
+        lines.append(capsys.readouterr().err.count("\n"))
+    np.testing.assert_array_equal(waves[0], waves[1])
+    assert lines[1] == lines[0] + 1
