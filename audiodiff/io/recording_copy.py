@@ -16,6 +16,7 @@ from audiodiff.io.av_plan import Plan, media_plan
 from audiodiff.io.av_tracks import tracks
 from audiodiff.io.av_writer import MediaWriter
 from audiodiff.io.bit_rates import output_bit_rate
+from audiodiff.io.channel_layout import read_layout
 from audiodiff.io.formats import MEDIA_SUFFIXES, AudioInfo, display_path, output_format
 from audiodiff.io.reader import AtomicWriter
 from audiodiff.io.tag_copy import CopiedTags, collect_tags
@@ -72,15 +73,18 @@ class RecordingCopy:
         self._finished = False
         self._copied_tags: CopiedTags | None = None
         self._writer: AtomicWriter | MediaWriter
+        self._layout = read_layout(info.path, info.channels)
         found = tracks(info.path) if is_media(info.path) else ()
         if target.suffix.lower() in MEDIA_SUFFIXES:
             plan: Plan = media_plan(info, target.suffix, line, whole, bit_rate)
             self.infos = tuple(track.info for track in found[: len(plan.rates)]) or (info,)
+            self.notes = self._layout.lost(info.path, target.suffix)
             self._writer = MediaWriter(target, plan, overwrite)
         else:
             container, subtype = output_format(info, target.suffix)
+            container = self._layout.container(container)
             self._copied_tags = collect_tags(info, container, line, whole)
-            self.notes = self._copied_tags.notes
+            self.notes = self._layout.lost(info.path, container) + self._copied_tags.notes
             shape = (info.sample_rate, info.channels)
             source = found[0].bit_rate if found else 0
             bits = output_bit_rate(info, subtype, bit_rate, source)
@@ -149,6 +153,7 @@ class RecordingCopy:
         """
         fd = self._writer.finish()
         if not self._finished and self._copied_tags is not None:
+            self._layout.write_to(fd)
             self._copied_tags.write_to(self._target, fd)
         self._finished = True
         return fd

@@ -20,6 +20,7 @@ from audiodiff.batch.vocode_task import VocodeSettings
 from audiodiff.errors import AudioFileError, ConfigError
 from audiodiff.inference.engine import Samples
 from audiodiff.io.bit_rates import source_bit_rate
+from audiodiff.io.channel_layout import read_layout
 from audiodiff.io.reader import probe, read
 from audiodiff.model.model import Model
 
@@ -106,3 +107,16 @@ def test_a_lossless_target_takes_no_bit_rate(
         task.check(source, tmp_path / f"b{suffix}", Options(bit_rate=128_000))
     assert caught.value.code == "format"
     task.check(source, tmp_path / f"b{suffix}", Options())
+
+
+def test_output_and_residual_tell_of_their_channels(
+    tmp_path: Path, toy_model: Model, recording: Recording
+) -> None:
+    source, target = tmp_path / "a.wav", tmp_path / "b.wav"
+    soundfile.write(source, recording(0.2, 16_000, 4).T, 16_000, "PCM_16", format="WAVEX")
+    with source.open("r+b") as file:
+        file.seek(40)
+        file.write((0x107).to_bytes(4, "little"))  # left, right, centre and one behind
+    denoise_file(source, target, Denoiser(toy_model, steps=1, threads=1), Options(residual=True))
+    for path in (source, target, tmp_path / "b.residual.wav"):
+        assert read_layout(path, 4).mask == 0x107
