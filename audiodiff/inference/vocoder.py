@@ -215,7 +215,7 @@ class Vocoder:
         """Copy synthesis: recording to mel to waveform.
 
         Args:
-            blocks: Consecutive samples [C, n] of a recording, float32; their mean is taken.
+            blocks: Consecutive samples [C, n] of a recording, float32; the mean of the channels is taken.
             sample_rate: Their rate in Hz.
             convention: What lies between; None takes `convention` of this vocoder.
             warn: As in `stream`.

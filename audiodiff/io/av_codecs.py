@@ -17,10 +17,15 @@ MUXERS = {
     ".mkv": "matroska",
     ".mka": "matroska",
     ".webm": "webm",
+    ".oga": "ogg",
+    ".ogg": "ogg",
 }
-"""Suffix -> ffmpeg's name of the container. Raw .aac is read, not written: it cannot tell where it starts."""
+"""Suffix -> ffmpeg's name of the container; Ogg for flac only.
 
-AUDIO_ONLY = frozenset({".m4a", ".m4b", ".mka"})
+Raw .aac is read, not written: it cannot tell where it starts.
+"""
+
+AUDIO_ONLY = frozenset({".m4a", ".m4b", ".mka", ".oga", ".ogg"})
 """Suffixes of files without a picture that moves."""
 
 _PCM = {
@@ -39,6 +44,7 @@ _HOLDS = {
     "matroska": frozenset({"aac", "alac", "flac", "mp3", "opus", "ac3", "eac3", "pcm_u8"})
     | {name for name in _PCM_CODECS if name.endswith("le")},
     "webm": frozenset({"opus"}),
+    "ogg": frozenset({"flac"}),
 }
 """Codecs that a container keeps."""
 

@@ -17,7 +17,7 @@ from audiodiff.io.av_tracks import tracks
 from audiodiff.io.av_writer import MediaWriter
 from audiodiff.io.bit_rates import output_bit_rate
 from audiodiff.io.channel_layout import read_layout
-from audiodiff.io.formats import MEDIA_SUFFIXES, AudioInfo, display_path, output_format
+from audiodiff.io.formats import AudioInfo, display_path, is_media_target, output_format
 from audiodiff.io.reader import AtomicWriter
 from audiodiff.io.tag_copy import CopiedTags, collect_tags
 
@@ -26,7 +26,7 @@ B = TypeVar("B", bound=npt.NDArray[np.floating[Any]])
 
 def check_format(info: AudioInfo, suffix: str, whole: bool = True, bit_rate: int = 0) -> None:
     """Refuse before any work a format that does not exist, or cannot hold the recording."""
-    if suffix.lower() in MEDIA_SUFFIXES:
+    if is_media_target(info, suffix):
         module()
         media_plan(info, suffix, whole=whole, bit_rate=bit_rate)
     else:
@@ -75,7 +75,7 @@ class RecordingCopy:
         self._writer: AtomicWriter | MediaWriter
         self._layout = read_layout(info.path, info.channels)
         found = tracks(info.path) if is_media(info.path) else ()
-        if target.suffix.lower() in MEDIA_SUFFIXES:
+        if is_media_target(info, target.suffix):
             plan: Plan = media_plan(info, target.suffix, line, whole, bit_rate)
             self.infos = tuple(track.info for track in found[: len(plan.rates)]) or (info,)
             self.notes = self._layout.lost(info.path, target.suffix)
