@@ -27,7 +27,7 @@ from audiodiff.io.formats import display_path
 if TYPE_CHECKING:
     from audiodiff.batch.task import FileTask
 
-BYTES_FORMAT = 2
+BYTES_FORMAT = 3
 """Counts up when a new audiodiff gives other bytes for the same model and decisions."""
 
 
@@ -65,6 +65,7 @@ class JobSpec:
                 "residual": files.residual,
                 "tag": files.tag,
                 "loudness": loudness,
+                **files.coding,
             }
         )
 

@@ -107,7 +107,7 @@ class DenoiseSettings:
 
     def check_format(self, source: Path, target: Path, options: Options) -> None:
         """See `TaskSettings`."""
-        check_format(probe(source), target.suffix, options.whole)
+        check_format(probe(source), target.suffix, options.whole, options.bit_rate)
 
 
 def check(source: Path, target: Path, options: Options) -> AudioInfo:
@@ -115,7 +115,7 @@ def check(source: Path, target: Path, options: Options) -> AudioInfo:
     info = probe(source)
     check_outputs(source, target, options)
     try:
-        check_format(info, target.suffix, options.whole)
+        check_format(info, target.suffix, options.whole, options.bit_rate)
     except AudioFileError as error:
         code = "format" if error.code == "unsupported" else error.code
         raise AudioFileError(str(error), code=code) from None
@@ -184,7 +184,7 @@ class DenoiseTask:
         """See `FileTask`."""
         info = check(source, target, options)
         line = provenance_line("denoise", self.denoiser.name) if options.tag else None
-        output = RecordingCopy(info, target, options.overwrite, line, options.whole)
+        output = RecordingCopy(info, target, options.overwrite, line, options.whole, options.bit_rate)
         return DenoiseWork(self.denoiser, info, target, options, output)
 
 
@@ -281,6 +281,7 @@ class DenoiseWork:
         denoiser, options, info = self.denoiser, self.options, self.info
         decisions: dict[str, JsonValue] = {
             **denoiser.decisions,
+            **options.coding,
             "start_s": options.start_s,
             "end_s": finite(options.end_s),
         }

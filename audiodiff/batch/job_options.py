@@ -11,6 +11,9 @@ from typing import Literal, TypeAlias
 from audiodiff.errors import ConfigError
 from audiodiff.io.loudness import Target
 
+LOSSLESS = frozenset({"wav", "flac"})
+"""Formats that take no bit rate."""
+
 Progress: TypeAlias = Callable[[float, float], None]
 """Called with the seconds of audio done and the seconds announced (0 when the header does not tell)."""
 
@@ -30,6 +33,8 @@ class Options:
         tag: Tell in the tags of outputs what processed them.
         sidecar: Tell in a JSON file beside the output how it was made, see `sidecar`.
         loudness: How loud the output shall be; None leaves that as it is.
+        bit_rate: Bits a second of lossy outputs; 0 for those of the input, or what is usual.
+        format: Suffix of outputs without its dot; "" for that of the input or the task.
     """
 
     overwrite: bool = False
@@ -42,6 +47,8 @@ class Options:
     tag: bool = False
     sidecar: bool = False
     loudness: Target | None = None
+    bit_rate: int = 0
+    format: str = ""
 
     def __post_init__(self) -> None:
         """Check what contradicts."""
@@ -52,6 +59,21 @@ class Options:
                 "--residual and --lufs exclude each other: what was removed and an output at another level "
                 "do not sum to the input; run twice, or use --report"
             )
+        if self.bit_rate and self.format in LOSSLESS:
+            raise ConfigError(
+                f"--format {self.format} is lossless and takes no --bitrate; leave that out, or choose mp3"
+            )
+
+    @property
+    def ending(self) -> str:
+        """Suffix of outputs with its dot; "" for that of the input or the task."""
+        return f".{self.format}" if self.format else ""
+
+    @property
+    def coding(self) -> dict[str, int | str]:
+        """What was asked of the outputs' format, by the names on the command line."""
+        asked: dict[str, int | str] = {"bitrate": self.bit_rate, "format": self.format}
+        return {name: value for name, value in asked.items() if value}
 
     @property
     def whole(self) -> bool:

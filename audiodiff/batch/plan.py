@@ -70,7 +70,8 @@ def plan(
             else:
                 place = output / found.place
                 target = default_target(place, None, mark) if mark else place
-            target = target.with_suffix(settings.ending) if settings.ending else target
+            ending = options.ending or settings.ending
+            target = target.with_suffix(ending) if ending else target
             items.setdefault((found.source, target), Item(found.source, target, found.place.as_posix()))
             if len(items) > MAX_FILES:
                 raise ConfigError(f"more than {MAX_FILES} recordings; name a smaller folder", code="too_many")

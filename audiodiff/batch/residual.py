@@ -19,6 +19,7 @@ import numpy.typing as npt
 from audiodiff.batch.stretch import cut, samples_of
 from audiodiff.io.av_library import is_media
 from audiodiff.io.av_tracks import lead
+from audiodiff.io.channel_layout import read_layout
 from audiodiff.io.reader import AtomicWriter, probe, read_blocks
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def write_residual(
         for ours, theirs in _pairs(wanted, _without(output, early)):
             writer.write(ours.astype(np.float64) - theirs.astype(np.float64))
         fd = writer.finish()
+        read_layout(source, before.channels).write_to(fd)
         if record is not None:
             record.ready(residual, fd)
     return writer.clipped

@@ -22,9 +22,11 @@ from audiodiff.batch.preflight import check_length, check_outputs
 from audiodiff.batch.sidecar import ModelFact, Sidecar, input_fact, output_fact, provenance_line
 from audiodiff.batch.task import Status, TaskName
 from audiodiff.errors import AudioFileError
+from audiodiff.io.bit_rates import output_bit_rate
 from audiodiff.io.formats import AUDIO_SUFFIXES, display_path
 from audiodiff.io.reader import AtomicWriter, AudioInfo, output_format, probe, read_blocks
 from audiodiff.io.tag_copy import CopiedTags, collect_tags
+from audiodiff.signal.level import MonoMix, mono_mix
 from audiodiff.signal.mel_presets import get_convention, names_of
 
 if TYPE_CHECKING:
@@ -92,11 +94,11 @@ class VocodeSettings:
             get_convention(self.mel)
         self.look(source)
         check_outputs(source, target, options)
-        output_kind(target)
+        self.check_format(source, target, options)
 
     def check_format(self, source: Path, target: Path, options: Options) -> None:  # noqa: ARG002  any source
         """See `TaskSettings`."""
-        output_kind(target)
+        output_kind(target, bit_rate=options.bit_rate)
 
 
 def is_mel(source: Path) -> bool:
@@ -118,10 +120,12 @@ def read(source: Path, preset: str | None, axes: Axes | None) -> MelFile:
     return read_mel(source, preset, axes)
 
 
-def output_kind(target: Path, sample_rate: int = 24_000) -> tuple[str, str]:
-    """Container and sample format of an output."""
+def output_kind(target: Path, sample_rate: int = 24_000, bit_rate: int = 0) -> tuple[str, str, int]:
+    """Container, sample format and bits a second (0 if it is lossless) of an output."""
+    info = AudioInfo(target, sample_rate, 1, 0, "WAV", "PCM_16")
     try:
-        return output_format(AudioInfo(target, sample_rate, 1, 0, "WAV", "PCM_16"), target.suffix)
+        container, subtype = output_format(info, target.suffix)
+        return container, subtype, output_bit_rate(info, subtype, bit_rate)
     except AudioFileError as error:
         raise AudioFileError(str(error), code="format") from None
 
@@ -237,12 +241,12 @@ class Speech:
 
     def __init__(self, found: Source, target: Path, options: Options, model: str) -> None:
         self._target = target
-        container, subtype = output_kind(target, found.out_rate)
+        container, subtype, bits = output_kind(target, found.out_rate, options.bit_rate)
         # No container of its own: texts go over, what belongs to the recording's samples and rate does not.
         info = dataclasses.replace(found.info, n_samples=0, container="", subtype="")
         self._tags: CopiedTags = collect_tags(info, container, provenance_line("vocode", model), whole=False)
         self.notes = self._tags.notes
-        self._writer = AtomicWriter(target, found.out_rate, 1, container, subtype, options.overwrite)
+        self._writer = AtomicWriter(target, found.out_rate, 1, container, subtype, options.overwrite, bits)
         self._tagged = False
 
     @property
@@ -322,8 +326,14 @@ class VocodeWork:
         if found.mel is not None:
             yield from vocoder.stream([torch.from_numpy(found.mel.values)], found.mel.spec, self._warn)
             return
+        mix = MonoMix()
+        if found.info.channels > 1:
+            with read_blocks(found.info.path) as reader:
+                mix = mono_mix(reader)
+            if mix.note:
+                self._warn(mix.note)
         with read_blocks(found.info.path) as reader:
-            blocks = (block.astype(np.float32, copy=False) for block in reader)
+            blocks = (mix.apply(block.astype(np.float32, copy=False)) for block in reader)
             mel = self.task.settings.mel
             yield from vocoder.resynthesise(blocks, found.info.sample_rate, mel, self._warn)
             if reader.truncated:
@@ -351,7 +361,7 @@ class VocodeWork:
                 sha256=model.digest or None if model else None,
                 licence=model.config.licence if model else "no model",
             ),
-            options={**decisions, "steps": vocoder.steps},
+            options={**decisions, **self.options.coding, "steps": vocoder.steps},
             seed=settings.seed,
             input=input_fact(self.found.info),
             output=output_fact(made, output_sha256),

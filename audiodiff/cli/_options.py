@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from audiodiff.cli._help import BATCH, MODEL
+from audiodiff.cli._help import BATCH, MODEL, OUTPUT
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
     from audiodiff.batch.ray_engine import Cluster
 
+_BIT_RATE = re.compile(r"(\d{1,7})(k?)", re.IGNORECASE)
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)s?")
 
 
@@ -51,6 +52,47 @@ MelAxes: TypeAlias = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
+
+
+class Format(StrEnum):
+    """Formats of outputs."""
+
+    WAV = "wav"
+    FLAC = "flac"
+    MP3 = "mp3"
+    OGG = "ogg"
+    OPUS = "opus"
+    M4A = "m4a"
+
+
+FormatName: TypeAlias = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        help="Format of the outputs, and the suffix of their default names.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+BitRate: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--bitrate",
+        metavar="RATE",
+        help="Bits per second of mp3, ogg, opus and m4a outputs, for example 192k. Default: as the input.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
+def bit_rate_of(text: str | None) -> int:
+    """Read a bit rate: ``192k`` or ``192000``; None is 0."""
+    if text is None:
+        return 0
+    match = _BIT_RATE.fullmatch(text)
+    rate = int(match[1]) * (1000 if match[2] else 1) if match else 0
+    if rate < 1000:
+        raise ConfigError(f"--bitrate {text!r}: expected bits per second, such as 192k or 192000")
+    return rate
 
 
 def time_of(text: str, option: str) -> float:

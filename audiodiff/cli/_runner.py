@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from audiodiff.cli._common import INTERNAL, OK, SOME_FAILED, Stopped, say
-from audiodiff.cli._pipe import in_files, refuse_pipes
+from audiodiff.cli._pipe import PIPE, in_files, refuse_pipes
 from audiodiff.cli._printer import Printer, copy_out, foretell
 from audiodiff.cli._progress import progress_bar
 from audiodiff.cli._streams import is_terminal
-from audiodiff.errors import AudiodiffError
+from audiodiff.errors import AudiodiffError, ConfigError
 
 if TYPE_CHECKING:
     from audiodiff.batch.batch_spec import Item, JobSpec
@@ -83,7 +83,7 @@ def _one(source: Path, output: Path | None, command: Command, printer: Printer) 
         target = _target(source, output, command)
         if pipe:  # nothing lies beside a pipe
             options = replace(options, sidecar=False)
-            target = pipe / f"result{settings.ending or source.suffix}"
+            target = pipe / f"result{options.ending or settings.ending or source.suffix}"
         try:
             settings.check(source, target, options)
             # From here on it costs seconds: torch and the model.
@@ -103,13 +103,20 @@ def _one(source: Path, output: Path | None, command: Command, printer: Printer) 
 
 def _target(source: Path, output: Path | None, command: Command) -> Path:
     from audiodiff.batch.naming import default_target
+    from audiodiff.io.formats import display_path
 
     settings, mark = command.settings, command.mark
-    if output is not None and output.is_dir() and mark:
-        return default_target(output / source.name, None, mark)
-    target = default_target(source, output, settings.label + mark)
-    named = output is not None and not output.is_dir()
-    return target if named or not settings.ending else target.with_suffix(settings.ending)
+    wanted = command.options.ending
+    if output is not None and not output.is_dir():
+        if wanted and output != PIPE and output.suffix.lower() != wanted:
+            raise ConfigError(f"{display_path(output)}: is not named {wanted}, as --format asks; change one")
+        return output
+    if output is not None and mark:
+        target = default_target(output / source.name, None, mark)
+    else:
+        target = default_target(source, output, settings.label + mark)
+    ending = wanted or settings.ending
+    return target.with_suffix(ending) if ending else target
 
 
 def _items(inputs: Sequence[Path], output: Path | None, command: Command) -> list[Item]:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from audiodiff.cli._help import BATCH, MACHINE, MODEL, OUTPUT, PART, SOUND, PanelCommand
-from audiodiff.cli._options import Address, Engine, EngineName, cluster_of, shard_of, stretch
+from audiodiff.cli._options import (
+    Address,
+    BitRate,
+    Engine,
+    EngineName,
+    FormatName,
+    bit_rate_of,
+    cluster_of,
+    shard_of,
+    stretch,
+)
 from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import refuse_report, reported
 from audiodiff.cli._runner import Command, run
@@ -271,6 +281,8 @@ def denoise(
     preview: Preview = None,
     lufs: Lufs = None,
     true_peak: TruePeak = None,
+    output_format: FormatName = None,
+    bitrate: BitRate = None,
     residual: Residual = False,
     tag: Tag = True,
     sidecar: Sidecar = True,
@@ -290,7 +302,7 @@ def denoise(
     max_hours: MaxHours = 24.0,
     quiet: Quiet = False,
 ) -> None:
-    """Clean speech recordings; length, sample rate, channels and format stay the same.
+    """Clean speech recordings; length, sample rate, channels, format and bit rate stay the same.
 
     Prints the paths of the results. Inputs are never changed. Several recordings, folders or patterns form a
     batch: -o DIR mirrors the folder tree, a second run skips what is already done, and a file that fails does
@@ -303,7 +315,17 @@ def denoise(
 
     target, part = loudness(lufs, true_peak), stretch(start, end, preview)
     options = Options(
-        overwrite, skip_existing, strict, *part, residual, max_hours, tag, sidecar, loudness=target
+        overwrite,
+        skip_existing,
+        strict,
+        *part,
+        residual,
+        max_hours,
+        tag,
+        sidecar,
+        loudness=target,
+        bit_rate=bit_rate_of(bitrate),
+        format=output_format.value if output_format else "",
     )
     settings = DenoiseSettings(
         quality.value, steps, strength, max_reduction, channels.value, seed, device, threads

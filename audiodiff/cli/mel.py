@@ -143,14 +143,19 @@ def _compute(source: Path, target: Path, spec: MelSpec, overwrite: bool) -> Path
         import torch
 
         from audiodiff.io.mel_file import check_target, write_mel
+        from audiodiff.signal.level import MonoMix, mono_mix
         from audiodiff.signal.mel import mel as spectrogram
         from audiodiff.signal.resample import resample
 
         check_target(target, overwrite)
-        mono = np.concatenate([block.mean(axis=0, dtype=np.float32) for block in reader])[None]
+        mix = MonoMix()
+        if info.channels > 1:
+            with read_blocks(source) as measured:
+                mix = mono_mix(measured)
+        mono = np.concatenate([mix.apply(block) for block in reader], axis=1)
     done = []
     if info.channels > 1:
-        done.append(f"{info.channels} channels mixed to mono")
+        done.append(mix.note or f"{info.channels} channels mixed to mono")
     if info.sample_rate != spec.sample_rate:
         done.append(f"{info.sample_rate} Hz resampled to {spec.sample_rate} Hz")
     if done:

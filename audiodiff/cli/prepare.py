@@ -93,10 +93,11 @@ def _tell(store: Path, report: PackReport) -> None:
 
     typer.echo(f"{store}: {report.n_clips} clips, {report.hours:.2f} h of speech and noise")
     typer.echo("\n".join(split_table(Store(store))))
-    for _, reason in report.left_out[:SHOWN]:
-        typer.echo(f"left out: {reason}", err=True)
-    if len(report.left_out) > SHOWN:
-        typer.echo(f"left out: {len(report.left_out) - SHOWN} more", err=True)
+    for kind, lines in (("note", report.notes), ("left out", [reason for _, reason in report.left_out])):
+        for line in lines[:SHOWN]:
+            typer.echo(f"{kind}: {line}", err=True)
+        if len(lines) > SHOWN:
+            typer.echo(f"{kind}: {len(lines) - SHOWN} more", err=True)
 
 
 def _rooms(asked: int | None) -> int:

@@ -9,7 +9,7 @@ import typer
 
 from audiodiff.cli._common import say
 from audiodiff.cli._help import MODEL, OUTPUT
-from audiodiff.cli._options import MelAxes, shard_of
+from audiodiff.cli._options import BitRate, FormatName, MelAxes, bit_rate_of, shard_of
 from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import refuse_report, reported
 from audiodiff.cli._runner import Command, run
@@ -90,6 +90,8 @@ def vocode(
     seed: Seed = 0,
     mel: MelName = None,
     mel_axes: MelAxes = None,
+    output_format: FormatName = None,
+    bitrate: BitRate = None,
     report: Report = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -105,9 +107,9 @@ def vocode(
 ) -> None:
     """Make speech from mel spectrograms; recordings are first turned into mels (copy synthesis).
 
-    Prints the paths of the results: one channel at the sample rate of the mel, as 16-bit wav unless -o names
-    another format. Tags and a sidecar file state that the speech was made by a model or by mel inversion.
-    Several inputs, folders or patterns form a batch, as with denoise.
+    Prints the paths of the results: one channel at the sample rate of the mel, as 16-bit wav unless -o or
+    --format names another format. Tags and a sidecar file state that the speech was made by a model or by
+    mel inversion. Several inputs, folders or patterns form a batch, as with denoise.
 
     Examples: audiodiff vocode talk.hifigan.npz; audiodiff vocode mels -o speech --mel hifigan --jobs 2
     """
@@ -115,7 +117,16 @@ def vocode(
     from audiodiff.batch.vocode_task import VocodeSettings
     from audiodiff.model.shipped import INVERSION, default_vocoder
 
-    options = Options(overwrite, skip_existing, strict, max_hours=max_hours, sidecar=True, tag=True)
+    options = Options(
+        overwrite,
+        skip_existing,
+        strict,
+        max_hours=max_hours,
+        sidecar=True,
+        tag=True,
+        bit_rate=bit_rate_of(bitrate),
+        format=output_format.value if output_format else "",
+    )
     name = default_vocoder() if model is None else model
     command = Command(
         VocodeSettings(quality.value, steps, mel, seed, device, threads, mel_axes),

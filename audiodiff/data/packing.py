@@ -22,7 +22,7 @@ from audiodiff.errors import AudioFileError, DataError
 from audiodiff.extras import install_hint
 from audiodiff.io.formats import display_path
 from audiodiff.io.reader import read
-from audiodiff.signal.level import active_db, mix_to_mono
+from audiodiff.signal.level import active_db, mono_mix
 from audiodiff.signal.resample import resample
 from audiodiff.signal.types import Audio
 
@@ -56,21 +56,29 @@ class PackReport:
         n_clips: Clips in the store, rooms included.
         hours: Hours of speech and noise.
         left_out: Files that could not be used, each with its reason.
+        notes: What is unusual about files that were used, one line each.
     """
 
     n_clips: int
     hours: float
     left_out: tuple[tuple[Path, str], ...]
+    notes: tuple[str, ...] = ()
 
 
-def decode(path: Path, sample_rate: int) -> Audio:
+def decode(path: Path, sample_rate: int, warn: Callable[[str], None] = lambda _line: None) -> Audio:
     """Read a file as one channel at a rate.
+
+    Args:
+        warn: Told in one line if its channels cancel each other, so that one of them was taken.
 
     Returns:
         Samples [T], zero lag, T = ceil(n * sample_rate / rate of the file).
     """
     samples, rate = read(path)
-    resampled: Audio = resample(mix_to_mono(samples), rate, sample_rate)[0]
+    mix = mono_mix([samples])
+    if mix.note:
+        warn(f"{display_path(path)}: {mix.note}")
+    resampled: Audio = resample(mix.apply(samples), rate, sample_rate)[0]
     return resampled
 
 
@@ -112,11 +120,12 @@ def pack(
         )
     wanted = [clip for clip in clips if clip.split != "unused"]
     left_out: list[tuple[Path, str]] = []
+    notes: list[str] = []
     n_clips, n_samples = 0, 0
     with StoreWriter(target, settings.sample_rate) as writer:
         for done, clip in enumerate(wanted, start=1):
             try:
-                audio, labels = prepare_clip(clip, settings.sample_rate)
+                audio, labels = prepare_clip(clip, settings.sample_rate, notes.append)
             except AudioFileError as error:
                 left_out.append((clip.path, str(error)))
             else:
@@ -130,16 +139,18 @@ def pack(
         for audio, labels in simulated_room_clips(settings):
             writer.add(audio, labels)
             n_clips += 1
-    return PackReport(n_clips, n_samples / settings.sample_rate / 3600, tuple(left_out))
+    return PackReport(n_clips, n_samples / settings.sample_rate / 3600, tuple(left_out), tuple(notes))
 
 
-def prepare_clip(clip: Clip, sample_rate: int) -> tuple[Audio, Labels]:
-    """Decode one clip for the store.
+def prepare_clip(
+    clip: Clip, sample_rate: int, warn: Callable[[str], None] = lambda _line: None
+) -> tuple[Audio, Labels]:
+    """Decode one clip for the store; for `warn` see `decode`.
 
     Returns:
         Samples [T] and labels.
     """
-    audio = decode(clip.path, sample_rate)
+    audio = decode(clip.path, sample_rate, warn)
     begin, end = (round(share * audio.size) for share in clip.share)
     if begin == end:
         raise AudioFileError(f"{display_path(clip.path)}: too short to be used; leave it out", code="empty")

@@ -12,6 +12,7 @@ from audiodiff.evaluation.intelligibility import stoi
 from audiodiff.evaluation.pesq import Pesq, mean_of_windows
 from audiodiff.evaluation.score import Score, Unscored, check_pair
 from audiodiff.evaluation.waveform import log_spectral_distance, si_sdr
+from audiodiff.signal.level import mono_mix
 
 LEAST_S = 0.032
 METRICS = ("pesq_wb", "pesq_nb", "estoi", "si_sdr_db", "lsd_db")
@@ -48,6 +49,8 @@ def score_pair(
 ) -> FileScore:
     """Score one estimate against its reference; channels are averaged first.
 
+    Where the reference's cancel each other, its loudest one is scored alone, and a note tells.
+
     Args:
         ref: Reference ``[C, T]``.
         est: Estimate ``[C, T]``.
@@ -56,7 +59,8 @@ def score_pair(
         return unscored(
             name, Unscored("channels", f"{ref.shape[0]} channels in the reference, {est.shape[0]} here")
         )
-    r, e = ref.mean(axis=0), est.mean(axis=0)
+    mix = mono_mix([ref])
+    r, e = mix.apply(ref)[0], mix.apply(est)[0]
     if not isinstance(check_pair(r, e), Unscored) and r.size < round(LEAST_S * sample_rate):
         # its ratio alone would count as much as that of a whole recording
         return unscored(name, Unscored("short", f"shorter than {1000 * LEAST_S:g} ms"))
@@ -70,4 +74,4 @@ def score_pair(
     }
     scored = not isinstance(scores["pesq_wb"], Unscored)
     notes = tuple(f"PESQ: {w.text}" for w in wide if scored and isinstance(w, Unscored))
-    return FileScore(name, scores, notes)
+    return FileScore(name, scores, (mix.note, *notes) if mix.note else notes)

@@ -111,8 +111,16 @@ class ChunkDenoiser:
         Returns:
             float32 [C, stop - start], recording minus clean estimate, at the recording's own level. With
             `edge_hz` [2 C, stop - start]: also the share, 0 to 1, of the amplitude that went away in the
-            strip just below the edge.
+            strip just below the edge. Where a channel is digital silence throughout, nothing goes away.
         """
+        sounding = audio.any(axis=1)
+        if not sounding.all():
+            n = chunk.stop - chunk.start
+            kinds = np.zeros((1 if edge_hz is None else 2, len(audio), n), dtype=np.float32)
+            if sounding.any():
+                rest = self.residual(audio[sounding], chunk, gain, edge_hz)
+                kinds[:, sounding] = rest.reshape(len(kinds), -1, n)
+            return kinds.reshape(-1, n)
         # Equal channels (dual mono) are one signal: the noise is shared, so the results are equal too.
         same = bool((audio == audio[:1]).all())
         rows = audio[:1] if same else audio

@@ -28,6 +28,7 @@ from audiodiff.io.disk_buffer import DiskBuffer
 from audiodiff.model.folder import load_model
 from audiodiff.model.model import Model
 from audiodiff.model.shipped import INVERSION, default_vocoder
+from audiodiff.signal.level import mix_to_mono
 from audiodiff.signal.mel import convert, difference
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_guess import looks_like, too_loud
@@ -218,7 +219,7 @@ class Vocoder:
         """Copy synthesis: recording to mel to waveform.
 
         Args:
-            blocks: Consecutive samples [C, n] of a recording, float32; the channels are mixed to one.
+            blocks: Consecutive samples [C, n] of a recording, float32; the mean of the channels is taken.
             sample_rate: Their rate in Hz.
             convention: What lies between; None takes `convention` of this vocoder.
             warn: As in `stream`.
@@ -296,8 +297,7 @@ class _Recording:
     def samples(self) -> Iterator[Tensor]:
         """The samples [n], block by block."""
         for block in self._blocks:
-            mono = block.mean(axis=0, keepdims=True, dtype=np.float32)
-            yield self._counted(self._resampler.push(mono))
+            yield self._counted(self._resampler.push(mix_to_mono(block)))
         yield self._counted(self._resampler.flush())
         yield torch.zeros(-self.n_samples % self._hop)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audiodiff.errors import AudioFileError
+from audiodiff.io.bit_rates import USUAL, check_wish, lossless_wish
 from audiodiff.io.formats import AudioInfo, display_path
 
 MUXERS = {
@@ -16,10 +17,15 @@ MUXERS = {
     ".mkv": "matroska",
     ".mka": "matroska",
     ".webm": "webm",
+    ".oga": "ogg",
+    ".ogg": "ogg",
 }
-"""Suffix -> ffmpeg's name of the container. Raw .aac is read, not written: it cannot tell where it starts."""
+"""Suffix -> ffmpeg's name of the container; Ogg for flac only.
 
-AUDIO_ONLY = frozenset({".m4a", ".m4b", ".mka"})
+Raw .aac is read, not written: it cannot tell where it starts.
+"""
+
+AUDIO_ONLY = frozenset({".m4a", ".m4b", ".mka", ".oga", ".ogg"})
 """Suffixes of files without a picture that moves."""
 
 _PCM = {
@@ -38,6 +44,7 @@ _HOLDS = {
     "matroska": frozenset({"aac", "alac", "flac", "mp3", "opus", "ac3", "eac3", "pcm_u8"})
     | {name for name in _PCM_CODECS if name.endswith("le")},
     "webm": frozenset({"opus"}),
+    "ogg": frozenset({"flac"}),
 }
 """Codecs that a container keeps."""
 
@@ -71,8 +78,8 @@ _RATES = {
     "ac3": (32_000, 44_100, 48_000),
     "eac3": (32_000, 44_100, 48_000),
 }
-_BITS_A_CHANNEL = {"aac": (96_000, 80_000), "opus": (64_000, 64_000), "mp3": (96_000, 80_000)}
-"""Lossy codec -> bits a second of one channel, alone and among others, where the source tells none."""
+_LIMITED = frozenset({"aac", "opus", "mp3"})
+"""Lossy codecs whose bits a second are bounded here."""
 _LEAST, _MOST, _STEP = 48_000, 192_000, 16_000
 
 
@@ -93,17 +100,21 @@ class Encoding:
     bit_rate: int
 
 
-def encoding(info: AudioInfo, suffix: str, codec: str = "", bit_rate: int = 0, layout: str = "") -> Encoding:
+def encoding(
+    info: AudioInfo, suffix: str, codec: str = "", bit_rate: int = 0, layout: str = "", wish: int = 0
+) -> Encoding:
     """Decide how a track is encoded in a file with this suffix.
 
     A codec that the container holds stays. Otherwise: lossless ones become flac in Matroska and alac in mp4
     and mov; samples without coding become aac in mp4; lossy ones become aac; everything becomes opus in webm.
     Lossy codecs get the source's bits a second, rounded up to the next 16 kbit/s, within 48 to 192 a channel.
+    A wish for bits a second makes aac of everything that mp4 would hold without loss.
 
     Args:
         codec: ffmpeg's name of the source's codec; "" for files that libsndfile read.
         bit_rate: Bits a second of the source, 0 if unknown.
         layout: Places of the source's channels, "" for the usual ones.
+        wish: Bits a second that were asked for, 0 for none.
     """
     suffix = suffix.lower()
     if suffix not in MUXERS:
@@ -111,13 +122,18 @@ def encoding(info: AudioInfo, suffix: str, codec: str = "", bit_rate: int = 0, l
         what = "raw aac cannot tell where it starts" if suffix == ".aac" else f"'{suffix}' is no media format"
         raise _unsupported(info, f"{what}; use one of {known}")
     kept = _kept(MUXERS[suffix], codec or _codec_of(info))
+    if wish and kept == "alac" and MUXERS[suffix] == "mp4":
+        kept = "aac"
     _check(info, kept)
+    if wish:
+        _check_wish(info, kept, wish)
     encoder, sample_format, bits = _SAMPLES[_key(kept, info)]
     if kept.startswith("pcm_") and kept != "pcm_u8":
         encoder = kept
     # Tables of places by number only exist up to 8.
     usual = _LAYOUTS[info.channels - 1] if info.channels <= len(_LAYOUTS) else f"{info.channels} channels"
-    return Encoding(encoder, sample_format, bits, layout or usual, _bit_rate(kept, info.channels, bit_rate))
+    bit_rate = wish or _bit_rate(kept, info.channels, bit_rate)
+    return Encoding(encoder, sample_format, bits, layout or usual, bit_rate)
 
 
 def _codec_of(info: AudioInfo) -> str:
@@ -165,13 +181,20 @@ def _check(info: AudioInfo, codec: str) -> None:
         )
 
 
+def _check_wish(info: AudioInfo, codec: str, wish: int) -> None:
+    if codec in {"alac", "flac"} or codec.startswith("pcm_"):
+        raise lossless_wish(info, codec)
+    if codec in _LIMITED:
+        check_wish(info, codec, wish)
+
+
 def _bit_rate(codec: str, channels: int, source: int) -> int:
     if codec in {"ac3", "eac3"}:
         return source
-    if codec not in _BITS_A_CHANNEL:
+    if codec not in _LIMITED:
         return 0
     if source <= 0:
-        return _BITS_A_CHANNEL[codec][channels > 1] * channels
+        return USUAL[codec][channels > 1] * channels
     bounded = min(max(source, _LEAST * channels), _MOST * channels)
     return -(-bounded // _STEP) * _STEP
 

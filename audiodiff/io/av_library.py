@@ -13,13 +13,13 @@ from audiodiff.extras import install_hint
 from audiodiff.io.byte_edit import open_binary, read_at
 from audiodiff.io.formats import display_path
 
-_MEDIA = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac"
-_WITH_TAGS = f"{_MEDIA},mp3,flac,ogg,wav,aiff,caf,w64"
+_MEDIA = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,amr,ogg"
+_WITH_TAGS = f"{_MEDIA},mp3,flac,wav,aiff,caf,w64"
 """Demuxers that may open a file. None of them opens further files: playlists and scripts are refused."""
 
 
 def is_media(path: Path) -> bool:
-    """Whether a file is in a container that PyAV reads and libsndfile does not: mp4, mov, Matroska, aac.
+    """Whether PyAV reads a file and libsndfile does not: mp4, mov, Matroska, aac, amr, flac in Ogg.
 
     Args:
         path: A file; its first bytes decide, not its name.
@@ -31,10 +31,12 @@ def is_media(path: Path) -> bool:
     except AudioFileError:
         return False
     try:
-        head = read_at(fd, 0, 12)
+        head = read_at(fd, 0, 64)
     finally:
         os.close(fd)
     if head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"} or head[:4] == b"\x1aE\xdf\xa3":
+        return True
+    if head.startswith(b"#!AMR") or (head[:4] == b"OggS" and b"\x7fFLAC" in head[28:]):
         return True
     # ADTS: twelve ones, layer 0. The layer of mp3 is another.
     return len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
@@ -46,7 +48,8 @@ def module() -> Any:
         import av
     except ImportError:
         raise AudioFileError(
-            f"video, m4a and aac files need PyAV; {install_hint('media')}", code="missing_extra"
+            f"video, m4a, aac, amr and Ogg FLAC files need PyAV; {install_hint('media')}",
+            code="missing_extra",
         ) from None
     return av
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from audiodiff.io import av_library
 from audiodiff.io.av_codecs import Encoding, encoding
 from audiodiff.io.av_tracks import tracks
+from audiodiff.io.bit_rates import source_bit_rate
 from audiodiff.io.formats import AudioInfo
 from audiodiff.io.tags import Tags, read_tags
 
@@ -36,27 +37,30 @@ class Plan:
     line: str | None = None
 
 
-def media_plan(info: AudioInfo, suffix: str, line: str | None = None, whole: bool = True) -> Plan:
+def media_plan(
+    info: AudioInfo, suffix: str, line: str | None = None, whole: bool = True, bit_rate: int = 0
+) -> Plan:
     """Decide what a media file made from a recording holds.
 
     Args:
         info: The recording's header; if it is a media file, all its audio tracks are taken.
         whole: Whether the output has all samples at their places; otherwise it gets the first track, no
             picture, no subtitles and no chapters.
+        bit_rate: Bits a second of every track; 0 for those of the recording.
     """
     tags = read_tags(info.path)
     if not whole:
         tags = replace(tags, chapters=())
     if not av_library.is_media(info.path):
-        return Plan(
-            (info.sample_rate,), (info.channels,), (encoding(info, suffix),), (Fraction(0),), None, tags, line
-        )
+        only = encoding(info, suffix, bit_rate=source_bit_rate(info), wish=bit_rate)
+        return Plan((info.sample_rate,), (info.channels,), (only,), (Fraction(0),), None, tags, line)
     found = tracks(info.path) if whole else tracks(info.path)[:1]
     return Plan(
         rates=tuple(track.info.sample_rate for track in found),
         channels=tuple(track.info.channels for track in found),
         encodings=tuple(
-            encoding(track.info, suffix, track.codec, track.bit_rate, track.layout) for track in found
+            encoding(track.info, suffix, track.codec, track.bit_rate, track.layout, bit_rate)
+            for track in found
         ),
         starts=tuple(track.start if whole else Fraction(0) for track in found),
         source=info.path if whole else None,

@@ -180,7 +180,7 @@ def tells_end(container: Any) -> bool:
 def _announced(container: Any, stream: Any, rate: int) -> int:
     if stream.duration and tells_end(container):
         return round(Fraction(stream.duration * stream.time_base * rate))
-    if container.duration and container.format.name != "aac":
+    if container.duration and container.format.name not in {"aac", "amr"}:
         return max(0, round(Fraction(container.duration, 1_000_000) * rate))
     return 0
 

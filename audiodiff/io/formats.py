@@ -50,7 +50,7 @@ _CONTAINERS = {
 
 _MEDIA_CONTAINERS = {".mp4": ("MOV",), ".mkv": ("MATROSKA",), ".m4a": ("AAC",)}
 
-MEDIA_SUFFIXES = frozenset({".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".mkv", ".mka", ".webm", ".aac"})
+MEDIA_SUFFIXES = frozenset({".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".mkv", ".mka", ".webm", ".aac", ".amr"})
 """Suffixes, in lower case, of files that PyAV reads (the extra ``[media]``)."""
 
 AUDIO_SUFFIXES = frozenset(_CONTAINERS) | MEDIA_SUFFIXES
@@ -118,6 +118,13 @@ class AudioInfo:
     def exact_dtype(self) -> Dtype:
         """The smallest dtype that holds every sample of the file exactly."""
         return "float64" if self.subtype in {"PCM_32", "DOUBLE", "ALAC_32"} else "float32"
+
+
+def is_media_target(info: AudioInfo, suffix: str) -> bool:
+    """Whether PyAV writes a file with this suffix that is made from that input; flac in Ogg stays that."""
+    suffix = suffix.lower()
+    ogg_flac = info.container == "OGG" and info.subtype.startswith("PCM_")
+    return suffix in MEDIA_SUFFIXES or (ogg_flac and suffix in {".ogg", ".oga"})
 
 
 def display_path(path: Path) -> str:

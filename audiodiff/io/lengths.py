@@ -49,6 +49,19 @@ def count(fd: int) -> Count:
     return Count(found.parts, _LAST_FRAME if found.cut else "") if found else _cut(fd, size)
 
 
+def coded_bit_rate(fd: int, seconds: float) -> float:
+    """Bits a second of the sound in an open mp3 or Ogg file, without its tags and headers.
+
+    Args:
+        seconds: Its duration.
+    """
+    window = Window(fd, os.fstat(fd).st_size)
+    start = _behind_id3(window)
+    if window.at(start, 4) == b"OggS":
+        return 8 * (window.stop - lengths_ogg.sound_start(window, start)) / seconds
+    return lengths_mp3.bit_rate(window, start)
+
+
 _LAST_FRAME = "the last mp3 frame is incomplete, less than 0.1 s"
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from audiodiff.io.pieces import Part, Piece, Window
 
-_RATES_KBPS = (
+RATES_KBPS = (
     (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
 )
@@ -208,6 +208,14 @@ def _complete(stream: _Stream) -> bool:
     return abs(stream.n_bytes - info.n_bytes) <= info.length
 
 
+def bit_rate(window: Window, start: int) -> float:
+    """Bits a second, the mean of all frames but those that only tell of the others; 0 if there are none."""
+    streams = _streams(window, start)[0]
+    n_bytes = sum(stream.n_bytes - (stream.info.length if stream.info else 0) for stream in streams)
+    seconds = sum(stream.n_frames * stream.kind.spf / stream.kind.rate for stream in streams)
+    return 8 * n_bytes / seconds if seconds else 0.0
+
+
 @lru_cache(4096)
 def _frame(header: int) -> tuple[int, _Kind | None]:
     """Bytes of a frame and its kind; (0, None) if these four bytes are no header of layer III."""
@@ -217,7 +225,7 @@ def _frame(header: int) -> tuple[int, _Kind | None]:
         return 0, None
     hertz = _RATES[version][rate]
     high = version == 3
-    length = (144 if high else 72) * _RATES_KBPS[high][kbps] * 1000 // hertz + (header >> 9 & 1)
+    length = (144 if high else 72) * RATES_KBPS[high][kbps] * 1000 // hertz + (header >> 9 & 1)
     return length, _kind(version, hertz, header >> 6 & 3 == 3)
 
 

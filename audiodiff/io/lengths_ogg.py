@@ -64,6 +64,20 @@ def count(window: Window, start: int) -> tuple[Part, ...]:
     return tuple(_part(link) for link in links)
 
 
+def sound_start(window: Window, place: int) -> int:
+    """Where the pages with sound begin: behind the last of those at position 0, which hold the headers."""
+    start = place
+    while len(page := window.at(place, _HEAD + 255)) >= _HEAD and page[:4] == b"OggS":
+        granule = int.from_bytes(page[6:14], "little")
+        if granule not in {0, _UNKNOWN}:
+            break
+        segments = page[_HEAD : _HEAD + page[26]]
+        place += _HEAD + len(segments) + sum(segments)
+        if granule == 0:
+            start = place
+    return start
+
+
 def _late(link: _Link) -> bool:
     """Whether libsndfile leaves the pre-skip in: it does where the first packet is not at 0."""
     return link.opus > 0 and link.begins > 0 and link.pre_skip > 0

@@ -15,20 +15,24 @@ from audiodiff.io.av_library import is_media, module
 from audiodiff.io.av_plan import Plan, media_plan
 from audiodiff.io.av_tracks import tracks
 from audiodiff.io.av_writer import MediaWriter
-from audiodiff.io.formats import MEDIA_SUFFIXES, AudioInfo, display_path, output_format
+from audiodiff.io.bit_rates import output_bit_rate
+from audiodiff.io.channel_layout import read_layout
+from audiodiff.io.formats import AudioInfo, display_path, is_media_target, output_format
 from audiodiff.io.reader import AtomicWriter
 from audiodiff.io.tag_copy import CopiedTags, collect_tags
 
 B = TypeVar("B", bound=npt.NDArray[np.floating[Any]])
 
 
-def check_format(info: AudioInfo, suffix: str, whole: bool = True) -> None:
+def check_format(info: AudioInfo, suffix: str, whole: bool = True, bit_rate: int = 0) -> None:
     """Refuse before any work a format that does not exist, or cannot hold the recording."""
-    if suffix.lower() in MEDIA_SUFFIXES:
+    if is_media_target(info, suffix):
         module()
-        media_plan(info, suffix, whole=whole)
+        media_plan(info, suffix, whole=whole, bit_rate=bit_rate)
     else:
-        output_format(info, suffix)
+        subtype = output_format(info, suffix)[1]
+        if bit_rate:
+            output_bit_rate(info, subtype, bit_rate)
 
 
 class RecordingCopy:
@@ -43,6 +47,7 @@ class RecordingCopy:
         line: What processed it, for the tags; None to tell nothing.
         whole: Whether all samples will be at their places; otherwise the copy is the first track without
             picture, chapters, cue points and time codes.
+        bit_rate: Bits a second of a lossy format; 0 for that of the recording, or the usual one.
 
     Attributes:
         infos: Headers of the tracks that are wanted, in order.
@@ -60,6 +65,7 @@ class RecordingCopy:
         overwrite: bool = False,
         line: str | None = None,
         whole: bool = True,
+        bit_rate: int = 0,
     ) -> None:
         self.infos: tuple[AudioInfo, ...] = (info,)
         self.notes: tuple[str, ...] = ()
@@ -67,17 +73,22 @@ class RecordingCopy:
         self._finished = False
         self._copied_tags: CopiedTags | None = None
         self._writer: AtomicWriter | MediaWriter
+        self._layout = read_layout(info.path, info.channels)
         found = tracks(info.path) if is_media(info.path) else ()
-        if target.suffix.lower() in MEDIA_SUFFIXES:
-            plan: Plan = media_plan(info, target.suffix, line, whole)
+        if is_media_target(info, target.suffix):
+            plan: Plan = media_plan(info, target.suffix, line, whole, bit_rate)
             self.infos = tuple(track.info for track in found[: len(plan.rates)]) or (info,)
+            self.notes = self._layout.lost(info.path, target.suffix)
             self._writer = MediaWriter(target, plan, overwrite)
         else:
             container, subtype = output_format(info, target.suffix)
+            container = self._layout.container(container)
             self._copied_tags = collect_tags(info, container, line, whole)
-            self.notes = self._copied_tags.notes
+            self.notes = self._layout.lost(info.path, container) + self._copied_tags.notes
             shape = (info.sample_rate, info.channels)
-            self._writer = AtomicWriter(target, *shape, container, subtype, overwrite)
+            source = found[0].bit_rate if found else 0
+            bits = output_bit_rate(info, subtype, bit_rate, source)
+            self._writer = AtomicWriter(target, *shape, container, subtype, overwrite, bits)
         if len(found) > len(self.infos):
             told = f"only the first of {len(found)} audio tracks was taken; {target.suffix} files hold one"
             self.notes += (f"{display_path(info.path)}: {told}",)
@@ -142,6 +153,7 @@ class RecordingCopy:
         """
         fd = self._writer.finish()
         if not self._finished and self._copied_tags is not None:
+            self._layout.write_to(fd)
             self._copied_tags.write_to(self._target, fd)
         self._finished = True
         return fd

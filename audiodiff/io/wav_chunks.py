@@ -75,11 +75,13 @@ class Carried:
     Attributes:
         before: Those in front of the samples.
         left_out: What was too large, one line each.
+        bw64: Whether the file is a BW64 file (ITU-R BS.2088), which is RF64 under another name.
     """
 
     before: tuple[bytes, ...] = ()
     after: tuple[bytes, ...] = ()
     left_out: tuple[str, ...] = ()
+    bw64: bool = False
 
 
 def fields(riff: bool) -> frozenset[str]:
@@ -149,7 +151,7 @@ def collect(fd: int, whole: bool = True) -> Carried:
             continue
         # A size of an RF64 file that stands elsewhere is told here: no other format knows of that.
         sides[behind].append(_chunk(chunk.name, read_at(fd, chunk.start, chunk.size), _order(fd)))
-    return Carried(tuple(sides[0]), tuple(sides[1]), tuple(left_out))
+    return Carried(tuple(sides[0]), tuple(sides[1]), tuple(left_out), read_at(fd, 0, 4) == b"BW64")
 
 
 def texts(values: Mapping[str, str], riff: bool) -> Carried:
@@ -192,7 +194,7 @@ def with_line(carried: Carried, line: str, riff: bool) -> Carried:
     sides = [_first_changed(side, is_info, changed) for side in (carried.before, carried.after)]
     if sides[0] != carried.before:  # the line is told once
         sides[1] = carried.after
-    return Carried(sides[0], sides[1], carried.left_out)
+    return replace(carried, before=sides[0], after=sides[1])
 
 
 def insert(fd: int, carried: Carried) -> None:
@@ -218,6 +220,8 @@ def insert(fd: int, carried: Carried) -> None:
         replace_bytes(fd, place, place, before)
     if kind == b"RF64":
         write_at(fd, 20, struct.pack("<Q", total - 8))
+        if carried.bw64:
+            write_at(fd, 0, b"BW64")
     else:
         write_at(fd, 4, (total - 8).to_bytes(4, _order(fd)))
 

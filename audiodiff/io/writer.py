@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from audiodiff.io.bit_rates import coder
 from audiodiff.io.formats import max_samples
 from audiodiff.io.ogg import fix_serial
 from audiodiff.io.output_checks import check_block, writing_failed
@@ -29,6 +30,7 @@ _BITS = {
     "ALAC_24": 24,
     "ALAC_32": 32,
 }
+_VORBIS_PIECE = 1 << 14
 _WRITE_ERRORS = (soundfile.SoundFileError, OSError, AssertionError)
 
 
@@ -41,6 +43,7 @@ class AtomicWriter(OutputWriter):
     Args:
         container: libsndfile's name, see `output_format`.
         subtype: libsndfile's name of the sample format.
+        bit_rate: Bits a second of lossy formats, within `bit_rates.limits`; 0 for libsndfile's own choice.
 
     Attributes:
         n_samples: Samples of one channel written so far.
@@ -54,19 +57,31 @@ class AtomicWriter(OutputWriter):
         container: str,
         subtype: str,
         overwrite: bool = False,
+        bit_rate: int = 0,
     ) -> None:
         super().__init__(path, overwrite)
         self.n_samples = 0
         self._shape = (sample_rate, channels)
         self._format = (container, subtype)
+        self._bit_rate = bit_rate
         self._file: Any = None
+        self._held: npt.NDArray[np.floating] | None = None
 
     def _begin(self) -> None:
         rate, channels = self._shape
         container, subtype = self._format
+        coding = coder(subtype, rate, channels, self._bit_rate)
         try:
             self._file = soundfile.SoundFile(
-                self._atomic.fd, "w", rate, channels, subtype, format=container, closefd=False
+                self._atomic.fd,
+                "w",
+                rate,
+                channels,
+                subtype,
+                format=container,
+                closefd=False,
+                compression_level=coding.level,
+                bitrate_mode=coding.mode,
             )
         except (soundfile.SoundFileError, ValueError) as error:
             line = f"{channels} channels at {rate} Hz cannot be written as {container} {subtype} ({error})"
@@ -96,10 +111,21 @@ class AtomicWriter(OutputWriter):
         self._check_length(block.shape[1])
         x = np.ascontiguousarray(block.T)
         try:
-            self._file.write(self._codes(x) if self._format[1] in _BITS else x)
+            if self._format[1] == "VORBIS":
+                self._write_vorbis(x)
+            else:
+                self._file.write(self._codes(x) if self._format[1] in _BITS else x)
         except _WRITE_ERRORS as error:
             raise writing_failed(self._path, str(error)) from error
         self.n_samples += block.shape[1]
+
+    def _write_vorbis(self, x: npt.NDArray[np.floating]) -> None:
+        """Write pieces of one size: its encoder decides by what it has got so far, so others give others."""
+        x = x if self._held is None else np.concatenate([self._held, x])
+        whole = len(x) - len(x) % _VORBIS_PIECE
+        for start in range(0, whole, _VORBIS_PIECE):
+            self._file.write(x[start : start + _VORBIS_PIECE])
+        self._held = x[whole:].copy()
 
     def _check_length(self, n: int) -> None:
         """Stop where the sizes in the file would overflow, which libsndfile does not notice."""
@@ -119,6 +145,8 @@ class AtomicWriter(OutputWriter):
     def _complete(self) -> None:
         if self.n_samples == 0:
             raise self._failure("not written, there are no samples", "empty")
+        if self._held is not None and len(self._held):
+            self._file.write(self._held)
         self._file.close()
         self._clear_time_stamp()
         if self._format[0] == "OGG":

@@ -10,7 +10,7 @@ import torch
 
 from audiodiff.io.mel_file import Axes, read_mel
 from audiodiff.io.reader import AtomicWriter, read_blocks
-from audiodiff.signal.level import mix_to_mono
+from audiodiff.signal.level import mono_mix
 from audiodiff.signal.mel_inversion import invert_long
 from audiodiff.signal.resample import StreamResampler
 from audiodiff.signal.types import Samples
@@ -24,9 +24,11 @@ def write_recording(source: Path, target: Path, sample_rate: int) -> str:
 
     def mixed() -> Iterator[Samples]:
         with read_blocks(source) as reader:
+            mix = mono_mix(reader)
+        with read_blocks(source) as reader:
             resampler = StreamResampler(reader.info.sample_rate, sample_rate, 1)
             for block in reader:
-                yield resampler.push(mix_to_mono(block))
+                yield resampler.push(mix.apply(block))
             yield resampler.flush()
 
     _write(mixed(), target, sample_rate)

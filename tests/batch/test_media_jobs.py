@@ -189,7 +189,8 @@ def test_without_pyav_a_podcast_is_refused_with_the_way_out(
 
     def missing() -> None:
         raise AudioFileError(
-            f"video, m4a and aac files need PyAV; {install_hint('media')}", code="missing_extra"
+            f"video, m4a, aac, amr and Ogg FLAC files need PyAV; {install_hint('media')}",
+            code="missing_extra",
         )
 
     monkeypatch.setattr(av_library, "module", missing)

@@ -210,3 +210,37 @@ def test_a_length_that_was_given_stays(value: str) -> None:
 @given(st.lists(st.sampled_from(["a.wav", "-q", "--start", "1", "--", "-o"])))
 def test_other_words_stay(words: list[str]) -> None:
     assert with_length(words) == words
+
+
+@pytest.mark.parametrize("words", [("--format", "mp3"), ("--format", "mp3", "--bitrate", "64k")])
+def test_a_format_names_the_output(talk: Path, toy_folder: Path, words: tuple[str, ...]) -> None:
+    assert run(["denoise", str(talk), "-m", str(toy_folder), "-q", "--no-sidecar", *words]) == 0
+    assert names(talk.parent) == ["talk.denoised.mp3", "talk.wav"]
+    (talk.parent / "out").mkdir()
+    assert (
+        run(["denoise", str(talk), "-m", str(toy_folder), "-q", "-o", str(talk.parent / "out"), *words]) == 0
+    )
+    target = talk.parent / "out" / "talk.mp3"
+    assert soundfile.info(target).format == "MP3"
+    assert target.read_bytes() == (talk.parent / "talk.denoised.mp3").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-o", "out.ogg", "--format", "mp3"),
+        ("-o", "out.wav", "--bitrate", "128k"),
+        ("--bitrate", "128k"),
+        ("--format", "flac", "--bitrate", "128k"),
+        ("--format", "mp3", "--bitrate", "900k"),
+        ("--format", "mp3", "--bitrate", "soon"),
+    ],
+)
+def test_what_contradicts_the_format_is_refused_in_a_line(
+    talk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(talk.parent)
+    assert run(["denoise", str(talk), *words]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert names(talk.parent) == ["talk.wav"]

@@ -45,6 +45,17 @@ def test_compute(talk: Path, capsys: Out) -> None:
     assert run(["mel", "compute", str(talk), "--mel", "rfwave", "--overwrite"]) == 0
 
 
+def test_compute_of_an_inverted_channel(talk: Path, capsys: Out) -> None:
+    x, rate = soundfile.read(talk, dtype="float32")
+    values = []
+    for factor in (1, -1):
+        soundfile.write(talk, np.stack([x[:, 0], factor * x[:, 0]], axis=1), rate, subtype="FLOAT")
+        assert run(["mel", "compute", str(talk), "--mel", "rfwave", "--overwrite"]) == 0
+        values.append(read_mel(talk.with_name("talk.rfwave.npz")).values)
+        assert capsys.readouterr().err.count("\n") == 1
+    assert np.array_equal(values[0], values[1])
+
+
 def test_compute_goes_on_after_a_failure(talk: Path, tmp_path: Path, capsys: Out) -> None:
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"no audio")

@@ -17,7 +17,9 @@ import torch
 from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.cli import run
 from audiodiff.inference.engine import Samples
+from audiodiff.io.bit_rates import source_bit_rate
 from audiodiff.io.mel_file import write_mel
+from audiodiff.io.reader import probe
 from audiodiff.model.folder import save
 from audiodiff.signal.mel import PRESETS, mel
 from audiodiff.signal.mel_inversion import invert
@@ -350,3 +352,31 @@ def test_a_report_tells_of_mels_and_recordings(
     assert run([*words, str(page)]) == 0
     assert "skipped" in page.read_text()
     assert run(["vocode", "-", "-o", "-", *FAST, "--report", str(page)]) == 2
+
+
+def test_speech_in_a_format_and_a_bit_rate(tmp_path: Path, values: Samples) -> None:
+    write_mel(tmp_path / "talk.npz", values, HIFIGAN)
+    words = ["vocode", str(tmp_path / "talk.npz"), *FAST, "--format", "mp3"]
+    assert run([*words, "--bitrate", "128k"]) == 0
+    target = tmp_path / "talk.vocoded.mp3"
+    assert source_bit_rate(probe(target)) == pytest.approx(128_000, abs=10)
+    told = read_sidecar(target)
+    assert told is not None
+    assert (told.options["bitrate"], told.options["format"]) == (128_000, "mp3")
+    assert run([*words, "--bitrate", "320k", "--overwrite"]) == 2
+    assert run(["vocode", str(tmp_path / "talk.npz"), *FAST, "--format", "m4a"]) == 2
+
+
+def test_an_inverted_channel_does_not_silence_the_speech(
+    tmp_path: Path, recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = recording(0.5, HIFIGAN.sample_rate)[0]
+    soundfile.write(tmp_path / "one.wav", x, HIFIGAN.sample_rate)
+    soundfile.write(tmp_path / "two.wav", np.stack([x, -0.99 * x], 1), HIFIGAN.sample_rate)
+    waves, lines = [], []
+    for name in ("one", "two"):
+        assert run(["vocode", str(tmp_path / f"{name}.wav"), *FAST]) == 0
+        waves.append(soundfile.read(tmp_path / f"{name}.vocoded.wav")[0])
+        lines.append(capsys.readouterr().err.count("\n"))
+    np.testing.assert_array_equal(waves[0], waves[1])
+    assert lines[1] == lines[0] + 1

@@ -51,6 +51,20 @@ def test_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_inverted_channel_is_not_packed_as_silence(tmp_path: Path) -> None:
+    x = 0.1 * np.random.default_rng(0).standard_normal(RATE)
+    paths = [tmp_path / "plain.wav", tmp_path / "inverted.wav"]
+    soundfile.write(paths[0], np.stack([x, 0.99 * x], 1), RATE, "FLOAT")
+    soundfile.write(paths[1], np.stack([x, -0.99 * x], 1), RATE, "FLOAT")
+    clips = [Clip(path, "speech", "a", "ann", "en", RATE, "A", "CC0", "train") for path in paths]
+    report = pack(clips, tmp_path / "store", PackSettings(RATE, 0))
+    assert (report.n_clips, len(report.notes)) == (2, 1)
+    lines: list[str] = []
+    np.testing.assert_allclose(decode(paths[1], RATE, lines.append), x, atol=1e-6)
+    assert lines == list(report.notes)
+    assert report.notes[0].startswith(str(paths[1]))
+
+
 @pytest.mark.parametrize("bad", [np.array([]), np.array([0.0, np.nan]), np.ones((2, 5))])
 def test_unusable_samples_are_refused(tmp_path: Path, bad: np.ndarray) -> None:
     with (

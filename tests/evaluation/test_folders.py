@@ -43,6 +43,18 @@ def test_suffixes_do_not_matter_and_channels_are_averaged(folders: tuple[Path, P
         assert stereo[metric] == pytest.approx(good[metric], abs=1e-3)
 
 
+def test_an_inverted_channel_is_no_silence(folders: tuple[Path, Path], speech: Wave, noisy: Wave) -> None:
+    ref, est = folders
+    write(ref / "stereo.wav", np.stack([-0.9 * speech, speech], 1))
+    write(est / "stereo.wav", np.stack([-0.9 * noisy, noisy], 1))
+    report = evaluate_folders(ref, est)
+    assert report.unscored() == []
+    stereo, good = report.files
+    for metric in METRICS:
+        assert stereo.scores[metric] == pytest.approx(good.scores[metric], abs=1e-3)
+    assert [len(file.notes) for file in report.files] == [1, 0]
+
+
 def test_jobs_and_the_noisy_folder_change_no_score(folders: tuple[Path, Path]) -> None:
     ref, est = folders
     calls: list[tuple[int, int]] = []

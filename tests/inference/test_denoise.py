@@ -16,6 +16,7 @@ from torch import nn
 
 from audiodiff import Denoiser
 from audiodiff.errors import AudioFileError, ConfigError, ModelError, ShapeError
+from audiodiff.inference.arguments import Channels, Quality
 from audiodiff.inference.chunk_denoiser import ChunkDenoiser
 from audiodiff.inference.chunks import Chunk
 from audiodiff.inference.device import autocast_dtype, pick_device
@@ -23,7 +24,7 @@ from audiodiff.inference.engine import Engine, Samples
 from audiodiff.model.config import ModelConfig, Presets, SamplerPreset
 from audiodiff.model.model import Model, assemble
 from audiodiff.signal.resample import resampled_length
-from tests.builders import WAVEFORM_NET, WAVEFORM_UNET, waveform_denoiser
+from tests.builders import WAVEFORM_NET, WAVEFORM_UNET, spectral_model, waveform_denoiser
 
 Recording = Callable[..., Samples]
 CPU = torch.device("cpu")
@@ -219,6 +220,22 @@ def test_channels_share_noise_and_gain_but_nothing_else(toy_model: Model, record
     for channel in range(3):
         alone = np.concatenate(list(denoiser.stream([x[channel : channel + 1]], 16000, 2.0)), axis=1)
         np.testing.assert_allclose(together[channel], alone[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("quality", ["fast", "balanced", "best"])
+@pytest.mark.parametrize("channels", ["each", "linked"])
+def test_a_dead_channel_stays_dead_and_changes_nothing(
+    recording: Recording, rate: int, quality: Quality, channels: Channels
+) -> None:
+    denoiser = Denoiser(spectral_model(), quality=quality, channels=channels)
+    one = recording(0.4, rate)
+    alone = stream(denoiser, one, rate)
+    assert (alone != one).any()
+    for dead in (0, 1):
+        cleaned = stream(denoiser, np.insert(one, dead, 0, axis=0), rate, [1000])
+        assert not cleaned[dead].any()
+        np.testing.assert_array_equal(cleaned[1 - dead], alone[0])
 
 
 def test_memory_is_flat_in_the_length(toy_model: Model, recording: Recording) -> None:

@@ -41,6 +41,7 @@ def whole(path: Path, number: int = 0, block: int = 4999) -> tuple[np.ndarray[An
         (".mkv", Recipe(muxer="matroska", codec="pcm_f32le", channels=6)),
         (".mov", Recipe(muxer="mov", codec="pcm_s16le", video=True, start=0.25)),
         (".m4a", Recipe(codec="alac", rate=22_050)),
+        (".oga", Recipe(muxer="ogg", codec="flac", channels=2, seconds=0.987)),
     ],
 )
 def test_length_is_exact_and_nothing_is_shifted(tmp_path: Path, suffix: str, recipe: Recipe) -> None:

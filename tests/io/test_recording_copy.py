@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 
+import av
+
 from audiodiff.errors import AudioFileError
 from audiodiff.io import formats, tag_vorbis
 from audiodiff.io.reader import probe, read, read_blocks
@@ -203,3 +205,44 @@ def test_damaged_media_files_give_a_copy_or_a_clear_refusal(tmp_path: Path) -> N
             assert left(tmp_path) == ["talk.mkv"]
         else:
             assert probe(target).channels == 1
+
+
+@pytest.mark.parametrize("suffix", [".oga", ".ogg"])
+def test_flac_in_ogg_stays_what_it_is(tmp_path: Path, suffix: str) -> None:
+    source, target = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    make(source, Recipe("ogg", "flac", channels=2, texts=True, chapters=True))
+    output = copy(source, target)
+    assert output.notes == ()
+    assert target.read_bytes()[:4] == b"OggS"
+    assert (probe(target).container, probe(target).subtype) == ("OGG", "PCM_16")
+    np.testing.assert_array_equal(read(target)[0], read(source)[0])
+    assert read_tags(target).chapters == read_tags(source).chapters
+    assert read_tags(target).text["title"] == TEXTS["title"]
+    for name, container in (("c.flac", "FLAC"), ("c.wav", "WAV")):
+        other = probe(copy_to(source, name))
+        assert (other.container, other.subtype) == (container, "PCM_16")
+
+
+def copy_to(source: Path, name: str) -> Path:
+    copy(source, source.with_name(name))
+    return source.with_name(name)
+
+
+def test_amr_is_read_and_becomes_what_is_asked(tmp_path: Path) -> None:
+    source, rate = tmp_path / "memo.amr", 8000
+    with av.open(str(source), "w", format="amr") as out:
+        stream: Any = out.add_stream("libopencore_amrnb", rate=rate, layout="mono")
+        stream.bit_rate = 12_200
+        x = (8000 * np.sin(2 * np.pi * 300 * np.arange(rate) / rate)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(x[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts = rate, 0
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    y, found = read(copy_to(source, "memo.wav"))
+    assert found == rate
+    assert abs(y.shape[1] - rate) <= 2 * rate // 50
+    spectrum = np.abs(np.fft.rfft(y[0, : rate // 2]))
+    assert spectrum.argmax() * 2 == pytest.approx(300, abs=4)
+    with pytest.raises(AudioFileError) as caught:
+        RecordingCopy(probe(source), tmp_path / "b.amr")
+    assert caught.value.code == "unsupported"

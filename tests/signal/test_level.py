@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audiodiff.errors import ShapeError
-from audiodiff.signal.level import LevelMeter
+from audiodiff.signal.level import LevelMeter, mix_to_mono, mono_mix
 
 RATE = 16000
 
@@ -55,9 +55,16 @@ def test_silence_has_no_level() -> None:
 def test_channels_count_by_their_mean_power() -> None:
     one = tone(1, 0.1)
     assert level(np.concatenate([one, one])) == pytest.approx(level(one))
-    half = level(np.concatenate([one, np.zeros_like(one)]))
+    half = level(np.concatenate([one, 1e-3 * one]))
     assert half is not None
-    assert half == pytest.approx((level(one) or 0) - 10 * np.log10(2))
+    assert half == pytest.approx((level(one) or 0) - 10 * np.log10(2), abs=1e-4)
+
+
+@pytest.mark.parametrize("n", [RATE // 100, RATE])
+def test_a_dead_channel_does_not_count(n: int) -> None:
+    one = tone(1, 0.1)[:, :n]
+    for dead in (0, 1, 3):
+        assert level(np.insert(one, [0] * dead, 0, axis=0)) == level(one)
 
 
 @given(st.integers(0, 20), st.floats(-20, 15))
@@ -98,3 +105,26 @@ def test_wrong_shapes_are_refused() -> None:
     meter.push(np.zeros((2, 10), dtype=np.float32))
     with pytest.raises(ShapeError):
         meter.push(np.zeros((1, 10), dtype=np.float32))
+
+
+@given(st.integers(0, 20), st.floats(-1.0, 1.0), st.lists(st.integers(0, 5000), max_size=4))
+@settings(deadline=None, max_examples=40)
+def test_channels_that_cancel_are_not_averaged(seed: int, share: float, sizes: list[int]) -> None:
+    one = bursts(seed)
+    x = np.concatenate([share * one, one]).astype(np.float32)
+    edges = [0, *itertools.accumulate(sizes), x.shape[1]]
+    mix = mono_mix(x[:, a:b] for a, b in itertools.pairwise(edges))
+    loss_db = 20 * np.log10(max(abs(1 + share) / 2, 1e-9))
+    if abs(loss_db + 10) > 1e-3:
+        assert mix.channel == (1 if loss_db < -10 else None)
+    assert bool(mix.note) == (mix.channel is not None)
+    expected = x[1:] if mix.channel else mix_to_mono(x)
+    np.testing.assert_array_equal(mix.apply(x), expected)
+
+
+def test_what_has_no_loudest_channel_is_averaged() -> None:
+    for x in (np.zeros((2, 100)), np.zeros((2, 0)), np.ones((1, 100))):
+        assert mono_mix([x.astype(np.float32)]).channel is None
+    assert mono_mix([]).channel is None
+    dead = np.concatenate([np.zeros((1, RATE), np.float32), tone(1, 0.1)])
+    assert mono_mix([dead]).channel is None  # 6 dB less: half of a voice is no cancellation
