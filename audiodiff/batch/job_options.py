@@ -30,6 +30,8 @@ class Options:
         tag: Tell in the tags of outputs what processed them.
         sidecar: Tell in a JSON file beside the output how it was made, see `sidecar`.
         loudness: How loud the output shall be; None leaves that as it is.
+        preview: Say in tags and sidecar that the output is a preview, and replace an older one of the same
+            recording.
     """
 
     overwrite: bool = False
@@ -42,6 +44,7 @@ class Options:
     tag: bool = False
     sidecar: bool = False
     loudness: Target | None = None
+    preview: bool = False
 
     def __post_init__(self) -> None:
         """Check what contradicts."""
@@ -52,6 +55,11 @@ class Options:
                 "--residual and --lufs exclude each other: what was removed and an output at another level "
                 "do not sum to the input; run twice, or use --report"
             )
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What tags say of the outputs beside the task."""
+        return ("preview",) if self.preview else ()
 
     @property
     def whole(self) -> bool:

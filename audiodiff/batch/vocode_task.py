@@ -22,7 +22,8 @@ from audiodiff.batch.preflight import check_length, check_outputs
 from audiodiff.batch.sidecar import ModelFact, Sidecar, input_fact, output_fact, provenance_line
 from audiodiff.batch.task import Status, TaskName
 from audiodiff.errors import AudioFileError
-from audiodiff.io.formats import AUDIO_SUFFIXES, display_path
+from audiodiff.io.folders import READABLE
+from audiodiff.io.formats import display_path
 from audiodiff.io.reader import AtomicWriter, AudioInfo, output_format, probe, read_blocks
 from audiodiff.io.tag_copy import CopiedTags, collect_tags
 from audiodiff.signal.mel_presets import get_convention, names_of
@@ -53,7 +54,7 @@ class VocodeSettings:
     task: ClassVar[TaskName] = "vocode"
     label: ClassVar[str] = ".vocoded"
     ending: ClassVar[str] = ".wav"
-    suffixes: ClassVar[frozenset[str]] = AUDIO_SUFFIXES | MEL_SUFFIXES
+    suffixes: ClassVar[frozenset[str]] = READABLE | MEL_SUFFIXES
 
     quality: Literal["fast", "balanced", "best"] = "balanced"
     steps: int | None = None

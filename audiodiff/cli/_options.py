@@ -12,6 +12,7 @@ import typer
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
+    from audiodiff.batch.naming import Place
     from audiodiff.batch.ray_engine import Cluster
 
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)s?")
@@ -37,6 +38,15 @@ Address: TypeAlias = Annotated[
         help="Address of the Ray cluster, as printed by `ray start --head`; required with --engine ray.",
     ),
 ]
+
+
+def place_of(text: str | None) -> Place | None:
+    """Where results go; None for beside the inputs."""
+    if text is None:
+        return None
+    from audiodiff.batch import naming
+
+    return naming.place_of(text)
 
 
 def time_of(text: str, option: str) -> float:

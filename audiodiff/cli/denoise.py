@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 from typer.core import TyperCommand
 
-from audiodiff.cli._options import Address, Engine, EngineName, cluster_of, shard_of, stretch
+from audiodiff.cli._options import Address, Engine, EngineName, cluster_of, place_of, shard_of, stretch
 from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import refuse_report, reported
 from audiodiff.cli._runner import Command, run
@@ -58,9 +58,13 @@ Inputs: TypeAlias = Annotated[
     ),
 ]
 Output: TypeAlias = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "-o", "--output", help="File, folder, or - for a pipe. Default: INPUT.denoised.EXT beside the input."
+        "-o",
+        "--output",
+        metavar="<path>",
+        help="File, folder, or - for a pipe. A name without a suffix, or with / at its end, is a folder; "
+        "it is made if it does not exist. Default: INPUT.denoised.EXT beside the input.",
     ),
 ]
 ModelName: TypeAlias = Annotated[
@@ -100,7 +104,8 @@ Preview: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="[SECONDS[@START]]",
-        help="Process only a part, into INPUT.denoised.preview.EXT: 20 seconds, or 10, or 10@1:30.",
+        help="Process only a part, into INPUT.denoised.preview.EXT: 20 seconds, or 10, or 10@1:30. A new "
+        "preview replaces the last one.",
     ),
 ]
 Lufs: TypeAlias = Annotated[
@@ -171,7 +176,14 @@ DryRun: TypeAlias = Annotated[
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per recording to standard output.")
 ]
-Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
+Overwrite: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace existing outputs, and process every recording again; after an interruption the same "
+        "command goes on where it was.",
+    ),
+]
 SkipExisting: TypeAlias = Annotated[
     bool, typer.Option("--skip-existing", help="In batches, keep existing outputs, whatever made them.")
 ]
@@ -234,7 +246,7 @@ def denoise(
 
     Prints the paths of the results. Inputs are never changed. Several recordings, folders or patterns form a
     batch: -o DIR mirrors the folder tree, a second run skips what is already done, and a file that fails does
-    not stop the others.
+    not stop the others. What audiodiff made before is left out of a batch.
 
     Examples: audiodiff denoise talk.wav; audiodiff denoise shows -o clean --jobs 2 --strength 0.8
     """
@@ -243,7 +255,16 @@ def denoise(
 
     target, part = loudness(lufs, true_peak), stretch(start, end, preview)
     options = Options(
-        overwrite, skip_existing, strict, *part, residual, max_hours, tag, sidecar, loudness=target
+        overwrite,
+        skip_existing,
+        strict,
+        *part,
+        residual,
+        max_hours,
+        tag,
+        sidecar,
+        loudness=target,
+        preview=preview is not None,
     )
     settings = DenoiseSettings(
         quality.value, steps, strength, max_reduction, channels.value, seed, device, threads
@@ -260,9 +281,10 @@ def denoise(
         batch=bool(shard or cluster),
     )
     printer = Printer(json_lines, quiet)
-    refuse_report(report, (*inputs, output))
+    place = place_of(output)
+    refuse_report(report, (*inputs, place.path if place else None))
     with reported(report, report_seeds, command, printer):
-        run(inputs, output, command, printer)
+        run(inputs, place, command, printer)
 
 
 def loudness(lufs: float | None, true_peak: float | None) -> Target | None:

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from audiodiff.cli._common import say
-from audiodiff.cli._options import shard_of
+from audiodiff.cli._options import place_of, shard_of
 from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import refuse_report, reported
 from audiodiff.cli._runner import Command, run
@@ -37,11 +37,13 @@ Inputs: TypeAlias = Annotated[
     ),
 ]
 Output: TypeAlias = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "-o",
         "--output",
-        help="File, folder, or - for a pipe (wav). Default: INPUT.vocoded.wav beside the input.",
+        metavar="<path>",
+        help="File, folder, or - for a pipe (wav). A name without a suffix, or with / at its end, is a "
+        "folder; it is made if it does not exist. Default: INPUT.vocoded.wav beside the input.",
     ),
 ]
 ModelName: TypeAlias = Annotated[
@@ -112,9 +114,10 @@ def vocode(
         batch=shard is not None,
     )
     printer = Printer(json_lines, quiet)
-    refuse_report(report, (*inputs, output))
+    place = place_of(output)
+    refuse_report(report, (*inputs, place.path if place else None))
     with reported(report, None, command, printer):
         if model is None and not quiet:
             why = "; no model is shipped" if name == INVERSION else ""
             say(f"audiodiff: made by {name}, as --model was not given{why}")
-        run(inputs, output, command, printer)
+        run(inputs, place, command, printer)

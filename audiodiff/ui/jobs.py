@@ -206,7 +206,7 @@ class Desk:
 
     def _target(self, recording: Recording) -> Path:
         if not recording.own:
-            return default_target(recording.path, None)
+            return default_target(recording.path)
         folder = self._folder / secrets.token_hex(8)
         folder.mkdir()
-        return folder / default_target(recording.path, None).name
+        return folder / default_target(recording.path).name

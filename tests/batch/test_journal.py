@@ -17,7 +17,7 @@ import soundfile
 from audiodiff.batch.batch_spec import Item, JobSpec, foresee, run_one
 from audiodiff.batch.denoise_task import DenoiseSettings
 from audiodiff.batch.job_options import Options, Result
-from audiodiff.batch.journal import Record, key_of, locked
+from audiodiff.batch.journal import Journal, Record, key_of, locked
 from audiodiff.batch.naming import sidecar_path
 from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import AtomicFile
@@ -77,12 +77,21 @@ def test_what_others_did_to_a_target_is_seen(source: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"v": 1}', '{"v": 2, "outputs": {}}', '{"v": 1, "outputs": 3}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"v": 2}',
+        '{"v": 1, "target": "out.wav", "outputs": {}}\n',
+        "{}\n[]\n3\n\xff\n",
+        '{"v": 2',
+    ],
 )
 def test_a_damaged_record_vouches_for_nothing(source: Path, tmp_path: Path, text: str) -> None:
     target = tmp_path / "out.wav"
     finished(source, target)
-    next((tmp_path / ".audiodiff").glob("*.json")).write_text(text)
+    (tmp_path / ".audiodiff" / "journal.jsonl").write_text(text, "latin-1")
     assert Record((target,), KEY).standing(source) == "foreign"
 
 
@@ -125,22 +134,23 @@ def test_a_crash_at_any_naming_and_a_second_run(
     source, clean = shows / "a.wav", shows.parent / "clean"
     spec = make_spec(options=Options(residual=True, overwrite=overwrite, sidecar=sidecar))
     item = Item(source, clean / "a.wav", "a.wav")
-    commit = AtomicFile.commit
+    commit, add = AtomicFile.commit, Journal.add
     countdown = [0]
 
-    def crashing(self: AtomicFile, path: Path, replace: bool) -> None:
+    def crashing(step: Callable[..., None], *words: object, **more: object) -> None:
         countdown[0] -= 1
         if countdown[0] == 0:
             raise Crash
-        commit(self, path, replace)
+        step(*words, **more)
         if countdown[0] == -100:
             raise Crash
 
     assert run_one(spec, item).status == "done"
     truth = hashes(clean)
     assert sorted(truth) == ["a.residual.wav", "a.wav", *["a.wav.audiodiff.json"] * sidecar]
-    monkeypatch.setattr(AtomicFile, "commit", crashing)
-    # Names are given to record, target, record, residual, record; before all to record and sidecar.
+    monkeypatch.setattr(AtomicFile, "commit", lambda *words, **more: crashing(commit, *words, **more))
+    monkeypatch.setattr(Journal, "add", lambda *words: crashing(add, *words))
+    # Record, target, record, residual, record; before all record and sidecar.
     last = 7 if sidecar else 5
     for n in range(1, last + 1):
         for after in (False, True):
@@ -233,7 +243,8 @@ def test_what_decides_the_bytes_decides_what_is_done(shows: Path, make_spec: Mak
 def test_a_record_says_what_was_done(shows: Path, make_spec: MakeSpec) -> None:
     item = Item(shows / "a.wav", shows / "out.wav", "a.wav")
     result = run_one(make_spec(), item)
-    record = json.loads(next((shows / ".audiodiff").glob("*.json")).read_text())
+    [journal] = (shows / ".audiodiff").iterdir()
+    record = json.loads(journal.read_text().splitlines()[-1])
     content = hashlib.sha256(item.target.read_bytes()).hexdigest()
     assert record["outputs"]["out.wav"]["sha256"] == content
     assert record["source"]["sha256"] == hashlib.sha256(item.source.read_bytes()).hexdigest()
@@ -289,5 +300,5 @@ def test_without_locks_the_work_is_done_and_a_warning_tells(
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", lacking)
-    with locked(tmp_path / "talk.wav") as notes:
-        assert notes == (f"{tmp_path}: no locks on this disk; let no second run work there",)
+    with locked(tmp_path / "talk.wav") as is_held:
+        assert not is_held
