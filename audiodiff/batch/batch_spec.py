@@ -17,9 +17,10 @@ from audiodiff import __version__
 from audiodiff.batch.denoise_task import DenoiseSettings
 from audiodiff.batch.job import process
 from audiodiff.batch.job_options import Fault, Options, Progress, Result
-from audiodiff.batch.journal import NO_LOCKS, Record, Standing, key_of, locked
+from audiodiff.batch.journal import Record, Standing, key_of
 from audiodiff.batch.naming import outputs
 from audiodiff.batch.preflight import check_sidecar, replacing
+from audiodiff.batch.target_lock import NO_LOCKS, locked
 from audiodiff.batch.vocode_task import VocodeSettings
 from audiodiff.errors import AudiodiffError, ModelError
 from audiodiff.io.folders import made

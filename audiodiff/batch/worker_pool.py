@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 from audiodiff.batch.batch_spec import Item, JobSpec, failed, run_one
 from audiodiff.batch.job_options import Result
-from audiodiff.batch.journal import clear
+from audiodiff.batch.target_lock import clear
 from audiodiff.io.formats import display_path
 
 Watch: TypeAlias = Callable[[Item, float], None]

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,9 @@ import soundfile
 from audiodiff.batch.batch_spec import Item, JobSpec, foresee, run_one
 from audiodiff.batch.denoise_task import DenoiseSettings
 from audiodiff.batch.job_options import Options, Result
-from audiodiff.batch.journal import Journal, Record, key_of, locked
+from audiodiff.batch.journal import Journal, Record, end_run, key_of, run_key
 from audiodiff.batch.naming import sidecar_path
+from audiodiff.batch.target_lock import clear, locked
 from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.loudness import Target
@@ -36,9 +38,9 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def finished(source: Path, target: Path, content: bytes = b"result", key: str = KEY) -> Record:
+def finished(source: Path, target: Path, content: bytes = b"result", key: str = KEY, run: str = "") -> Record:
     """Do what a job does."""
-    record = Record((target,), key)
+    record = Record((target,), key, run)
     record.begin(source, {})
     file = AtomicFile(target.parent)
     os.write(file.fd, content)
@@ -95,6 +97,54 @@ def test_a_damaged_record_vouches_for_nothing(source: Path, tmp_path: Path, text
     assert Record((target,), KEY).standing(source) == "foreign"
 
 
+def test_a_line_that_was_torn_is_passed_over(source: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.wav", tmp_path / "b.wav"
+    finished(source, first)
+    journal = tmp_path / ".audiodiff" / "journal.jsonl"
+    whole = journal.read_bytes()
+    with journal.open("ab") as file:
+        file.write(whole[: len(whole) // 3])
+    assert Record((first,), KEY).standing(source) == "done"
+    finished(source, second)
+    assert [Record((target,), KEY).standing(source) for target in (first, second)] == ["done", "done"]
+    journal.write_bytes(whole)  # another journal now, as if it had come from a copy
+    assert [Record((target,), KEY).standing(source) for target in (first, second)] == ["done", "foreign"]
+
+
+def test_a_run_takes_what_it_has_made_itself_until_it_ends(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.wav"
+
+    def made_by(run: str) -> bool:
+        return Record((target,), KEY, run).is_ours
+
+    finished(source, target)
+    assert made_by("")
+    assert not made_by("one")
+    finished(source, target, run="one")
+    assert [made_by(run) for run in ("", "one", "two")] == [True, True, False]
+    end_run("two", [tmp_path])
+    assert made_by("one")
+    end_run("one", [tmp_path, tmp_path / "nowhere"])
+    assert [made_by(run) for run in ("", "one", "two")] == [True, False, False]
+    finished(source, target, run="one")
+    assert made_by("one")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_which_commands_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    base = ("key", [Path("a"), Path("b")], Path("out"), (1, 2))
+    assert run_key(*base) == run_key("key", [tmp_path / "a", Path("b")], tmp_path / "out", (1, 2))
+    others = [
+        run_key("other", *base[1:]),
+        run_key("key", [Path("a")], *base[2:]),
+        run_key("key", base[1], None, (1, 2)),
+        run_key("key", [*base[1], Path("out")], None, (1, 2)),
+        run_key(*base[:3], (2, 2)),
+    ]
+    assert len({run_key(*base), *others}) == len(others) + 1
+
+
 def test_the_longest_name_and_names_that_are_not_utf8(source: Path, tmp_path: Path) -> None:
     for name in ("x" * 251 + ".wav", os.fsdecode(b"caf\xe9.wav"), "a\nb.wav"):
         finished(source, tmp_path / name)
@@ -110,6 +160,42 @@ def test_a_lock_keeps_others_away(tmp_path: Path) -> None:
     assert caught.value.code == "busy"
     with locked(tmp_path / "a.wav"):
         pass
+
+
+def test_locks_that_come_and_go_with_their_folder(tmp_path: Path) -> None:
+    """The last one to let go removes the folder, which another one may just have made."""
+    faults: list[BaseException] = []
+
+    def work(name: str) -> None:
+        try:
+            for _ in range(60):
+                with locked(tmp_path / "clean" / name) as is_held:
+                    assert is_held
+        except BaseException as fault:  # noqa: BLE001  it would end with its thread
+            faults.append(fault)
+
+    workers = [threading.Thread(target=work, args=(f"{n}.wav",)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not faults
+    assert not list((tmp_path / "clean").iterdir())
+
+
+def test_what_a_killed_worker_left_is_cleared_and_a_lock_that_is_held_is_not(tmp_path: Path) -> None:
+    target = tmp_path / "a.wav"
+    with locked(target):
+        [lock] = (tmp_path / ".audiodiff").iterdir()
+        clear(target)
+        assert lock.exists()
+    lock.parent.mkdir()
+    for left in (lock, lock.with_name("journal.lock")):
+        left.touch()
+    clear(target)
+    assert not lock.parent.exists()
+    clear(target)
+    assert not lock.parent.exists()
 
 
 class Crash(BaseException):
