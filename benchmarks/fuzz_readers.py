@@ -108,7 +108,7 @@ def record(folder: Path, data: bytes) -> None:
     """Records of what has been done, and sidecars."""
     target = folder / "done.wav"
     target.write_bytes(b"some bytes")
-    place = journal._beside(target, ".json")
+    place = folder / journal.FOLDER / journal.JOURNAL
     place.parent.mkdir(exist_ok=True)
     place.write_bytes(data)
     found = journal.Record((target,), "key")
@@ -244,7 +244,8 @@ def _mels() -> list[bytes]:
 
 def _records() -> list[bytes]:
     content = {"size": 10, "mtime_ns": 0, "sha256": hashlib.sha256(b"some bytes").hexdigest()}
-    stored = {"v": 1, "key": "key", "source": content, "outputs": {"done.wav": content}, "seconds": 1.0}
+    names = {"v": 2, "target": "done.wav", "key": "key"}
+    stored = {**names, "source": content, "outputs": {"done.wav": content}, "seconds": 1.0}
     fact = {"name": "a", "sha256": None, "seconds": 1.0, "sample_rate": 16000, "channels": 1}
     told = {
         "task": "denoise",
@@ -252,7 +253,7 @@ def _records() -> list[bytes]:
         "options": {},
         "seed": 0,
     }
-    return [json.dumps(stored).encode(), json.dumps({**told, "input": fact, "output": fact}).encode()]
+    return [json.dumps(stored).encode() + b"\n", json.dumps({**told, "input": fact, "output": fact}).encode()]
 
 
 def _checkpoints() -> list[bytes]:

@@ -17,12 +17,15 @@ from audiodiff import __version__
 from audiodiff.batch.denoise_task import DenoiseSettings
 from audiodiff.batch.job import process
 from audiodiff.batch.job_options import Fault, Options, Progress, Result
-from audiodiff.batch.journal import Record, key_of, locked
+from audiodiff.batch.journal import Record, Standing, key_of
 from audiodiff.batch.naming import outputs
-from audiodiff.batch.preflight import check_sidecar
+from audiodiff.batch.preflight import check_sidecar, replacing
+from audiodiff.batch.target_lock import NO_LOCKS, locked
 from audiodiff.batch.vocode_task import VocodeSettings
-from audiodiff.errors import AudiodiffError, AudioFileError, ModelError
+from audiodiff.errors import AudiodiffError, ModelError
+from audiodiff.io.folders import made
 from audiodiff.io.formats import display_path
+from audiodiff.io.output_checks import check_folder, target_exists
 
 if TYPE_CHECKING:
     from audiodiff.batch.task import FileTask
@@ -40,12 +43,15 @@ class JobSpec:
         model: Name of a shipped model or path of a model folder.
         digest: What identifies the model (`FileTask.digest`); a worker that finds another one refuses.
         options: How to treat files.
+        run: With ``overwrite``, which command this is (`journal.run_key`): what it finished before it was
+            interrupted is not done again.
     """
 
     settings: DenoiseSettings | VocodeSettings
     model: str
     digest: str
     options: Options = field(default_factory=Options)
+    run: str = ""
 
     @property
     def key(self) -> str:
@@ -64,6 +70,7 @@ class JobSpec:
                 "stretch": [files.start_s, files.end_s],
                 "residual": files.residual,
                 "tag": files.tag,
+                "preview": files.preview,
                 "loudness": loudness,
                 **files.coding,
             }
@@ -115,13 +122,13 @@ def foresee(spec: JobSpec, item: Item) -> Result | None:
     options = spec.options
     try:
         spec.settings.look(item.source)
-        record = Record(outputs(item.target, options), spec.key)
+        check_folder(item.target.parent)
+        record = Record(outputs(item.target, options), spec.key, spec.run)
         standing = record.standing(item.source)
-        if standing == "done" or (standing == "foreign" and options.skip_existing):
+        if _is_kept(standing, record, options):
             return _skipped(item, record)
-        if standing == "foreign" and not options.overwrite:
-            line = f"{display_path(item.target)}: exists already; use --overwrite or another name"
-            return failed(item, "exists", line)
+        if standing == "foreign" and not replacing(item.source, item.target, options).overwrite:
+            raise target_exists(item.target)
         if standing != "ours":
             check_sidecar(item.target, options)
         spec.settings.check_format(item.source, item.target, options)
@@ -135,6 +142,11 @@ def failed(item: Item, code: str, message: str) -> Result:
     return Result(item.source, item.target, "failed", fault=Fault(code, " ".join(message.split())))
 
 
+def _is_kept(standing: Standing, record: Record, options: Options) -> bool:
+    """Whether what stands at a target stays."""
+    return (standing == "done" and record.is_ours) or (standing == "foreign" and options.skip_existing)
+
+
 def _skipped(item: Item, record: Record) -> Result:
     return Result(item.source, item.target, "skipped", seconds=record.seconds, gain_db=record.gain_db)
 
@@ -142,11 +154,12 @@ def _skipped(item: Item, record: Record) -> Result:
 def _recorded(spec: JobSpec, item: Item, progress: Progress | None) -> Result:
     spec.settings.look(item.source)  # says in plain words what is wrong with it
     options = spec.options
-    _make_folder(item.target.parent)
-    with locked(item.target) as notes:
-        record = Record(outputs(item.target, options), spec.key)
+    if not item.target.parent.is_dir():  # nothing can stand there; what is refused leaves no folder behind
+        spec.settings.check(item.source, item.target, options)
+    with made(item.target.parent), locked(item.target) as is_held:
+        record = Record(outputs(item.target, options), spec.key, spec.run)
         standing = record.standing(item.source)
-        if standing == "done" or (standing == "foreign" and options.skip_existing):
+        if _is_kept(standing, record, options):
             return _skipped(item, record)
         if standing == "ours":
             options = replace(options, overwrite=True)
@@ -154,7 +167,8 @@ def _recorded(spec: JobSpec, item: Item, progress: Progress | None) -> Result:
         facts = {"audiodiff": __version__, "model": spec.model, "digest": spec.digest, "decisions": decisions}
         record.begin(item.source, facts)
         result = process(_task(spec), item.source, item.target, options, progress, record)
-        result = replace(result, warnings=result.warnings + notes)
+        if not is_held:
+            result = replace(result, warnings=(*result.warnings, NO_LOCKS))
         record.finish(result.seconds, result.warnings, result.gain_db)
         return result
 
@@ -166,13 +180,3 @@ def _task(spec: JobSpec) -> FileTask:
     if task.digest != spec.digest:
         raise ModelError(f"{spec.model}: changed since the batch began; start again", code="changed")
     return task
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AudioFileError(
-            f"{display_path(folder)}: this folder cannot be made ({error.strerror}); choose another with -o",
-            code="unwritable",
-        ) from None

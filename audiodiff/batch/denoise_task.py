@@ -35,7 +35,8 @@ from audiodiff.batch.sidecar import (
 from audiodiff.batch.stretch import bounded, cut, samples_of
 from audiodiff.batch.task import Status, TaskName
 from audiodiff.errors import AudioFileError
-from audiodiff.io.formats import AUDIO_SUFFIXES, AudioInfo, display_path
+from audiodiff.io.folders import READABLE
+from audiodiff.io.formats import AudioInfo, display_path
 from audiodiff.io.reader import BlockReader, Truncated, probe, read_blocks
 from audiodiff.io.recording_copy import RecordingCopy, check_format, in_turn
 from audiodiff.signal.level import ABSOLUTE_GATE_DB
@@ -67,7 +68,7 @@ class DenoiseSettings:
     task: ClassVar[TaskName] = "denoise"
     label: ClassVar[str] = ".denoised"
     ending: ClassVar[str] = ""
-    suffixes: ClassVar[frozenset[str]] = AUDIO_SUFFIXES
+    suffixes: ClassVar[frozenset[str]] = READABLE
 
     quality: Literal["fast", "balanced", "best"] = "balanced"
     steps: int | None = None
@@ -183,7 +184,7 @@ class DenoiseTask:
     def begin(self, source: Path, target: Path, options: Options) -> DenoiseWork:
         """See `FileTask`."""
         info = check(source, target, options)
-        line = provenance_line("denoise", self.denoiser.name) if options.tag else None
+        line = provenance_line("denoise", self.denoiser.name, *options.kind) if options.tag else None
         output = RecordingCopy(info, target, options.overwrite, line, options.whole, options.bit_rate)
         return DenoiseWork(self.denoiser, info, target, options, output)
 
@@ -285,6 +286,7 @@ class DenoiseWork:
             "start_s": options.start_s,
             "end_s": finite(options.end_s),
         }
+        decisions |= {name: True for name in ("preview", "residual") if getattr(options, name)}
         if options.loudness is not None:
             decisions |= {"lufs": options.loudness.lufs, "true_peak": options.loudness.true_peak_db}
         made = AudioInfo(self.target, info.sample_rate, info.channels, self.output.n_samples, "", "")

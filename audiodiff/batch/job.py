@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, cast
 from audiodiff.batch.job_options import Options, Progress, Result
 from audiodiff.batch.journal import Record
 from audiodiff.batch.naming import residual_path
-from audiodiff.batch.preflight import check_unchanged, fingerprint
+from audiodiff.batch.preflight import check_outputs, check_unchanged, fingerprint, replacing
 from audiodiff.batch.residual import write_residual
-from audiodiff.batch.sidecar import write_sidecar
+from audiodiff.batch.sidecar import provenance_line, write_sidecar
 from audiodiff.io.byte_edit import sha256_of
+from audiodiff.io.folders import made
 from audiodiff.io.formats import display_path
 
 if TYPE_CHECKING:
@@ -34,13 +35,16 @@ def process(
     progress: Progress | None = None,
     record: Record | None = None,
 ) -> Result:
-    """Do one file."""
+    """Do one file; the folder of its target is made when everything has been looked at."""
     started = time.monotonic()
+    asked, options = options, replacing(source, target, options)
     work = task.begin(source, target, options)
     before = fingerprint(source)
-    with cast(AbstractContextManager[object], work.output):
+    with made(target.parent), cast(AbstractContextManager[object], work.output):
         work.fill(progress)
         check_unchanged(source, before)
+        if asked is not options:  # the old preview may have become something else meanwhile
+            check_outputs(source, target, asked)
         fd = work.output.finish()
         if work.output.clipped:
             work.warnings.append(_clipped(target, work.output.clipped))
@@ -51,7 +55,8 @@ def process(
         work.output.commit()
     residual = residual_path(target) if options.residual else None
     if residual is not None:
-        clipped = write_residual(source, target, residual, options, record)
+        line = provenance_line("denoise", task.name, *options.kind, "residual") if options.tag else None
+        clipped = write_residual(source, target, residual, options, record, line)
         if clipped:
             work.warnings.append(_clipped(residual, clipped))
         check_unchanged(source, before)

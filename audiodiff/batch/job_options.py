@@ -35,6 +35,8 @@ class Options:
         loudness: How loud the output shall be; None leaves that as it is.
         bit_rate: Bits a second of lossy outputs; 0 for those of the input, or what is usual.
         format: Suffix of outputs without its dot; "" for that of the input or the task.
+        preview: Say in tags and sidecar that the output is a preview, and replace an older one of the same
+            recording.
     """
 
     overwrite: bool = False
@@ -49,6 +51,7 @@ class Options:
     loudness: Target | None = None
     bit_rate: int = 0
     format: str = ""
+    preview: bool = False
 
     def __post_init__(self) -> None:
         """Check what contradicts."""
@@ -74,6 +77,11 @@ class Options:
         """What was asked of the outputs' format, by the names on the command line."""
         asked: dict[str, int | str] = {"bitrate": self.bit_rate, "format": self.format}
         return {name: value for name, value in asked.items() if value}
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What tags say of the outputs beside the task."""
+        return ("preview",) if self.preview else ()
 
     @property
     def whole(self) -> bool:

@@ -1,34 +1,38 @@
-"""What has been done already: one small record per target, in a folder ``.audiodiff`` beside it.
+"""What has been done already: one file of records per folder of outputs, ``.audiodiff/journal.jsonl`` in it.
 
 A record names the input by its content, the work by a key (model, decisions, format of this package) and the
 outputs by their content. It is on the disk before an output gets its name, so whatever kills the process, a
-file that stands under a target's name is either whole and vouched for by its record, or somebody else's. The
-records of several processes, shards and machines never meet: each has a file and a lock of its own.
+file that stands under a target's name is either whole and vouched for by its record, or somebody else's.
+
+Records are lines of JSON that are only ever appended, by one process at a time; the last one about a target
+counts, and one that a crash tore is passed over. Processes, shards and machines that work in the same folder
+write into the same journal.
+
+With ``--overwrite`` each recording is done anew, but a run that was interrupted goes on: a record tells which
+run made it (`run_key`), and the journal which runs have ended.
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
-
-from filelock import Timeout
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 from audiodiff.batch.naming import is_sidecar
-from audiodiff.errors import AudioFileError
-from audiodiff.io.atomic import write_file
+from audiodiff.io.atomic import append
 from audiodiff.io.byte_edit import sha256_of
-from audiodiff.io.formats import display_path
 from audiodiff.io.locks import held
 
 FOLDER = ".audiodiff"
 
-_VERSION = 1
+JOURNAL = "journal.jsonl"
+
+_VERSION = 2
 
 Standing: TypeAlias = Literal["new", "done", "ours", "foreign"]
 """What is at a target: nothing; everything, as a record vouches; some of what a record vouches for, left by a
@@ -63,20 +67,102 @@ class Content:
         return (self.size, self.sha256) == (other.size, other.sha256)
 
 
+class Journal:
+    """The records of a folder; what other processes append is seen at the next question.
+
+    Args:
+        folder: Folder of the outputs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FOLDER / JOURNAL
+        self._forget()
+
+    def find(self, target: str) -> tuple[dict[str, Any], bool]:
+        """The last record about a target, by its name, and whether its run is still going on.
+
+        Returns:
+            The record, empty if there is none; and whether no end of its run stands behind it.
+        """
+        try:
+            with self._path.open("rb") as file:
+                self._read_on(file)
+                place = self._places.get(target)
+                if place is None:
+                    return {}, False
+                file.seek(place)
+                record: dict[str, Any] = json.loads(file.readline())
+        except (OSError, ValueError):  # one that cannot be read vouches for nothing
+            return {}, False
+        return record, place > self._ends.get(str(record.get("run", "")), -1)
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Append a line that is on the disk when this returns."""
+        self._path.parent.mkdir(exist_ok=True)
+        with held(self._path.with_suffix(".lock"), wait=True):
+            append(self._path, json.dumps({"v": _VERSION, **entry}).encode())
+
+    def _forget(self) -> None:
+        self._identity = (0, 0)
+        self._head = b""
+        self._end = 0
+        self._places: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
+
+    def _read_on(self, file: BinaryIO) -> None:
+        """Note where the lines lie that were not there the last time."""
+        status = os.fstat(file.fileno())
+        identity = status.st_dev, status.st_ino
+        head = file.readline()
+        if (identity, head) != (self._identity, self._head) or status.st_size < self._end:  # it was removed
+            self._forget()
+            self._identity, self._head = identity, head
+        file.seek(self._end)
+        for line in file:
+            if not line.endswith(b"\n"):  # it is being written, or was torn
+                return
+            self._note(line)
+            self._end += len(line)
+
+    def _note(self, line: bytes) -> None:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return
+        match entry:
+            case {"v": 2, "target": str(target), "outputs": dict()}:
+                self._places[target] = self._end
+            case {"v": 2, "ended": str(run)}:
+                self._ends[run] = self._end
+
+
+@functools.lru_cache(maxsize=16)
+def _journal(folder: Path) -> Journal:
+    """The journal of a folder: read once, and then what is new."""
+    return Journal(folder)
+
+
 class Record:
     """What is known about the targets of one input.
 
     Args:
-        targets: All files that the work writes, the first one names the record.
+        targets: All files that the work writes, in one folder; the first one names the record.
         key: What decides the bytes beside the input, see `key_of`.
+        run: The run that works, see `run_key`; empty for one that takes what any run has made.
     """
 
-    def __init__(self, targets: tuple[Path, ...], key: str) -> None:
+    def __init__(self, targets: tuple[Path, ...], key: str, run: str = "") -> None:
         self._targets = targets
         self._key = key
-        self._path = _beside(targets[0], ".json")
-        self._stored = self._load()
+        self._run = run
+        self._journal = _journal(targets[0].parent)
+        self._stored, self._is_open = self._journal.find(targets[0].name)
         self._fresh: dict[str, Any] = {}
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this run may take what is done: any may, unless it makes everything anew."""
+        return not self._run or (self._is_open and self._stored.get("run") == self._run)
 
     def standing(self, source: Path) -> Standing:
         """Compare the record with the disk."""
@@ -85,7 +171,7 @@ class Record:
             return "new"
         if self._stored.get("key") != self._key or not self._from(source):
             return "foreign"
-        outputs = self._stored["outputs"]
+        outputs: dict[str, Any] = self._stored["outputs"]
         for path in there:
             known = _content(outputs.get(path.name))
             if known is None or not path.is_file() or not known.same(Content.of(path, known)):
@@ -108,7 +194,9 @@ class Record:
         """Note the input before the work starts; nothing is written yet."""
         known = _content(self._stored.get("source"))
         content = asdict(Content.of(source, known))
-        self._fresh = {"v": _VERSION, "key": self._key, **facts, "source": content, "outputs": {}}
+        run = {"run": self._run} if self._run else {}
+        names = {"target": self._targets[0].name, "key": self._key, **run}
+        self._fresh = {**names, **facts, "source": content, "outputs": {}}
 
     def ready(self, path: Path, descriptor: int) -> None:
         """Write down the content of an output that is about to get its name."""
@@ -127,20 +215,8 @@ class Record:
         known = _content(self._stored.get("source"))
         return known is not None and known.same(Content.of(source, known))
 
-    def _load(self) -> dict[str, Any]:
-        """The stored record; one that cannot be read vouches for nothing."""
-        try:
-            data = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        usable = (
-            isinstance(data, dict) and data.get("v") == _VERSION and isinstance(data.get("outputs"), dict)
-        )
-        return data if usable else {}
-
     def _store(self) -> None:
-        self._path.parent.mkdir(exist_ok=True)
-        write_file(self._path, (json.dumps(self._fresh, indent=1) + "\n").encode())
+        self._journal.add(self._fresh)
         self._stored = self._fresh
 
 
@@ -149,28 +225,25 @@ def key_of(work: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()
 
 
-@contextlib.contextmanager
-def locked(target: Path) -> Iterator[tuple[str, ...]]:
-    """Keep every other process away from a target, as long as it asks too.
+def run_key(key: str, words: Sequence[Path], output: Path | None, part: tuple[int, int]) -> str:
+    """A name for a command that makes everything anew: the same command has the same, and goes on.
 
-    Yields:
-        A warning, if the file system has no locks.
+    Args:
+        key: What decides the bytes.
+        words: Recordings, folders and patterns of the command.
+        output: Folder for the results.
+        part: Which part of how many.
     """
-    path = _beside(target, ".lock")
-    path.parent.mkdir(exist_ok=True)
-    try:
-        with held(path) as is_held:
-            warning = f"{display_path(target.parent)}: no locks on this disk; let no second run work there"
-            yield () if is_held else (warning,)
-    except Timeout:
-        line = f"{display_path(target)}: another run is working on it; run again when that has ended"
-        raise AudioFileError(line, code="busy") from None
+    here = Path.cwd()
+    places = [os.fspath(here / place) for place in (*words, *([] if output is None else [output]))]
+    return key_of({"key": key, "places": places, "beside": output is None, "part": part})
 
 
-def _beside(target: Path, suffix: str) -> Path:
-    """The record's own name is short: that of a target may be as long as the system allows."""
-    name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]
-    return target.parent / FOLDER / f"{name}{suffix}"
+def end_run(run: str, folders: Iterable[Path]) -> None:
+    """Note that a run came to its end, in the journals of the folders where it worked."""
+    for folder in folders:
+        if (folder / FOLDER / JOURNAL).exists():
+            _journal(folder).add({"ended": run})
 
 
 def _content(stored: object) -> Content | None:

@@ -1,8 +1,8 @@
 """Which recordings a command means, and where each result goes: all decided before any work begins.
 
 Folders are entered with all that is below them. Links to files are taken and links to folders are not, so no
-loop has no end. Names that begin with a dot are left out (other systems keep their notes there), and so are
-results of earlier runs where those lie beside their inputs.
+loop has no end. Names that begin with a dot are left out (other systems keep their notes there), and so is
+what audiodiff has made itself, wherever it lies (see `own`), unless it is the only input.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +18,11 @@ from pathlib import Path
 from audiodiff.batch.batch_spec import Item
 from audiodiff.batch.job_options import Options
 from audiodiff.batch.naming import default_target, outputs
+from audiodiff.batch.own import is_own
 from audiodiff.batch.task import TaskSettings
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
+from audiodiff.io import output_checks
+from audiodiff.io.folders import audio_files, is_wanted, kind_of
 from audiodiff.io.formats import AUDIO_SUFFIXES, display_path, usual_suffix
 from audiodiff.io.reader import probe
 
@@ -28,6 +32,21 @@ MAX_FILES = 1_000_000
 _PIECE = 1 << 20
 _MAGIC = re.compile(r"[*?\[]")
 _MEL_MAGIC = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a batch is.
+
+    Attributes:
+        items: The recordings and their targets.
+        n_own: How many files were left out since audiodiff has made them.
+        passed_over: How many other things lie in the folders, by kind, see `audiodiff.io.folders`.
+    """
+
+    items: list[Item]
+    n_own: int
+    passed_over: Counter[str]
 
 
 @dataclass(frozen=True)
@@ -49,54 +68,66 @@ def plan(
     options: Options,
     settings: TaskSettings,
     mark: str = "",
-) -> list[Item]:
+) -> Plan:
     """Find the recordings of a batch, in the order of the words and of their names, and their targets.
 
     A folder or a pattern that stands alone is mirrored straight below the output folder; of several, each
     keeps its own name there.
     """
-    if output is not None:
-        check_folder(output)
-    beside = (
-        None if output is not None else re.compile(rf"{re.escape(settings.label)}(\.preview)?(\.residual)?$")
-    )
+    alone, passed_over = is_single(inputs), Counter[str]()
     items: dict[tuple[Path, Path], Item] = {}
+    own: set[Path] = set()
     for word in inputs:
-        for found in _expand(word, len(inputs) == 1, output, settings.suffixes):
-            if beside is not None and found.source != word and beside.search(found.source.stem):
+        for found in _expand(word, len(inputs) == 1, output, settings.suffixes, passed_over):
+            if not alone and is_own(found.source, settings.task):
+                own.add(found.source)
                 continue
-            if output is None:
-                target = default_target(found.source, None, settings.label + mark)
-            else:
-                place = output / found.place
-                target = default_target(place, None, mark) if mark else place
-            ending = options.ending or settings.ending
-            target = target.with_suffix(ending) if ending else target
+            place = None if output is None else output / found.place
+            target = target_of(found.source, place, settings, options, mark)
             items.setdefault((found.source, target), Item(found.source, target, found.place.as_posix()))
             if len(items) > MAX_FILES:
                 raise ConfigError(f"more than {MAX_FILES} recordings; name a smaller folder", code="too_many")
     if not items:
-        words = ", ".join(display_path(word) for word in inputs)
-        known = " ".join(sorted(settings.suffixes))
-        raise ConfigError(f"{words}: no recording found; expected files {known}", code="no_input")
+        raise _nothing(inputs, len(own), settings)
     _check_collisions(list(items.values()), options)
-    return list(items.values())
+    return Plan(list(items.values()), len(own), passed_over)
 
 
-def check_folder(output: Path) -> None:
-    """Refuse what cannot be the folder of a batch."""
+def target_of(
+    source: Path, place: Path | None, settings: TaskSettings, options: Options, mark: str = ""
+) -> Path:
+    """Where a result goes: to the recording's place below the output folder, or beside it without one.
+
+    Args:
+        mark: What its name gets in any case, such as ``.preview``.
+    """
+    target = default_target(source, settings.label + mark) if place is None else default_target(place, mark)
+    ending = options.ending or settings.ending
+    return target.with_suffix(ending) if ending else target
+
+
+def check_folder(output: Path, slashed: bool = False) -> None:
+    """Refuse what cannot be the folder of a batch; with a slash at its end it may be called anything."""
     name = display_path(output)
     if output.exists() and not output.is_dir():
         line = f"{name}: is a file; several recordings need a folder"
-    elif not output.exists() and output.suffix.lower() in AUDIO_SUFFIXES:
-        line = f"{name}: looks like a file; several recordings need a folder, and this one does not exist"
-    elif not output.exists() and not output.parent.is_dir():
-        line = f"{display_path(output.parent)}: is not an existing folder; make it first"
-    elif not os.access(output if output.exists() else output.parent, os.W_OK | os.X_OK):
-        line = f"{name}: this folder cannot be written to; choose another with -o"
-    else:
-        return
-    raise AudioFileError(line, code="unwritable")
+        raise AudioFileError(line, code="unwritable")
+    if not output.exists() and not slashed and output.suffix.lower() in AUDIO_SUFFIXES:
+        line = f"{name}: looks like a file; several recordings need a folder, whose name may end with a slash"
+        raise AudioFileError(line, code="unwritable")
+    output_checks.check_folder(output)
+
+
+def _nothing(inputs: Sequence[Path], n_own: int, settings: TaskSettings) -> ConfigError:
+    words = ", ".join(display_path(word) for word in inputs)
+    known = " ".join(sorted(settings.suffixes))
+    line = f"{words}: no recording found; expected files {known}"
+    if n_own:
+        line = (
+            f"{words}: no recording found but {n_own} that audiodiff {settings.task} has made; "
+            "name one alone to process it again"
+        )
+    return ConfigError(line, code="no_input")
 
 
 def shard(items: Sequence[Item], number: int, count: int) -> list[Item]:
@@ -137,11 +168,13 @@ def _mel_suffix(path: Path) -> str:
     return ".safetensors" if is_sized and head[8:] == b"{" else ""
 
 
-def _expand(word: Path, alone: bool, output: Path | None, suffixes: Set[str]) -> Iterator[_Found]:
+def _expand(
+    word: Path, alone: bool, output: Path | None, suffixes: Set[str], passed_over: Counter[str]
+) -> Iterator[_Found]:
     output = _below(output, _root(word) if _is_pattern(word) else word)
     if word.is_dir():
         base = Path() if alone else Path(word.resolve().name)
-        for path in _walk(word, output, suffixes):
+        for path in _inside(word, output, suffixes, passed_over):
             yield _Found(path, base / path.relative_to(word))
     elif _is_pattern(word):
         root = _root(word)
@@ -149,25 +182,32 @@ def _expand(word: Path, alone: bool, output: Path | None, suffixes: Set[str]) ->
         for match in sorted(root.glob(str(word.relative_to(root)))):
             if _hidden(match.relative_to(root)) or (output is not None and _within(match, output)):
                 continue
-            inside = _walk(match, output, suffixes) if match.is_dir() and not match.is_symlink() else [match]
-            for path in inside:
-                if path.suffix.lower() in suffixes and not path.is_dir():
-                    yield _Found(path, base / path.relative_to(root))
+            for path in _matched(match, output, suffixes, passed_over):
+                yield _Found(path, base / path.relative_to(root))
     else:
         yield _Found(word, Path(word.name))
 
 
-def _walk(folder: Path, output: Path | None, suffixes: Set[str]) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder, followlinks=False):
-        here = Path(place)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and (output is None or not _within(here / name, output))
-        )
-        for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
-                yield here / name
+def _matched(
+    match: Path, output: Path | None, suffixes: Set[str], passed_over: Counter[str]
+) -> Sequence[Path]:
+    """The recordings that a match of a pattern means."""
+    if match.is_dir():
+        return [] if match.is_symlink() else _inside(match, output, suffixes, passed_over)
+    if is_wanted(match.name, suffixes):
+        return [match]
+    if kind := kind_of(match.name):
+        passed_over[kind] += 1
+    return []
+
+
+def _inside(
+    folder: Path, output: Path | None, suffixes: Set[str], passed_over: Counter[str]
+) -> Sequence[Path]:
+    """The recordings below a folder, the output folder left out; what else there is, is counted."""
+    paths, passed = audio_files(folder, suffixes, lambda below: output is None or not _within(below, output))
+    passed_over += passed
+    return paths
 
 
 def _below(output: Path | None, folder: Path) -> Path | None:

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from audiodiff.batch.job_options import Options
 from audiodiff.batch.naming import is_sidecar, outputs, sidecar_path
+from audiodiff.batch.own import is_own_preview
 from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.errors import AudioFileError, DataError
 from audiodiff.io.formats import display_path
-from audiodiff.io.output_checks import check_existing
+from audiodiff.io.output_checks import check_existing, check_folder
 
 
 def check_outputs(source: Path, target: Path, options: Options) -> None:
     """Refuse every file that a job would write, before any work."""
+    check_folder(target.parent)
     for path in outputs(target, options):
         _refuse_input(source, path)
         if not is_sidecar(path):
-            _check_target(path, options.overwrite)
+            check_existing(path, options.overwrite or (options.preview and is_own_preview(path, source)))
     check_sidecar(target, options)
+
+
+def replacing(source: Path, target: Path, options: Options) -> Options:
+    """The options of a job that replaces what may be replaced: an older preview where it makes one."""
+    if options.overwrite or not options.preview:
+        return options
+    there = [path for path in outputs(target, options) if not is_sidecar(path) and os.path.lexists(path)]
+    return replace(options, overwrite=bool(there) and all(is_own_preview(path, source) for path in there))
 
 
 def check_sidecar(target: Path, options: Options) -> None:
@@ -79,15 +90,3 @@ def _refuse_input(source: Path, target: Path) -> None:
             "another file with -o"
         )
         raise AudioFileError(line, code="same_file")
-
-
-def _check_target(target: Path, overwrite: bool) -> None:
-    check_existing(target, overwrite)
-    folder = target.parent
-    if not folder.is_dir():
-        raise AudioFileError(
-            f"{display_path(folder)}: is not an existing folder; make it first", code="unwritable"
-        )
-    if not os.access(folder, os.W_OK | os.X_OK):
-        line = f"{display_path(folder)}: this folder cannot be written to; choose another with -o"
-        raise AudioFileError(line, code="unwritable")

@@ -21,6 +21,7 @@ from audiodiff.io.av_library import is_media
 from audiodiff.io.av_tracks import lead
 from audiodiff.io.channel_layout import read_layout
 from audiodiff.io.reader import AtomicWriter, probe, read_blocks
+from audiodiff.io.tag_copy import only_line
 
 if TYPE_CHECKING:
     from audiodiff.batch.job_options import Options
@@ -33,26 +34,34 @@ Block = npt.NDArray[np.floating[Any]]
 
 
 def write_residual(
-    source: Path, target: Path, residual: Path, options: Options, record: Record | None
+    source: Path,
+    target: Path,
+    residual: Path,
+    options: Options,
+    record: Record | None,
+    line: str | None = None,
 ) -> int:
-    """Subtract a finished output from the first track of its recording."""
+    """Subtract a finished output from the first track of its recording; a line for the tags tells so."""
     before, info = probe(source), probe(target)
     # samples by which the output begins before the recording: the priming of its codec
     early = lead(source, target) if options.whole and is_media(source) and is_media(target) else 0
     lossy = residual.suffix != target.suffix
     container = "WAV" if lossy else info.container
     subtype = "FLOAT" if lossy or info.subtype in _UNEVEN else info.subtype
+    tags = only_line(residual, container, line)
     writer = AtomicWriter(residual, info.sample_rate, info.channels, container, subtype, options.overwrite)
     with (
         writer,
         read_blocks(source, dtype=before.exact_dtype) as recording,
         read_blocks(target, dtype=info.exact_dtype) as output,
     ):
+        writer.describe(tags.strings)
         wanted = cut(recording, *samples_of(options, before.sample_rate))
         for ours, theirs in _pairs(wanted, _without(output, early)):
             writer.write(ours.astype(np.float64) - theirs.astype(np.float64))
         fd = writer.finish()
         read_layout(source, before.channels).write_to(fd)
+        tags.write_to(residual, fd)
         if record is not None:
             record.ready(residual, fd)
     return writer.clipped

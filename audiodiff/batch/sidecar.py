@@ -111,13 +111,12 @@ class Sidecar(_Part):
     loudness: tuple[LoudnessFact, ...] = ()
 
 
-def provenance_line(task: Literal["denoise", "vocode"], model: str) -> str:
-    """What the tags of an output tell."""
+def provenance_line(task: Literal["denoise", "vocode"], model: str, *kind: str) -> str:
+    """What the tags of an output tell; its kind, such as ``preview`` and ``residual``, follows the task."""
     maker = "mel inversion" if model == "inversion" else "a model"  # that name is no folder's, see `Vocoder`
     made = f"; speech re-synthesised by {maker}" if task == "vocode" else ""
-    return (
-        f"processed with audiodiff {__version__} ({task}, model {display_path(Path(Path(model).name))}{made})"
-    )
+    what, name = " ".join((task, *kind)), display_path(Path(Path(model).name))
+    return f"processed with audiodiff {__version__} ({what}, model {name}{made})"
 
 
 def input_fact(info: AudioInfo) -> AudioFact:
@@ -167,18 +166,28 @@ def write_sidecar(target: Path, sidecar: Sidecar, record: Record | None = None) 
 
 
 def read_sidecar(target: Path) -> Sidecar | None:
-    """Read the sidecar of an output."""
+    """Read the sidecar of an output; None where there is none."""
     path = sidecar_path(target)
     try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_BYTES + 1)
+        return Sidecar.model_validate_json(_text(path))
     except OSError:
         return None
-    try:
-        return Sidecar.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the text"
         raise DataError(
             f"{display_path(path)}: is no sidecar of this version ({place}: {first['msg']}); remove it"
         ) from None
+
+
+def parse_sidecar(path: Path) -> Sidecar | None:
+    """Read a sidecar by its own name; None where the file is none."""
+    try:
+        return Sidecar.model_validate_json(_text(path))
+    except (OSError, ValidationError):
+        return None
+
+
+def _text(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MAX_BYTES + 1)

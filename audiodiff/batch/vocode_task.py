@@ -23,7 +23,8 @@ from audiodiff.batch.sidecar import ModelFact, Sidecar, input_fact, output_fact,
 from audiodiff.batch.task import Status, TaskName
 from audiodiff.errors import AudioFileError
 from audiodiff.io.bit_rates import output_bit_rate
-from audiodiff.io.formats import AUDIO_SUFFIXES, display_path
+from audiodiff.io.folders import READABLE
+from audiodiff.io.formats import display_path
 from audiodiff.io.reader import AtomicWriter, AudioInfo, output_format, probe, read_blocks
 from audiodiff.io.tag_copy import CopiedTags, collect_tags
 from audiodiff.signal.level import MonoMix, mono_mix
@@ -56,7 +57,7 @@ class VocodeSettings:
     task: ClassVar[TaskName] = "vocode"
     label: ClassVar[str] = ".vocoded"
     ending: ClassVar[str] = ".wav"
-    suffixes: ClassVar[frozenset[str]] = AUDIO_SUFFIXES | MEL_SUFFIXES
+    suffixes: ClassVar[frozenset[str]] = READABLE | MEL_SUFFIXES
 
     quality: Literal["fast", "balanced", "best"] = "balanced"
     steps: int | None = None

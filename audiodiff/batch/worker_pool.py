@@ -23,6 +23,7 @@ from typing import TypeAlias
 
 from audiodiff.batch.batch_spec import Item, JobSpec, failed, run_one
 from audiodiff.batch.job_options import Result
+from audiodiff.batch.target_lock import clear
 from audiodiff.io.formats import display_path
 
 Watch: TypeAlias = Callable[[Item, float], None]
@@ -88,6 +89,8 @@ class _Worker:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
+        if self.item is not None:
+            clear(self.item.target)
 
 
 def _parallel(
@@ -154,6 +157,7 @@ def _hear(worker: _Worker, watch: Watch | None) -> Result | None:
         worker.item = None
         worker.connection.close()
         worker.process.join()
+        clear(item.target)
         line = (
             f"{display_path(item.source)}: its worker ended with code {worker.process.exitcode}, "
             "perhaps for want "

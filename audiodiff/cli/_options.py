@@ -13,6 +13,7 @@ from audiodiff.cli._help import BATCH, MODEL, OUTPUT
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
+    from audiodiff.batch.naming import Place
     from audiodiff.batch.ray_engine import Cluster
 
 _BIT_RATE = re.compile(r"(\d{1,7})(k?)", re.IGNORECASE)
@@ -93,6 +94,15 @@ def bit_rate_of(text: str | None) -> int:
     if rate < 1000:
         raise ConfigError(f"--bitrate {text!r}: expected bits per second, such as 192k or 192000")
     return rate
+
+
+def place_of(text: str | None) -> Place | None:
+    """Where results go; None for beside the inputs."""
+    if text is None:
+        return None
+    from audiodiff.batch import naming
+
+    return naming.place_of(text)
 
 
 def time_of(text: str, option: str) -> float:

@@ -7,7 +7,8 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 JSON_VERSION = 1
 
 SHOWN = 10
-"""So many failures are named again at the end, and so many outputs that exist already at all."""
+"""So many failures are named again at the end."""
 
 
 class Printer:
@@ -42,7 +43,8 @@ class Printer:
         self.counts: Counter[str] = Counter()
         self._told: set[str] = set()
         self.internal = 0
-        self._exist = 0
+        self._exist: list[Result] = []
+        self._warned: tuple[str, ...] = ()
         self.quiet = quiet
         self.as_json = as_json
         self._seconds = 0.0
@@ -50,23 +52,46 @@ class Printer:
 
     def result(self, result: Result, path: bool = True) -> None:
         """Print one result, with or without the path of the output."""
+        fresh = [line for line in result.warnings if line not in self._told]  # a disk's is told once
+        result = replace(result, warnings=(*self._warned, *fresh))
+        self._warned = ()
         self.counts[result.status] += 1
         self.results.append(result)
         if self.as_json:
             print(json.dumps(event(result)), flush=True)
         elif path and result.status in ("done", "copied"):
             print(os.fspath(result.target), flush=True)  # not typer.echo, which writes past a bar, into it
-        for warning in result.warnings:
-            if warning not in self._told:  # what concerns a folder comes with each of its files
-                say(f"audiodiff: warning: {warning}")
-                self._told.add(warning)
+        for line in fresh:
+            self._tell(line)
         if result.fault is not None:
             self.internal += result.fault.code == "internal"
-            self._exist += result.fault.code == "exists"
-            if result.fault.code != "exists" or self._exist <= SHOWN:
+            if result.fault.code == "exists":
+                self._exist.append(result)
+            else:
                 say(f"audiodiff: {result.fault.message}")
         if result.status in ("done", "copied"):
             self._seconds += result.seconds
+
+    def warn(self, line: str) -> None:
+        """Print a warning before the work; it goes into the result too."""
+        self._warned += (line,)
+        self._tell(line)
+
+    def _tell(self, line: str) -> None:
+        self._told.add(line)
+        say(f"audiodiff: warning: {line}")
+
+    def left_out(self, n_own: int, passed_over: Mapping[str, int], task: str) -> None:
+        """Say in a line each what a batch does not take: what audiodiff made, and what is no recording."""
+        if self.quiet:
+            return
+        from audiodiff.io.folders import counted
+
+        if n_own:
+            what = "1 file was" if n_own == 1 else f"{n_own} files were"
+            say(f"audiodiff: {what} made by audiodiff {task} already, and left out")
+        if n := sum(passed_over.values()):
+            say(f"audiodiff: {n} other file{'s' * (n > 1)} left alone: {counted(passed_over)}")
 
     def alone(self, result: Result) -> None:
         """End the command for one recording."""
@@ -84,18 +109,26 @@ class Printer:
             self.summary(1)
 
     def failures(self) -> None:
-        """Name once more, after a long batch, what failed; outputs that exist already are only counted."""
-        failed = [each for each in self.results if each.fault is not None and each.fault.code != "exists"]
+        """Name once more, after a long batch, what failed."""
+        failed = [each for each in self.results if each.fault is not None and each not in self._exist]
         if len(self.results) > SHOWN:
             for result in failed[:SHOWN]:
                 say(f"audiodiff: failed: {display_path(result.source)}")
             if len(failed) > SHOWN:
                 say(f"audiodiff: failed: {len(failed) - SHOWN} more, see above")
-        if self._exist > SHOWN:
-            say(
-                f"audiodiff: {self._exist} outputs exist already; add --overwrite to replace them, or "
-                "--skip-existing to keep them"
+
+    def existing(self) -> None:
+        """Say in one line which outputs of a batch exist already."""
+        if not self._exist:
+            return
+        first = self._exist[0]
+        line = first.fault.message if first.fault is not None else ""
+        if (n := len(self._exist)) > 1:
+            line = (
+                f"{n} outputs exist already, the first is {display_path(first.target)}; use --overwrite to "
+                "replace them, or --skip-existing to keep them"
             )
+        say(f"audiodiff: {line}")
 
     def summary(self, n_items: int) -> str:
         """Print the JSON summary, if JSON is wanted."""

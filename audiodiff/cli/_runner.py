@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from audiodiff.batch.batch_spec import Item, JobSpec
     from audiodiff.batch.denoise_task import DenoiseSettings
     from audiodiff.batch.job_options import Options, Result
+    from audiodiff.batch.naming import Place
     from audiodiff.batch.ray_engine import Cluster
+    from audiodiff.batch.task import TaskName
     from audiodiff.batch.vocode_task import VocodeSettings
 
 _MOST_JOBS = 8
@@ -62,30 +64,36 @@ class Command:
     batch: bool = False
 
 
-def run(inputs: Sequence[Path], output: Path | None, command: Command, printer: Printer) -> None:
+def run(inputs: Sequence[Path], output: Place | None, command: Command, printer: Printer) -> None:
     """Do one recording, whose refusals are the command's own, or a batch, in which none stops the rest."""
     from audiodiff.batch.plan import is_single
 
     if is_single(inputs) and not (command.batch or command.dry_run):
         _one(inputs[0], output, command, printer)
     else:
-        _many(_items(inputs, output, command), command, printer)
+        _many(inputs, output, command, printer)
 
 
-def _one(source: Path, output: Path | None, command: Command, printer: Printer) -> None:
+def _one(source: Path, output: Place | None, command: Command, printer: Printer) -> None:
     """One recording: nothing is written but the outputs."""
     from audiodiff.batch.batch_spec import Item, failed
     from audiodiff.batch.job import process
+    from audiodiff.batch.plan import target_of
 
     settings, options = command.settings, command.options
     conflict = "--json and --residual" if printer.as_json or options.residual else ""
-    with in_files(source, output, conflict, mels=settings.task == "vocode") as (source, pipe):
-        target = _target(source, output, command)
+    path = None if output is None else output.path
+    named = source
+    with in_files(source, path, conflict, mels=settings.task == "vocode") as (source, pipe):
         if pipe:  # nothing lies beside a pipe
             options = replace(options, sidecar=False)
-            target = pipe / f"result{options.ending or settings.ending or source.suffix}"
+            target = target_of(source, pipe / f"result{source.suffix}", settings, options)
+        else:
+            target = _target(source, output, command)
         try:
             settings.check(source, target, options)
+            if source == named:
+                _warn_of_own(source, settings.task, printer)
             # From here on it costs seconds: torch and the model.
             task = settings.load(command.model)
             task.check(source)
@@ -101,45 +109,68 @@ def _one(source: Path, output: Path | None, command: Command, printer: Printer) 
     printer.alone(result)
 
 
-def _target(source: Path, output: Path | None, command: Command) -> Path:
-    from audiodiff.batch.naming import default_target
+def _target(source: Path, output: Place | None, command: Command) -> Path:
+    from audiodiff.batch.plan import target_of
     from audiodiff.io.formats import display_path
 
-    settings, mark = command.settings, command.mark
-    wanted = command.options.ending
-    if output is not None and not output.is_dir():
-        if wanted and output != PIPE and output.suffix.lower() != wanted:
-            raise ConfigError(f"{display_path(output)}: is not named {wanted}, as --format asks; change one")
-        return output
-    if output is not None and mark:
-        target = default_target(output / source.name, None, mark)
-    else:
-        target = default_target(source, output, settings.label + mark)
-    ending = wanted or settings.ending
-    return target.with_suffix(ending) if ending else target
+    if output is not None and not output.is_folder:
+        wanted = command.options.ending
+        if wanted and output.path != PIPE and output.path.suffix.lower() != wanted:
+            name = display_path(output.path)
+            raise ConfigError(f"{name}: is not named {wanted}, as --format asks; change one")
+        return output.path
+    place = None if output is None else output.path / source.name
+    return target_of(source, place, command.settings, command.options, command.mark)
 
 
-def _items(inputs: Sequence[Path], output: Path | None, command: Command) -> list[Item]:
+def _warn_of_own(source: Path, task: TaskName, printer: Printer) -> None:
+    """Say that the one input is no recording but a result."""
+    from audiodiff.batch.own import is_own
+    from audiodiff.io.formats import display_path
+
+    if is_own(source, task):
+        printer.warn(
+            f"{display_path(source)}: was made by audiodiff {task} already; it is processed once more"
+        )
+
+
+def _items(inputs: Sequence[Path], output: Place | None, command: Command, printer: Printer) -> list[Item]:
     from audiodiff.batch.batch_spec import Item
-    from audiodiff.batch.plan import is_single, plan, shard
+    from audiodiff.batch.plan import check_folder, is_single, plan, shard
 
-    refuse_pipes(inputs, output)
-    if is_single(inputs) and not (output is not None and output.is_dir()):
-        # a dry run or a shard of one file
-        items = [Item(inputs[0], _target(inputs[0], output, command), inputs[0].name)]
-    else:
-        items = plan(inputs, output, command.options, command.settings, command.mark)
-    return shard(items, *command.part)
+    folder = None if output is None else output.path
+    refuse_pipes(inputs, folder)
+    if is_single(inputs):  # a dry run or a shard of one file
+        _warn_of_own(inputs[0], command.settings.task, printer)
+        return shard([Item(inputs[0], _target(inputs[0], output, command), inputs[0].name)], *command.part)
+    if output is not None:
+        check_folder(output.path, output.slashed)
+    found = plan(inputs, folder, command.options, command.settings, command.mark)
+    printer.left_out(found.n_own, found.passed_over, command.settings.task)
+    return shard(found.items, *command.part)
 
 
-def _many(items: list[Item], command: Command, printer: Printer) -> None:
+def _run_of(key: str, inputs: Sequence[Path], output: Place | None, command: Command) -> str:
+    """Which run this is, where all is made anew; results among the words do not make it another one."""
+    from audiodiff.batch.journal import run_key
+    from audiodiff.batch.own import is_own
+
+    if not command.options.overwrite:
+        return ""
+    words = [word for word in inputs if not is_own(word, command.settings.task)]
+    return run_key(key, words, None if output is None else output.path, command.part)
+
+
+def _many(inputs: Sequence[Path], output: Place | None, command: Command, printer: Printer) -> None:
     """A batch: the model is loaded once here, so that it is refused before any work."""
     from audiodiff.batch.batch_spec import JobSpec
     from audiodiff.batch.plan import measured
 
+    items = _items(inputs, output, command, printer)
     settings = replace(command.settings, threads=command.settings.threads or 1)
     task = settings.load(command.model)
     spec = JobSpec(settings, command.model, task.digest, command.options)
+    spec = replace(spec, run=_run_of(spec.key, inputs, output, command))
     workers = command.workers
     cluster, jobs = (None, workers) if isinstance(workers, int | None) else (workers, workers.jobs)
     n_jobs: int = jobs_of(jobs, len(items), task.on_cpu)
@@ -165,6 +196,7 @@ def run_batch(
 
     The first Ctrl-C, SIGTERM or SIGHUP lets the recordings in work end, the second ends all at once.
     """
+    from audiodiff.batch.journal import end_run
     from audiodiff.batch.plan import measured
     from audiodiff.interrupts import stop_requests
 
@@ -189,8 +221,11 @@ def run_batch(
         for result in results:
             printer.result(result)
             done[result.source] = lengths[result.source]
-    line = printer.summary(len(items))
     left = len(items) - printer.counts.total()
+    if spec.run and not left:
+        end_run(spec.run, {item.target.parent for item in items})
+    printer.existing()
+    line = printer.summary(len(items))
     if stop.signal_number is not None and left:
         text = f"audiodiff: {stop.reason}; {line}; the same command goes on"
         raise Stopped(text, 128 + stop.signal_number)

@@ -20,6 +20,7 @@ from audiodiff.cli._options import (
     FormatName,
     bit_rate_of,
     cluster_of,
+    place_of,
     shard_of,
     stretch,
 )
@@ -68,11 +69,13 @@ Inputs: TypeAlias = Annotated[
     ),
 ]
 Output: TypeAlias = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "-o",
         "--output",
-        help="File, folder, or - for a pipe. Default: INPUT.denoised.EXT beside the input.",
+        metavar="<path>",
+        help="File, folder, or - for a pipe. A name without a suffix, or with / at its end, is a folder; "
+        "it is made if it does not exist. Default: INPUT.denoised.EXT beside the input.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -134,7 +137,8 @@ Preview: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="[SECONDS[@START]]",
-        help="Process only a part, into INPUT.denoised.preview.EXT: 20 seconds, or 10, or 10@1:30.",
+        help="Process only a part, into INPUT.denoised.preview.EXT: 20 seconds, or 10, or 10@1:30. A new "
+        "preview replaces the last one.",
         rich_help_panel=PART,
     ),
 ]
@@ -235,7 +239,13 @@ AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per recording to standard output.")
 ]
 Overwrite: TypeAlias = Annotated[
-    bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUT)
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace existing outputs, and process every recording again; after an interruption the same "
+        "command goes on where it was.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 SkipExisting: TypeAlias = Annotated[
     bool,
@@ -306,7 +316,7 @@ def denoise(
 
     Prints the paths of the results. Inputs are never changed. Several recordings, folders or patterns form a
     batch: -o DIR mirrors the folder tree, a second run skips what is already done, and a file that fails does
-    not stop the others.
+    not stop the others. What audiodiff made before is left out of a batch.
 
     Examples: audiodiff denoise talk.wav; audiodiff denoise shows -o clean --jobs 2 --strength 0.8
     """
@@ -326,6 +336,7 @@ def denoise(
         loudness=target,
         bit_rate=bit_rate_of(bitrate),
         format=output_format.value if output_format else "",
+        preview=preview is not None,
     )
     settings = DenoiseSettings(
         quality.value, steps, strength, max_reduction, channels.value, seed, device, threads
@@ -342,9 +353,10 @@ def denoise(
         batch=bool(shard or cluster),
     )
     printer = Printer(json_lines, quiet)
-    refuse_report(report, (*inputs, output))
+    place = place_of(output)
+    refuse_report(report, (*inputs, place.path if place else None))
     with reported(report, report_seeds, command, printer):
-        run(inputs, output, command, printer)
+        run(inputs, place, command, printer)
 
 
 def loudness(lufs: float | None, true_peak: float | None) -> Target | None:

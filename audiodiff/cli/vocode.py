@@ -9,7 +9,7 @@ import typer
 
 from audiodiff.cli._common import say
 from audiodiff.cli._help import MODEL, OUTPUT
-from audiodiff.cli._options import BitRate, FormatName, MelAxes, bit_rate_of, shard_of
+from audiodiff.cli._options import BitRate, FormatName, MelAxes, bit_rate_of, place_of, shard_of
 from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import refuse_report, reported
 from audiodiff.cli._runner import Command, run
@@ -38,11 +38,13 @@ Inputs: TypeAlias = Annotated[
     ),
 ]
 Output: TypeAlias = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "-o",
         "--output",
-        help="File, folder, or - for a pipe (wav). Default: INPUT.vocoded.wav beside the input.",
+        metavar="<path>",
+        help="File, folder, or - for a pipe (wav). A name without a suffix, or with / at its end, is a "
+        "folder; it is made if it does not exist. Default: INPUT.vocoded.wav beside the input.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -138,9 +140,10 @@ def vocode(
         batch=shard is not None,
     )
     printer = Printer(json_lines, quiet)
-    refuse_report(report, (*inputs, output))
+    place = place_of(output)
+    refuse_report(report, (*inputs, place.path if place else None))
     with reported(report, None, command, printer):
         if model is None and not quiet:
             why = "; no model is shipped" if name == INVERSION else ""
             say(f"audiodiff: made by {name}, as --model was not given{why}")
-        run(inputs, output, command, printer)
+        run(inputs, place, command, printer)

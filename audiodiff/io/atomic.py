@@ -131,6 +131,26 @@ def write_file(path: Path, content: bytes, replace: bool = True) -> None:
         file.commit(path, replace)
 
 
+def append(path: Path, line: bytes) -> None:
+    """Append a line to a file, which is made if need be, and bring it to the disk.
+
+    Behind the rest of a line that a crash tore, it begins a line of its own.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o666)
+    try:
+        size = os.lseek(fd, 0, os.SEEK_END)
+        os.lseek(fd, max(0, size - 1), os.SEEK_SET)
+        torn = os.read(fd, 1) not in (b"", b"\n")
+        rest = memoryview(b"\n" * torn + line + b"\n")
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        flush(fd)
+    finally:
+        os.close(fd)
+    if size == 0:
+        _sync_folder(path.parent)
+
+
 @contextlib.contextmanager
 def atomic_folder(target: Path, replace: bool) -> Iterator[Path]:
     """A new folder that is called `target` when the block has ended without an exception, all in it flushed.

@@ -33,6 +33,7 @@ _SUBTYPES = {
 
 _CONTAINERS = {
     ".wav": ("WAV", "WAVEX", "RF64"),
+    ".wave": ("WAV", "WAVEX", "RF64"),
     ".rf64": ("RF64",),
     ".w64": ("W64",),
     ".aiff": ("AIFF",),
@@ -54,7 +55,23 @@ MEDIA_SUFFIXES = frozenset({".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".mkv", ".mk
 """Suffixes, in lower case, of files that PyAV reads (the extra ``[media]``)."""
 
 AUDIO_SUFFIXES = frozenset(_CONTAINERS) | MEDIA_SUFFIXES
-"""Suffixes, in lower case, by which audio files are found in folders."""
+"""Suffixes, in lower case, that name an audio file."""
+
+WRITTEN_AS = {
+    ".aac": ".m4a",
+    ".m4r": ".m4a",
+    ".3gp": ".mp4",
+    ".3g2": ".mp4",
+    ".qt": ".mov",
+    ".mp2": ".mp3",
+    ".mpga": ".mp3",
+    ".bwf": ".wav",
+    ".sph": ".wav",
+    ".nist": ".wav",
+    ".voc": ".wav",
+    ".snd": ".au",
+}
+"""Suffixes, in lower case, of files that are read and not written, and what is written in their place."""
 
 _INSTEAD = {
     "ALAC_16": ("PCM_16",),

@@ -29,6 +29,23 @@ def check_existing(path: Path, overwrite: bool) -> None:
         raise target_exists(path)
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be written to, or not be made; nothing is made.
+
+    Raises:
+        AudioFileError: Code ``unwritable``.
+    """
+    above = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not above.is_dir():
+        line = f"{display_path(folder)}: this folder cannot be made, as {display_path(above)} is no folder"
+    elif not os.access(above, os.W_OK | os.X_OK):
+        what = "written to" if above == folder else f"made in {display_path(above)}, which allows no writing"
+        line = f"{display_path(folder)}: this folder cannot be {what}"
+    else:
+        return
+    raise AudioFileError(f"{line}; choose another with -o", code="unwritable")
+
+
 def target_exists(path: Path) -> AudioFileError:
     """The error for a target that is there, code ``exists``."""
     return AudioFileError(

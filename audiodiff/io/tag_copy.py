@@ -97,6 +97,15 @@ def collect_tags(info: AudioInfo, container: str, line: str | None = None, whole
     return _other(info.path, tags, container, line)
 
 
+def only_line(path: Path, container: str, line: str | None) -> CopiedTags:
+    """Tags that tell nothing but what made a file; none where the container has no place for them."""
+    if line is None:
+        return CopiedTags(_nothing)
+    if container == "CAF":
+        return CopiedTags(_nothing, {"software": line})
+    return _other(path, Tags(), container, line)
+
+
 def _strings(path: Path, container: str, line: str | None) -> CopiedTags:
     tags = read_tags(path)
     # libsndfile loses all texts of a caf file if one is very long.

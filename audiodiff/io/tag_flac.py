@@ -113,6 +113,11 @@ def insert(fd: int, blocks: list[Block]) -> None:
     replace_bytes(fd, 0, end, b"fLaC" + data)
 
 
+def in_front(fd: int) -> bytes:
+    """What stands in front of the sound of a flac or mp3 file, whole; empty where that is nothing."""
+    return read_at(fd, 0, min(_read(fd)[1], _MAX_BYTES))
+
+
 def _read(fd: int) -> tuple[list[Block], int]:
     """The blocks of a file and the place of its first frame."""
     position = tag_id3.size_of(fd)

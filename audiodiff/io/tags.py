@@ -89,7 +89,12 @@ def read_tags(path: Path) -> Tags:
         with av_library.opened(path, also_tags=True) as container, contextlib.suppress(*av_library.damages()):
             tags = tags_of(container)
             return replace(tags, text=_with_behind(path, tags.text))
-    return Tags(_with_behind(path, _sound_texts(path)))
+    return Tags(read_texts(path))
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """The texts that libsndfile reads, and those behind the sound; quick, and empty where it reads none."""
+    return _with_behind(path, _sound_texts(path))
 
 
 def _with_behind(path: Path, texts: Mapping[str, str]) -> dict[str, str]:

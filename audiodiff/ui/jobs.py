@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -233,7 +233,7 @@ class Desk:
         work.check()
         source = self.store.source_of(row)
         label = ".denoised" if wish.preview_s is None else ".denoised.preview"
-        target = default_target(self.store.folder_of(row) / row.name, None, label)
+        target = default_target(self.store.folder_of(row) / row.name, label)
         result = denoise_file(source, target, denoiser, _options(wish), work.heard)
         row.warnings = tuple(plain(line, self.store.folder) for line in result.warnings)
         row.copied, row.gain_db, row.target = result.status == "copied", result.gain_db, target.name
@@ -264,10 +264,10 @@ class Desk:
 def _options(wish: Wish) -> Options:
     """What the command would be asked for; a target that is there was never told of, so it is replaced."""
     loudness = None if wish.lufs is None else Target(wish.lufs)
-    start_s, end_s = 0.0, math.inf
-    if wish.preview_s is not None:
-        start_s, end_s = wish.preview_s, wish.preview_s + PREVIEW_S
-    return Options(overwrite=True, start_s=start_s, end_s=end_s, tag=True, sidecar=True, loudness=loudness)
+    usual = Options(overwrite=True, tag=True, sidecar=True, loudness=loudness)
+    if wish.preview_s is None:
+        return usual
+    return replace(usual, start_s=wish.preview_s, end_s=wish.preview_s + PREVIEW_S, preview=True)
 
 
 def _run_of(target: Path) -> ReportRun:

@@ -116,7 +116,7 @@ def test_the_table(tmp_path: Path, recording: Recording, make_spec: MakeSpec, na
     soundfile.write(folder / "good.wav", recording(0.2).T, 16000)
     make(folder, recording(0.3))
     options = Options(max_hours=0.02)
-    results = list(run(make_spec(options=options), plan([folder], clean, options, DENOISE)))
+    results = list(run(make_spec(options=options), plan([folder], clean, options, DENOISE).items))
     assert {outcome(result) for result in results if result.source.name == "good.wav"} == {"done"}
     (found,) = (result for result in results if result.source.name != "good.wav")
     assert outcome(found) == expected
@@ -140,7 +140,7 @@ def test_the_table(tmp_path: Path, recording: Recording, make_spec: MakeSpec, na
 def test_strict_refuses_what_is_cut_short(tmp_path: Path, recording: Recording, make_spec: MakeSpec) -> None:
     cut_short("x.wav", 0.6)(tmp_path, recording(0.3))
     options = Options(strict=True)
-    (result,) = run(make_spec(options=options), plan([tmp_path], tmp_path / "out", options, DENOISE))
+    (result,) = run(make_spec(options=options), plan([tmp_path], tmp_path / "out", options, DENOISE).items)
     assert outcome(result) == "truncated"
     assert not (tmp_path / "out" / "x.wav").exists()
 
@@ -157,7 +157,7 @@ def test_sound_that_cannot_be_read_is_told_in_seconds(
             file.write(one.read_bytes())
             one.unlink()
     options = Options(strict=strict)
-    (result,) = run(make_spec(options=options), plan([tmp_path], tmp_path / "out", options, DENOISE))
+    (result,) = run(make_spec(options=options), plan([tmp_path], tmp_path / "out", options, DENOISE).items)
     assert outcome(result) == ("truncated" if strict else "cut short")
     (line,) = [result.fault.message] if result.fault else result.warnings
     assert "2.000 s are missing" in line
@@ -172,7 +172,7 @@ def test_wav_whose_sizes_were_never_written_is_done(
     data, n = path.read_bytes(), soundfile.info(path).frames
     path.write_bytes(data[:4] + bytes(4) + data[8:40] + bytes(4) + data[44:])
     options = Options(strict=True)
-    (result,) = run(make_spec(options=options), plan([tmp_path], tmp_path / "out", options, DENOISE))
+    (result,) = run(make_spec(options=options), plan([tmp_path], tmp_path / "out", options, DENOISE).items)
     assert outcome(result) == "done"
     assert not result.warnings
     assert soundfile.info(result.target).frames == n
@@ -188,6 +188,6 @@ def test_ten_hours_of_silence_in_a_small_file(tmp_path: Path, make_spec: MakeSpe
     assert path.stat().st_size < 100_000
     options = Options(max_hours=0.3)
     (result,) = run(
-        make_spec(DenoiseSettings(), options), plan([tmp_path], tmp_path / "out", options, DENOISE)
+        make_spec(DenoiseSettings(), options), plan([tmp_path], tmp_path / "out", options, DENOISE).items
     )
     assert outcome(result) == "too_long"

@@ -13,9 +13,10 @@ import pytest
 import soundfile
 
 from audiodiff import Denoiser
-from audiodiff.batch.denoise_task import check, denoise_file
+from audiodiff.batch.denoise_task import DenoiseSettings, check, denoise_file
 from audiodiff.batch.job_options import Options
 from audiodiff.batch.naming import default_target
+from audiodiff.batch.plan import plan
 from audiodiff.errors import AudioFileError
 from audiodiff.inference.engine import Samples
 from audiodiff.model.model import Model
@@ -40,6 +41,30 @@ def state(folder: Path) -> dict[str, str]:
         for entry in folder.iterdir()
         if entry.is_file()
     }
+
+
+@pytest.mark.parametrize(
+    ("container", "suffix", "written"),
+    [
+        ("WAV", ".wave", ".wave"),
+        ("WAV", ".bwf", ".wav"),
+        ("NIST", ".sph", ".wav"),
+        ("NIST", ".nist", ".wav"),
+        ("VOC", ".voc", ".wav"),
+        ("AU", ".snd", ".au"),
+        ("MP3", ".mpga", ".mp3"),
+    ],
+)
+def test_what_is_read_is_found_and_written(
+    tmp_path: Path, denoiser: Denoiser, recording: Recording, container: str, suffix: str, written: str
+) -> None:
+    source = tmp_path / "shows" / f"talk{suffix}"
+    source.parent.mkdir()
+    soundfile.write(source, recording(0.3, 16000).T, 16000, format=container)
+    [item] = plan([source.parent], tmp_path / "clean", Options(), DenoiseSettings()).items
+    assert (item.source, item.target) == (source, tmp_path / "clean" / f"talk{written}")
+    assert denoise_file(item.source, item.target, denoiser).status == "done"
+    assert soundfile.info(item.target).frames == 4800
 
 
 @pytest.mark.parametrize(
@@ -71,7 +96,7 @@ def test_length_and_format_stay(
     soundfile.write(source, recording(0.7, rate, channels).T, rate, subtype, format=container)
     before = state(tmp_path)
     seen: list[tuple[float, float]] = []
-    target = default_target(source, None)
+    target = default_target(source)
     assert target.name == f"talk.denoised{source.suffix}"
     result = denoise_file(source, target, denoiser, progress=lambda done, total: seen.append((done, total)))
     old, new = soundfile.info(source), soundfile.info(target)
@@ -220,8 +245,8 @@ def test_targets_that_are_refused(tmp_path: Path, recording: Recording) -> None:
         (taken, "exists", "--overwrite"),
         (tmp_path / "dangling.wav", "exists", "--overwrite"),
         (tmp_path / "folder.wav", "exists", "is a folder"),
-        (tmp_path / "no" / "b.wav", "unwritable", "make it first"),
-        (taken / "b.wav", "unwritable", "make it first"),
+        (taken / "b.wav", "unwritable", "is no folder"),
+        (taken / "no" / "b.wav", "unwritable", "is no folder"),
         (tmp_path / "b.mp3", "format", "at most 2 channels"),
         (tmp_path / "b.docx", "format", "no audio format"),
     ]
@@ -230,6 +255,8 @@ def test_targets_that_are_refused(tmp_path: Path, recording: Recording) -> None:
             check(source, target, Options())
         assert caught.value.code == code
     assert check(source, taken, Options(overwrite=True)).channels == 6
+    assert check(source, tmp_path / "no" / "new" / "b.wav", Options()).channels == 6
+    assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -297,6 +324,5 @@ def test_names_of_all_sorts(tmp_path: Path, denoiser: Denoiser, recording: Recor
 
 
 def test_default_targets(tmp_path: Path) -> None:
-    assert default_target(Path("a/talk.v2.flac"), None) == Path("a/talk.v2.denoised.flac")
-    assert default_target(Path("a/talk.wav"), tmp_path) == tmp_path / "talk.wav"
-    assert default_target(Path("a/talk.wav"), Path("clean.flac")) == Path("clean.flac")
+    assert default_target(Path("a/talk.v2.flac")) == Path("a/talk.v2.denoised.flac")
+    assert default_target(Path("a/talk.AAC"), ".preview") == Path("a/talk.preview.m4a")

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,9 @@ import soundfile
 from audiodiff.batch.batch_spec import Item, JobSpec, foresee, run_one
 from audiodiff.batch.denoise_task import DenoiseSettings
 from audiodiff.batch.job_options import Options, Result
-from audiodiff.batch.journal import Record, key_of, locked
+from audiodiff.batch.journal import Journal, Record, end_run, key_of, run_key
 from audiodiff.batch.naming import sidecar_path
+from audiodiff.batch.target_lock import clear, locked
 from audiodiff.errors import AudioFileError
 from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.loudness import Target
@@ -36,9 +38,9 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def finished(source: Path, target: Path, content: bytes = b"result", key: str = KEY) -> Record:
+def finished(source: Path, target: Path, content: bytes = b"result", key: str = KEY, run: str = "") -> Record:
     """Do what a job does."""
-    record = Record((target,), key)
+    record = Record((target,), key, run)
     record.begin(source, {})
     file = AtomicFile(target.parent)
     os.write(file.fd, content)
@@ -77,13 +79,70 @@ def test_what_others_did_to_a_target_is_seen(source: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"v": 1}', '{"v": 2, "outputs": {}}', '{"v": 1, "outputs": 3}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"v": 2}',
+        '{"v": 1, "target": "out.wav", "outputs": {}}\n',
+        "{}\n[]\n3\n\xff\n",
+        '{"v": 2',
+    ],
 )
 def test_a_damaged_record_vouches_for_nothing(source: Path, tmp_path: Path, text: str) -> None:
     target = tmp_path / "out.wav"
     finished(source, target)
-    next((tmp_path / ".audiodiff").glob("*.json")).write_text(text)
+    (tmp_path / ".audiodiff" / "journal.jsonl").write_text(text, "latin-1")
     assert Record((target,), KEY).standing(source) == "foreign"
+
+
+def test_a_line_that_was_torn_is_passed_over(source: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.wav", tmp_path / "b.wav"
+    finished(source, first)
+    journal = tmp_path / ".audiodiff" / "journal.jsonl"
+    whole = journal.read_bytes()
+    with journal.open("ab") as file:
+        file.write(whole[: len(whole) // 3])
+    assert Record((first,), KEY).standing(source) == "done"
+    finished(source, second)
+    assert [Record((target,), KEY).standing(source) for target in (first, second)] == ["done", "done"]
+    journal.write_bytes(whole)  # another journal now, as if it had come from a copy
+    assert [Record((target,), KEY).standing(source) for target in (first, second)] == ["done", "foreign"]
+
+
+def test_a_run_takes_what_it_has_made_itself_until_it_ends(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.wav"
+
+    def made_by(run: str) -> bool:
+        return Record((target,), KEY, run).is_ours
+
+    finished(source, target)
+    assert made_by("")
+    assert not made_by("one")
+    finished(source, target, run="one")
+    assert [made_by(run) for run in ("", "one", "two")] == [True, True, False]
+    end_run("two", [tmp_path])
+    assert made_by("one")
+    end_run("one", [tmp_path, tmp_path / "nowhere"])
+    assert [made_by(run) for run in ("", "one", "two")] == [True, False, False]
+    finished(source, target, run="one")
+    assert made_by("one")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_which_commands_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    base = ("key", [Path("a"), Path("b")], Path("out"), (1, 2))
+    assert run_key(*base) == run_key("key", [tmp_path / "a", Path("b")], tmp_path / "out", (1, 2))
+    others = [
+        run_key("other", *base[1:]),
+        run_key("key", [Path("a")], *base[2:]),
+        run_key("key", base[1], None, (1, 2)),
+        run_key("key", [*base[1], Path("out")], None, (1, 2)),
+        run_key(*base[:3], (2, 2)),
+    ]
+    assert len({run_key(*base), *others}) == len(others) + 1
 
 
 def test_the_longest_name_and_names_that_are_not_utf8(source: Path, tmp_path: Path) -> None:
@@ -101,6 +160,42 @@ def test_a_lock_keeps_others_away(tmp_path: Path) -> None:
     assert caught.value.code == "busy"
     with locked(tmp_path / "a.wav"):
         pass
+
+
+def test_locks_that_come_and_go_with_their_folder(tmp_path: Path) -> None:
+    """The last one to let go removes the folder, which another one may just have made."""
+    faults: list[BaseException] = []
+
+    def work(name: str) -> None:
+        try:
+            for _ in range(60):
+                with locked(tmp_path / "clean" / name) as is_held:
+                    assert is_held
+        except BaseException as fault:  # noqa: BLE001  it would end with its thread
+            faults.append(fault)
+
+    workers = [threading.Thread(target=work, args=(f"{n}.wav",)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not faults
+    assert not list((tmp_path / "clean").iterdir())
+
+
+def test_what_a_killed_worker_left_is_cleared_and_a_lock_that_is_held_is_not(tmp_path: Path) -> None:
+    target = tmp_path / "a.wav"
+    with locked(target):
+        [lock] = (tmp_path / ".audiodiff").iterdir()
+        clear(target)
+        assert lock.exists()
+    lock.parent.mkdir()
+    for left in (lock, lock.with_name("journal.lock")):
+        left.touch()
+    clear(target)
+    assert not lock.parent.exists()
+    clear(target)
+    assert not lock.parent.exists()
 
 
 class Crash(BaseException):
@@ -125,22 +220,23 @@ def test_a_crash_at_any_naming_and_a_second_run(
     source, clean = shows / "a.wav", shows.parent / "clean"
     spec = make_spec(options=Options(residual=True, overwrite=overwrite, sidecar=sidecar))
     item = Item(source, clean / "a.wav", "a.wav")
-    commit = AtomicFile.commit
+    commit, add = AtomicFile.commit, Journal.add
     countdown = [0]
 
-    def crashing(self: AtomicFile, path: Path, replace: bool) -> None:
+    def crashing(step: Callable[..., None], *words: object, **more: object) -> None:
         countdown[0] -= 1
         if countdown[0] == 0:
             raise Crash
-        commit(self, path, replace)
+        step(*words, **more)
         if countdown[0] == -100:
             raise Crash
 
     assert run_one(spec, item).status == "done"
     truth = hashes(clean)
     assert sorted(truth) == ["a.residual.wav", "a.wav", *["a.wav.audiodiff.json"] * sidecar]
-    monkeypatch.setattr(AtomicFile, "commit", crashing)
-    # Names are given to record, target, record, residual, record; before all to record and sidecar.
+    monkeypatch.setattr(AtomicFile, "commit", lambda *words, **more: crashing(commit, *words, **more))
+    monkeypatch.setattr(Journal, "add", lambda *words: crashing(add, *words))
+    # Record, target, record, residual, record; before all record and sidecar.
     last = 7 if sidecar else 5
     for n in range(1, last + 1):
         for after in (False, True):
@@ -233,7 +329,8 @@ def test_what_decides_the_bytes_decides_what_is_done(shows: Path, make_spec: Mak
 def test_a_record_says_what_was_done(shows: Path, make_spec: MakeSpec) -> None:
     item = Item(shows / "a.wav", shows / "out.wav", "a.wav")
     result = run_one(make_spec(), item)
-    record = json.loads(next((shows / ".audiodiff").glob("*.json")).read_text())
+    [journal] = (shows / ".audiodiff").iterdir()
+    record = json.loads(journal.read_text().splitlines()[-1])
     content = hashlib.sha256(item.target.read_bytes()).hexdigest()
     assert record["outputs"]["out.wav"]["sha256"] == content
     assert record["source"]["sha256"] == hashlib.sha256(item.source.read_bytes()).hexdigest()
@@ -289,5 +386,5 @@ def test_without_locks_the_work_is_done_and_a_warning_tells(
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", lacking)
-    with locked(tmp_path / "talk.wav") as notes:
-        assert notes == (f"{tmp_path}: no locks on this disk; let no second run work there",)
+    with locked(tmp_path / "talk.wav") as is_held:
+        assert not is_held

@@ -14,10 +14,11 @@ import soundfile
 
 pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 
-from audiodiff.batch.denoise_task import check, denoise_file
+from audiodiff.batch.denoise_task import DenoiseSettings, check, denoise_file
 from audiodiff.batch.job_options import Options, Result
 from audiodiff.batch.journal import Record
 from audiodiff.batch.naming import sidecar_path
+from audiodiff.batch.plan import plan
 from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.errors import TARGET_CODES, AudioFileError
 from audiodiff.extras import install_hint
@@ -66,6 +67,22 @@ def test_a_podcast_keeps_what_surrounds_its_sound(tmp_path: Path, denoiser: Deno
     denoise_file(source, target, denoiser)
     assert read_tags(target) == read_tags(source)
     assert samples(target).shape == samples(source).shape
+
+
+@pytest.mark.parametrize(
+    ("muxer", "suffix", "written"),
+    [("adts", ".aac", ".m4a"), ("3gp", ".3gp", ".mp4"), ("3g2", ".3g2", ".mp4"), ("mov", ".qt", ".mov")],
+)
+def test_what_a_phone_records_is_found_and_written(
+    tmp_path: Path, denoiser: Denoiser, muxer: str, suffix: str, written: str
+) -> None:
+    source = tmp_path / "shows" / f"talk{suffix}"
+    source.parent.mkdir()
+    make(source, Recipe(muxer, "aac"))
+    [item] = plan([source.parent], tmp_path / "clean", Options(), DenoiseSettings()).items
+    assert (item.source, item.target) == (source, tmp_path / "clean" / f"talk{written}")
+    assert denoise_file(item.source, item.target, denoiser).status == "done"
+    assert samples(item.target).shape == samples(source).shape
 
 
 def test_strength_0_leaves_lossless_tracks_to_the_bit(tmp_path: Path, toy_model: Model) -> None:

@@ -48,15 +48,18 @@ def test_a_cleaned_mp3_keeps_its_bits_and_its_band(
 
 def test_the_format_names_the_targets_of_a_batch(shows: Path) -> None:
     (shows / "old" / "a.wav").unlink()
-    items = plan([shows], shows.parent / "clean", Options(format="mp3"), DenoiseSettings())
+    items = plan([shows], shows.parent / "clean", Options(format="mp3"), DenoiseSettings()).items
     assert [str(item.target.relative_to(shows.parent)) for item in items] == [
         "clean/a.mp3",
         "clean/b.mp3",
         "clean/old/broken.mp3",
         "clean/old/c.mp3",
     ]
-    assert plan([shows], None, Options(format="flac"), VocodeSettings())[0].target == shows / "a.vocoded.flac"
-    assert plan([shows], None, Options(format="m4a"), DenoiseSettings(), ".preview")[0].target == (
+    assert (
+        plan([shows], None, Options(format="flac"), VocodeSettings()).items[0].target
+        == shows / "a.vocoded.flac"
+    )
+    assert plan([shows], None, Options(format="m4a"), DenoiseSettings(), ".preview").items[0].target == (
         shows / "a.denoised.preview.m4a"
     )
 

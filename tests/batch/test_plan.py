@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from audiodiff.batch.batch_spec import Item
 from audiodiff.batch.denoise_task import DenoiseSettings
 from audiodiff.batch.job_options import Options
-from audiodiff.batch.plan import is_single, measured, plan, shard, spool
+from audiodiff.batch.plan import check_folder, is_single, measured, plan, shard, spool
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
 from audiodiff.inference.engine import Samples
 
@@ -26,7 +26,7 @@ def pairs(items: list[Item], root: Path) -> list[tuple[str, str]]:
 
 
 def test_a_folder_is_mirrored(shows: Path) -> None:
-    items = plan([shows], shows.parent / "clean", Options(), DENOISE)
+    items = plan([shows], shows.parent / "clean", Options(), DENOISE).items
     assert pairs(items, shows.parent) == [
         ("shows/a.wav", "clean/a.wav"),
         ("shows/b.flac", "clean/b.flac"),
@@ -41,7 +41,7 @@ def test_a_folder_is_mirrored(shows: Path) -> None:
 
 def test_several_inputs_keep_their_names(shows: Path) -> None:
     words = [shows / "old", shows / "a.wav"]
-    items = plan(words, shows.parent / "clean", Options(), DENOISE)
+    items = plan(words, shows.parent / "clean", Options(), DENOISE).items
     assert [str(item.target.relative_to(shows.parent)) for item in items] == [
         "clean/old/a.wav",
         "clean/old/broken.wav",
@@ -50,27 +50,15 @@ def test_several_inputs_keep_their_names(shows: Path) -> None:
     ]
 
 
-def test_beside_the_inputs_results_are_no_inputs(shows: Path) -> None:
-    content = (shows / "a.wav").read_bytes()
-    for name in ("a.denoised.wav", "a.denoised.preview.wav", "a.denoised.residual.wav"):
-        (shows / name).write_bytes(content)
-    items = plan([shows], None, Options(), DENOISE)
-    assert len(items) == 5
-    assert items[0].target == shows / "a.denoised.wav"
-    assert plan([shows], None, Options(), DENOISE, ".preview")[0].target == shows / "a.denoised.preview.wav"
-    named = plan([shows / "a.denoised.wav", shows / "b.flac"], None, Options(), DENOISE)
-    assert named[0].source == shows / "a.denoised.wav"  # by name it is wanted
-
-
 def test_patterns(shows: Path) -> None:
     clean = shows.parent / "clean"
     assert not is_single([shows / "*.wav"])
-    assert pairs(plan([shows / "**" / "*.wav"], clean, Options(), DENOISE), shows.parent) == [
+    assert pairs(plan([shows / "**" / "*.wav"], clean, Options(), DENOISE).items, shows.parent) == [
         ("shows/a.wav", "clean/a.wav"),
         ("shows/old/a.wav", "clean/old/a.wav"),
         ("shows/old/broken.wav", "clean/old/broken.wav"),
     ]
-    assert [item.source.name for item in plan([shows / "*"], clean, Options(), DENOISE)] == [
+    assert [item.source.name for item in plan([shows / "*"], clean, Options(), DENOISE).items] == [
         "a.wav",
         "b.flac",
         "a.wav",
@@ -80,7 +68,7 @@ def test_patterns(shows: Path) -> None:
     odd = shows / "take[1].wav"
     odd.write_bytes((shows / "a.wav").read_bytes())
     assert is_single([odd])
-    assert plan([odd, shows / "a.wav"], clean, Options(), DENOISE)[0].source == odd
+    assert plan([odd, shows / "a.wav"], clean, Options(), DENOISE).items[0].source == odd
 
 
 def test_loops_hidden_names_and_odd_things(shows: Path) -> None:
@@ -95,7 +83,7 @@ def test_loops_hidden_names_and_odd_things(shows: Path) -> None:
     os.mkfifo(shows / "pipe.wav")
     (shows / os.fsdecode(b"caf\xe9.wav")).touch()
     for words in ([shows], [shows / "**"], [shows / "**" / "*"]):
-        items = plan(words, shows.parent / "clean", Options(), DENOISE)
+        items = plan(words, shows.parent / "clean", Options(), DENOISE).items
         names = "a.wav b.flac old/a.wav old/broken.wav old/c.ogg linked.wav pipe.wav folder.wav/in.flac"
         assert {item.name for item in items} == {*names.split(), os.fsdecode(b"caf\xe9.wav")}
 
@@ -105,7 +93,7 @@ def test_an_output_folder_in_the_input_is_not_read(shows: Path) -> None:
     clean.mkdir()
     (clean / "a.wav").write_bytes((shows / "a.wav").read_bytes())
     for words in ([shows], [shows / "**" / "*"]):
-        assert len(plan(words, clean, Options(), DENOISE)) == 5
+        assert len(plan(words, clean, Options(), DENOISE).items) == 5
 
 
 def test_two_inputs_with_one_target_are_refused(shows: Path) -> None:
@@ -120,7 +108,9 @@ def test_two_inputs_with_one_target_are_refused(shows: Path) -> None:
     with pytest.raises(AudioFileError, match="result of both"):
         plan([shows], shows.parent / "clean", Options(residual=True), DENOISE)
     # the same recording twice is one recording
-    assert len(plan([shows / "a.wav", shows / "a.wav"], shows.parent / "clean", Options(), DENOISE)) == 1
+    assert (
+        len(plan([shows / "a.wav", shows / "a.wav"], shows.parent / "clean", Options(), DENOISE).items) == 1
+    )
 
 
 @pytest.mark.parametrize("way", ["same", "symlink", "hardlink", "linked folder"])
@@ -143,14 +133,18 @@ def test_outputs_that_are_no_folder(shows: Path) -> None:
     for output, line in (
         (shows / "a.wav", "is a file"),
         (shows / "new.flac", "looks like a file"),
-        (shows / "no" / "where", "make it first"),
-        (Path("/proc/x"), "cannot be written to"),
+        (shows / "a.wav" / "new" / "where", "is no folder"),
+        (Path("/proc/x"), "cannot be made"),
     ):
         if output.parent == Path("/proc") and os.access("/proc", os.W_OK):
             continue
         with pytest.raises(AudioFileError, match=line) as caught:
-            plan([shows], output, Options(), DENOISE)
+            check_folder(output)
         assert caught.value.code == "unwritable"
+    for output in (shows / "no" / "where", shows / "new.v2"):
+        check_folder(output)
+    check_folder(shows / "new.flac", slashed=True)
+    assert sorted(path.name for path in shows.iterdir()) == ["a.wav", "b.flac", "notes.txt", "old"]
 
 
 def test_nothing_found(tmp_path: Path) -> None:
@@ -200,7 +194,7 @@ def test_a_sidecar_never_replaces_an_input(shows: Path) -> None:
     clean.mkdir()
     odd = (shows / "b.flac").rename(clean / "a.taste.wav.audiodiff.json")
     words = [shows / "a.wav", odd]
-    assert len(plan(words, clean, Options(overwrite=True), DENOISE, ".taste")) == 2
+    assert len(plan(words, clean, Options(overwrite=True), DENOISE, ".taste").items) == 2
     with pytest.raises(AudioFileError, match="is the input") as caught:
         plan(words, clean, Options(overwrite=True, sidecar=True), DENOISE, ".taste")
     assert caught.value.code == "same_file"

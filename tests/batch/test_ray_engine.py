@@ -120,7 +120,7 @@ def test_as_the_local_runner(
     fake = use(FakeRay({"a.wav": 2}))
     spec = make_spec()
     relative = Path("shows")
-    local, cluster = (plan([relative], Path(name), Options(), DENOISE) for name in ("local", "cluster"))
+    local, cluster = (plan([relative], Path(name), Options(), DENOISE).items for name in ("local", "cluster"))
     truth = {place.replace("local", "cluster"): end for place, end in told(list(run(spec, local))).items()}
     assert told(list(run_on_cluster(spec, cluster, HEAD))) == truth
     assert contents(Path("cluster")) == contents(Path("local"))
@@ -136,7 +136,7 @@ def test_a_worker_that_always_dies_fails_its_recording_only(
     shows: Path, make_spec: MakeSpec, use: Callable[[FakeRay], FakeRay]
 ) -> None:
     fake = use(FakeRay({"b.flac": 99}))
-    items = plan([shows / "a.wav", shows / "b.flac"], shows.parent / "out", Options(), DENOISE)
+    items = plan([shows / "a.wav", shows / "b.flac"], shows.parent / "out", Options(), DENOISE).items
     found = {
         result.source.name: result
         for result in run_on_cluster(make_spec(), items, Cluster("head:6379", jobs=1))
@@ -154,7 +154,7 @@ def test_a_stop_begins_nothing_more_and_signals_are_ours(
     shows: Path, make_spec: MakeSpec, use: Callable[[FakeRay], FakeRay]
 ) -> None:
     fake = use(FakeRay(cores=1))
-    items = plan([shows], shows.parent / "out", Options(), DENOISE)
+    items = plan([shows], shows.parent / "out", Options(), DENOISE).items
     wish: list[bool] = []
     before = signal.getsignal(signal.SIGTERM)
     results = []
@@ -169,7 +169,7 @@ def test_a_stop_begins_nothing_more_and_signals_are_ours(
 
 def test_closing_ends_the_tasks(shows: Path, make_spec: MakeSpec, use: Callable[[FakeRay], FakeRay]) -> None:
     fake = use(FakeRay(cores=3))
-    results = run_on_cluster(make_spec(), plan([shows], shows.parent / "out", Options(), DENOISE), HEAD)
+    results = run_on_cluster(make_spec(), plan([shows], shows.parent / "out", Options(), DENOISE).items, HEAD)
     next(results)
     results.close()
     assert fake.cancelled == 2
@@ -261,7 +261,7 @@ def workers_of(cluster: Any) -> dict[int, int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the workers in /proc")
 def test_two_nodes_and_a_killed_worker(two_nodes: Any, shows: Path, make_spec: MakeSpec) -> None:
     spec, local = make_spec(), shows.parent / "local"
-    truth = told(list(run(spec, plan([shows], local, Options(), DENOISE))))
+    truth = told(list(run(spec, plan([shows], local, Options(), DENOISE).items)))
     killed: list[int] = []
     nodes: set[int] = set()
 
@@ -273,7 +273,7 @@ def test_two_nodes_and_a_killed_worker(two_nodes: Any, shows: Path, make_spec: M
                 killed.append(worker)
 
     output = shows.parent / "cluster"
-    items = plan([shows], output, Options(), DENOISE)
+    items = plan([shows], output, Options(), DENOISE).items
     found = told(list(run_on_cluster(spec, items, Cluster(two_nodes.address), kill)))
     assert found == {place.replace("/local/", "/cluster/"): end for place, end in truth.items()}
     assert contents(output) == contents(local)

@@ -39,7 +39,7 @@ def statuses(results: list[Result]) -> dict[str, str]:
 
 def test_bytes_do_not_depend_on_order_workers_or_shards(shows: Path, make_spec: MakeSpec) -> None:
     spec, folders = make_spec(), [shows.parent / name for name in ("one", "two", "parts")]
-    plans = [plan([shows], folder, Options(), DENOISE) for folder in folders]
+    plans = [plan([shows], folder, Options(), DENOISE).items for folder in folders]
     first = list(run(spec, plans[0]))
     assert [result.status for result in first] == ["done", "done", "done", "failed", "done"]
     second = list(run(spec, plans[1][::-1], jobs=2))
@@ -68,18 +68,19 @@ def test_a_dead_worker_fails_its_file_only(shows: Path, make_spec: MakeSpec) -> 
     # a.wav waits until the worker of long.wav is dead, b.flac may die with it
     items = plan(
         [shows / "long.wav", shows / "old" / "a.wav"], shows.parent / "out", Options(), DenoiseSettings()
-    )
+    ).items
     found = statuses(list(run(make_spec(), items, jobs=2, watch=kill)))
     assert found["long.wav"] == "worker_died"
     assert found["a.wav"] in ("done", "worker_died")
     assert "long.wav" not in hashes(shows.parent / "out")
+    assert not list((shows.parent / "out").rglob("*.lock"))
     assert multiprocessing.active_children() == []
     again = [item for item in items if item.source.name == "a.wav"]
     assert statuses(list(run(make_spec(), again)))["a.wav"] in ("done", "skipped")
 
 
 def test_closing_the_iterator_leaves_no_worker(shows: Path, make_spec: MakeSpec) -> None:
-    items = plan([shows], shows.parent / "out", Options(), DENOISE)
+    items = plan([shows], shows.parent / "out", Options(), DENOISE).items
     results = run(make_spec(), items, jobs=2)
     next(results)
     results.close()
@@ -87,7 +88,7 @@ def test_closing_the_iterator_leaves_no_worker(shows: Path, make_spec: MakeSpec)
 
 
 def test_a_stop_begins_nothing_more(shows: Path, make_spec: MakeSpec) -> None:
-    items = plan([shows], shows.parent / "out", Options(), DENOISE)
+    items = plan([shows], shows.parent / "out", Options(), DENOISE).items
     wish: list[bool] = []
     results = []
     for result in run(make_spec(), items, stopped=lambda: bool(wish)):
@@ -100,7 +101,7 @@ def test_a_stop_begins_nothing_more(shows: Path, make_spec: MakeSpec) -> None:
 def test_a_full_disk_ends_the_batch(
     shows: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    items = plan([shows], shows.parent / "out", Options(), DENOISE)
+    items = plan([shows], shows.parent / "out", Options(), DENOISE).items
 
     def full(spec: JobSpec, item: Item, progress: object) -> Result:
         return failed(item, "no_space", "the disk is full")
@@ -115,7 +116,7 @@ def test_progress_reaches_the_end(shows: Path, make_spec: MakeSpec) -> None:
         replace(item, seconds=1.0)
         for item in plan(
             [shows / "a.wav", shows / "b.flac"], shows.parent / "out", Options(), DenoiseSettings()
-        )
+        ).items
     ]
     list(run(make_spec(), items, watch=lambda item, seconds: seen.update({item.name: seconds})))
     assert seen == pytest.approx({"a.wav": 0.8, "b.flac": 0.5})

@@ -71,7 +71,7 @@ def test_a_folder_twice(shows: Path, toy_folder: Path, capsys: pytest.CaptureFix
     assert summary["skipped"] == summary["files"] == 2
     assert hashes(clean) == results
     assert run([*words, "--seed", "1"]) == 1
-    assert "exists already" in capsys.readouterr().err
+    assert "2 outputs exist already" in capsys.readouterr().err
     assert run([*words, "--seed", "1", "--skip-existing"]) == 0
     assert run([*words, "--seed", "1", "--overwrite", "-q"]) == 0
     assert hashes(clean).keys() == results.keys()
@@ -177,11 +177,17 @@ def start(words: list[str]) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_the_first_signal_ends_in_good_order_and_the_same_command_goes_on(
-    shows: Path, toy_folder: Path, recording: Recording, number: signal.Signals, code: int
+    shows: Path,
+    toy_folder: Path,
+    recording: Recording,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    code: int,
 ) -> None:
     soundfile.write(shows / "a.wav", recording(17.0, 16000).T, 16000)
     clean = shows.parent / "clean"
     words = [str(shows), "-o", str(clean), "-m", str(toy_folder), "--jobs", "1"]
+    words += ["--overwrite"] * (number == signal.SIGINT)  # makes it anew, but not what this run has finished
     child = start(words)
     child.send_signal(number)
     out, err = child.communicate("go on\n", timeout=60)
@@ -191,7 +197,11 @@ def test_the_first_signal_ends_in_good_order_and_the_same_command_goes_on(
     assert f"{number.name}; 3 recordings: 1 done, 2 not started; " in err
     assert "the same command goes on" in err
     assert sorted(hashes(clean)) == with_sidecars("a.wav")
-    assert run(["denoise", *words]) == 1
+    assert [path.name for path in (clean / ".audiodiff").iterdir()] == ["journal.jsonl"]
+    capsys.readouterr()
+    assert run(["denoise", *words, "--json"]) == 1
+    events = lines(capsys.readouterr().out)[:-1]
+    assert [event["status"] for event in events] == ["skipped", "done", "failed"]
     assert sorted(hashes(clean)) == with_sidecars("a.wav", "old/b.flac")
 
 
@@ -209,6 +219,8 @@ def test_the_second_signal_and_a_kill_leave_no_half_file(
     child.communicate(timeout=60)
     assert child.returncode == code
     assert hashes(clean) == {}
+    assert clean.exists() == (number == signal.SIGKILL)  # in good order nothing stays, not even the folder
     assert run(["denoise", *words]) == 1
+    assert not list(clean.rglob("*.lock"))
     assert run(["denoise", str(shows), "-o", f"{clean}2", "-m", str(toy_folder), "--jobs", "1"]) == 1
     assert hashes(clean) == hashes(Path(f"{clean}2"))

@@ -13,6 +13,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audiodiff.batch.naming import sidecar_path
+from audiodiff.batch.own import is_own
 from audiodiff.batch.sidecar import provenance_line, read_sidecar
 from audiodiff.cli import run
 from audiodiff.cli.denoise import with_length
@@ -69,6 +71,10 @@ def test_the_default_tells_what_made_it_and_is_quiet(
     assert (told.task, told.model.name, told.output.name) == ("denoise", "toy", target.name)
     line = provenance_line("denoise", "toy").encode()
     assert (line in target.read_bytes()) == (suffix not in (".w64", ".au"))
+    assert is_own(target, "denoise")
+    sidecar_path(target).unlink()
+    assert is_own(target, "denoise") == (suffix not in (".w64", ".au"))
+    assert not is_own(source, "denoise")
 
 
 def test_both_can_be_left_out(talk: Path, toy_folder: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 
+from audiodiff.batch.own import is_own
 from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.cli import run
 from audiodiff.inference.engine import Samples
@@ -66,6 +67,18 @@ def test_a_mel_file_becomes_speech_that_tells_its_origin(
     assert told.output.seconds == len(wave) / rate
     assert run(["vocode", str(source), *FAST]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_folder_is_made_and_what_it_holds_is_known(tmp_path: Path, values: Samples) -> None:
+    source, speech = tmp_path / "talk.npz", tmp_path / "new" / "speech" / "talk.wav"
+    write_mel(source, values, HIFIGAN)
+    assert run(["vocode", str(source), "-o", f"{speech.parent}/", *FAST, "-q"]) == 0
+    assert is_own(speech, "vocode")
+    assert not is_own(speech, "denoise")
+    assert not is_own(source, "vocode")
+    assert (
+        run(["vocode", str(source), str(speech), "-o", f"{speech.parent}/", *FAST, "-q"]) == 1
+    )  # one, exists
 
 
 def test_a_bare_array_is_guessed_aloud_or_named(
