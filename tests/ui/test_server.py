@@ -121,7 +121,7 @@ def test_a_preview_is_that_of_the_command(
     number = served.send(long, "&preview_s=1.5")
     served.desk.wait()
     truth = tmp_path / "truth.wav"
-    denoise_file(long, truth, denoiser, Options(start_s=1.5, end_s=21.5, tag=True))
+    denoise_file(long, truth, denoiser, Options(start_s=1.5, end_s=21.5, tag=True, preview=True))
     assert served.row(number)["target"] == "long.denoised.preview.wav"
     assert served.ask("GET", f"/{TOKEN}/rows/{number}/result")[2] == truth.read_bytes()
     assert served.row(number)["listening"]["seconds"] == 20
