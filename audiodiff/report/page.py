@@ -29,15 +29,15 @@ from audiodiff.report.view import Subject
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-AUDIO_S = 1200.0
+AUDIO_S = 600.0
 """Seconds of excerpts in one page; more recordings get shorter ones, so that a browser still opens it."""
 
 LOSSLESS_S = 60.0
 """Up to so many seconds of excerpts are FLAC, beyond that Opus."""
 
-MOST_HEARD = 100
+MOST_HEARD = 50
 """So many recordings can be heard in one page at most, those that most want ears; the others link to their
-files. With 1,000 recordings a page stays below 30 MB."""
+files. With 1,000 recordings a page stays below 30 MB, most of it sound."""
 
 _SHORTEST_SHARE_S = 6.0
 
