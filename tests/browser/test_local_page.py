@@ -42,7 +42,7 @@ def test_send_preview_clean_download(
     recording: Callable[..., Samples],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in ("app", "desk"):
+    for module in ("app", "jobs"):
         monkeypatch.setattr(f"audiodiff.ui.{module}.PREVIEW_S", 1.0)
     talk = tmp_path / HOSTILE
     soundfile.write(talk, recording(3.0, 16000).T, 16000)
