@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
+from audiodiff.batch import flags
+from audiodiff.batch.flags import Flag
 from audiodiff.batch.job import PLAIN, process
 from audiodiff.batch.job_options import Options, Progress, Result
 from audiodiff.batch.journal import Record, key_of
@@ -39,7 +41,8 @@ from audiodiff.io.folders import READABLE
 from audiodiff.io.formats import AudioInfo, display_path
 from audiodiff.io.reader import BlockReader, Truncated, probe, read_blocks
 from audiodiff.io.recording_copy import RecordingCopy, check_format, in_turn
-from audiodiff.signal.level import ABSOLUTE_GATE_DB
+from audiodiff.signal.clipping import ClipMeter
+from audiodiff.signal.level import ABSOLUTE_GATE_DB, LevelMeter
 
 if TYPE_CHECKING:
     from audiodiff.inference.denoiser import Denoiser
@@ -201,6 +204,9 @@ class DenoiseWork:
     warnings: list[str] = field(default_factory=list)
     gains: list[float | None] = field(default_factory=list)
     levels: tuple[Level, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    clips: list[ClipMeter] = field(default_factory=list)
+    meters: list[LevelMeter] = field(default_factory=list)
 
     @property
     def sample_rate(self) -> int:
@@ -234,6 +240,25 @@ class DenoiseWork:
                 raise AudioFileError(f"{short}; not with --strict", code="truncated")
             self.warnings.append(str(short))
         self.warnings += notes(source, self.levels)
+        self.flags = self._flagged()
+        self.warnings += [flag.line(source) for flag in self.flags]
+
+    def _flagged(self) -> tuple[Flag, ...]:
+        """What the two passes tell about the whole recording."""
+        expected_s = max(0.0, min(self.info.seconds, self.options.end_s) - self.options.start_s)
+        found = [
+            next(filter(None, self._silent_tracks()), None),
+            flags.half_missing(self.output.n_samples / self.sample_rate, expected_s),
+            flags.clipped_input(sum(clip.runs for clip in self.clips)),
+        ]
+        return tuple(flag for flag in found if flag is not None)
+
+    def _silent_tracks(self) -> Iterator[Flag | None]:
+        """Of every track whose level was measured; that of a mere stretch was not, before it was cleaned."""
+        for gain, meter in zip(self.gains, self.meters, strict=True):
+            if gain is not None and self.options.whole:
+                before_db = self.denoiser.model.level_db - 20 * math.log10(gain)
+                yield flags.nearly_silent(before_db, meter.active_db())
 
     def _measure(self) -> Truncated | None:
         """First pass: the gain of every track; at strength 0 none is needed."""
@@ -244,7 +269,8 @@ class DenoiseWork:
         short = None
         for track in range(n_tracks):
             with read_blocks(self.info.path, track=track) as reader:
-                blocks = bounded(reader, self.options)
+                self.clips.append(ClipMeter())
+                blocks = _past(self.clips[-1], bounded(reader, self.options))
                 self.gains.append(self.denoiser.gain(blocks, reader.info.sample_rate))
                 short = short or reader.truncated
         return short
@@ -258,7 +284,11 @@ class DenoiseWork:
             for track, info in enumerate(infos):
                 readers.append(read_blocks(self.info.path, dtype=info.exact_dtype, track=track))
                 stack.callback(readers[-1].close)
-            streams = [self._cleaned(*pair) for pair in zip(readers, self.gains, strict=True)]
+            self.meters = [LevelMeter(info.sample_rate) for info in infos]
+            streams = [
+                _past(meter, self._cleaned(reader, gain))
+                for reader, gain, meter in zip(readers, self.gains, self.meters, strict=True)
+            ]
             heard = None if progress is None else (lambda seconds: progress(seconds, announced))
             if options.loudness is not None:
                 streams, self.levels = levelled(streams, infos, options.loudness, stack, heard)
@@ -304,3 +334,10 @@ class DenoiseWork:
             warnings=tuple(self.warnings),
             loudness=tuple(map(loudness_fact, self.levels)),
         )
+
+
+def _past(meter: ClipMeter | LevelMeter, blocks: Iterator[Block]) -> Iterator[Block]:
+    """The blocks, each of which the meter takes as it goes by."""
+    for block in blocks:
+        meter.push(block.astype(np.float32, copy=False))
+        yield block

@@ -69,6 +69,7 @@ def process(
         time.monotonic() - started,
         residual,
         gain_db=work.gain_db,
+        flags=tuple(work.flags),
     )
 
 

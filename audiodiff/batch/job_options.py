@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from audiodiff.batch.flags import Flag
 from audiodiff.errors import ConfigError
 from audiodiff.io.loudness import Target
 
@@ -117,6 +118,7 @@ class Result:
         residual: What was removed, if that was asked for.
         fault: Why it failed.
         gain_db: Gain of the (first track of the) output beside the cleaning, for a loudness target.
+        flags: What concerns the whole recording and wants ears; told in `warnings` too.
     """
 
     source: Path
@@ -128,3 +130,4 @@ class Result:
     residual: Path | None = None
     fault: Fault | None = None
     gain_db: float = 0.0
+    flags: tuple[Flag, ...] = ()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
+from audiodiff.batch.flags import Flag
 from audiodiff.batch.job_options import Options, Progress
 from audiodiff.batch.sidecar import Sidecar
 
@@ -63,6 +64,11 @@ class Work(Protocol):
     @property
     def gain_db(self) -> float:
         """Gain for a loudness target."""
+        ...
+
+    @property
+    def flags(self) -> Sequence[Flag]:
+        """What about the whole file wants ears, also told in `warnings`."""
         ...
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from audiodiff.batch.flags import Flag
 from audiodiff.batch.job import PLAIN, process
 from audiodiff.batch.job_options import Options, Progress, Result
 from audiodiff.batch.journal import Record, key_of
@@ -306,6 +307,7 @@ class VocodeWork:
     warnings: list[str] = field(default_factory=list)
     status: Status = "done"
     gain_db: float = 0.0
+    flags: tuple[Flag, ...] = ()
 
     @property
     def sample_rate(self) -> int:

@@ -19,7 +19,9 @@ from audiodiff.io.formats import display_path
 
 if TYPE_CHECKING:
     from audiodiff.batch.batch_spec import Item, JobSpec
+    from audiodiff.batch.flags import Flag
     from audiodiff.batch.job_options import Result
+    from audiodiff.report import Reviewed
 
 JSON_VERSION = 1
 
@@ -130,6 +132,29 @@ class Printer:
             )
         say(f"audiodiff: {line}")
 
+    def ears(self, flagged: Sequence[tuple[str, Sequence[Flag]]]) -> None:
+        """Name the recordings that somebody should listen to, and why; nothing where there are none."""
+        if not flagged or self.quiet:
+            return
+        from audiodiff.batch.flags import NAMES
+
+        n = len(flagged)
+        names = [
+            f"{name} ({', '.join(NAMES[flag.code] for flag in flags)})" for name, flags in flagged[:SHOWN]
+        ]
+        names += [f"and {n - SHOWN} more"] if n > SHOWN else []
+        want = "1 recording wants" if n == 1 else f"{n} recordings want"
+        say(f"audiodiff: {want} your ears: {', '.join(names)}")
+
+    def reviewed(self, found: Sequence[Reviewed]) -> None:
+        """Print what a report found: a JSON object a recording, if JSON is wanted, and what to listen to."""
+        for each in found if self.as_json else ():
+            flags = [{"code": flag.code, "message": flag.text} for flag in each.flags]
+            names = {"in": os.fspath(each.entry.source), "out": os.fspath(each.entry.target)}
+            told = {"v": JSON_VERSION, "event": "review", **names, "flags": flags, "places": each.places}
+            print(json.dumps(told), flush=True)
+        self.ears([(each.name, each.flags) for each in found if each.flags])
+
     def summary(self, n_items: int) -> str:
         """Print the JSON summary, if JSON is wanted."""
         elapsed = time.monotonic() - self._started
@@ -159,6 +184,7 @@ def event(result: Result) -> dict[str, Any]:
         "status": result.status,
         "error": {"code": fault.code, "message": fault.message} if fault else None,
         "warnings": list(result.warnings),
+        "flags": [flag.code for flag in result.flags],
         "seconds": round(result.seconds, 6),
         "gain_db": round(result.gain_db, 3),
         "elapsed_s": round(result.elapsed_s, 3),

@@ -39,7 +39,10 @@ def reported(page: Path | None, seeds: int | None, command: Command, printer: Pr
     if page is None:
         if seeds is not None:
             raise ConfigError("--report-seeds fills the report; add --report PAGE.html")
-        yield
+        try:
+            yield
+        finally:
+            _ears(printer)
         return
     check_page(page, command.options.overwrite)
     started = datetime.now().astimezone()
@@ -52,6 +55,15 @@ def reported(page: Path | None, seeds: int | None, command: Command, printer: Pr
         _write(page, None, command, started, printer)
         raise
     _write(page, seeds, command, started, printer)
+
+
+def _ears(printer: Printer) -> None:
+    """Sum up what the jobs noticed by themselves; of a single recording the warning said it."""
+    from audiodiff.io.formats import display_path
+
+    if len(printer.results) > 1:
+        flagged = [(display_path(each.source), each.flags) for each in printer.results if each.flags]
+        printer.ears(flagged)
 
 
 def refuse_report(page: Path | None, places: Sequence[Path | None]) -> None:
@@ -104,9 +116,10 @@ def _write(
             denoiser = settings.load(name).denoiser
             entries = [_cleaned(result, seeds, denoiser, settings, options, printer) for result in results]
             run = _run(name, denoiser, settings, options, started)
-        write(page, entries, run, options.overwrite)
+        found = write(page, entries, run, options.overwrite)
     if not printer.quiet:
         say(f"audiodiff: report: {display_path(page)}")
+    printer.reviewed(found)
 
 
 def _cleaned(
@@ -120,13 +133,16 @@ def _cleaned(
     from audiodiff.report import ReportEntry
 
     spread, notes = _samples(result, seeds, denoiser, settings, printer)
+    flagged = {flag.line(result.source) for flag in result.flags}  # the page says those in its own place
+    warnings = tuple(line for line in result.warnings if line not in flagged)
     return ReportEntry(
         result.source,
         result.target,
         result.status,
-        result.warnings + notes,
+        warnings + notes,
         error=result.fault.message if result.fault is not None else "",
         start_s=options.start_s,
+        end_s=options.end_s,
         gain_db=result.gain_db,
         disagreement=spread,
     )

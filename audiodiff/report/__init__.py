@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audiodiff.report.page import TEMPLATES, fragment, write
+from audiodiff.report.page import TEMPLATES, Reviewed, fragment, write
 from audiodiff.report.report_data import Disagreement, Place, ReportEntry, ReportRun
 from audiodiff.report.uncertainty import disagree
 
@@ -12,6 +12,7 @@ __all__ = [
     "Place",
     "ReportEntry",
     "ReportRun",
+    "Reviewed",
     "disagree",
     "fragment",
     "write",

@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from audiodiff.io.formats import RATES
+from audiodiff.report.findings import weight
 from audiodiff.report.measure import pairs
 from audiodiff.report.report_data import Place, ReportEntry
 from audiodiff.signal.level import mix_to_mono
@@ -18,6 +19,9 @@ from audiodiff.signal.types import Samples
 
 LONGEST_S = 60.0
 """So much of one recording is embedded at most."""
+
+MOST_GAIN_DB = 12.0
+"""For equal loudness nothing is turned down by more: what is nearly silent would silence the other too."""
 
 _MOST, _SHORTEST_S = 3, 8.0
 _FLAC_MAX_RATE = 96_000
@@ -48,13 +52,28 @@ class Excerpt:
     sample_rate: int
 
 
+@dataclass(frozen=True)
+class Match:
+    """Gains that make two versions equally loud; the louder one is turned down, so nothing clips.
+
+    Attributes:
+        before_db: Gain of the input, 0 or less.
+        after_db: Gain of the output, 0 or less.
+        left_db: How much louder one still is, since no gain is beyond `MOST_GAIN_DB`.
+    """
+
+    before_db: float = 0.0
+    after_db: float = 0.0
+    left_db: float = 0.0
+
+
 def choose(seconds: float, places: Sequence[Place], most_s: float = LONGEST_S) -> tuple[Window, ...]:
     """Which stretches of a recording to embed."""
     if seconds <= most_s:
         return (Window(0.0, seconds),)
     count = max(1, min(_MOST, int(most_s // _SHORTEST_S)))
     length = most_s / count
-    ranked = sorted(places, key=lambda place: -place.amount_db * (place.stop_s - place.start_s) ** 0.5)
+    ranked = sorted(places, key=weight, reverse=True)
     centres = [(place.start_s + place.stop_s) / 2 for place in ranked]
     centres += [seconds * (i + 0.5) / count for i in range(count)]
     chosen: list[Window] = []
@@ -97,11 +116,14 @@ def gather(entry: ReportEntry, windows: Sequence[Window], sample_rate: int) -> l
     ]
 
 
-def matching_gains_db(before_db: float | None, after_db: float | None) -> tuple[float, float]:
-    """Gains that make two versions equally loud; the louder one is turned down, so nothing clips."""
+def matching(before_db: float | None, after_db: float | None) -> Match | None:
+    """What makes two active levels equal; None where one version is silent."""
     if before_db is None or after_db is None:
-        return 0.0, 0.0
-    return min(0.0, after_db - before_db), min(0.0, before_db - after_db)
+        return None
+    distance = after_db - before_db
+    gain = max(-abs(distance), -MOST_GAIN_DB)
+    left = abs(distance) + gain
+    return Match(before_db=gain, left_db=left) if distance < 0 else Match(after_db=gain, left_db=left)
 
 
 def encoded(samples: Samples, sample_rate: int, lossless: bool) -> tuple[str, bytes]:

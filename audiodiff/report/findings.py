@@ -103,6 +103,11 @@ def runs(strength: Levels, threshold: float, first_s: float, hop_s: float, kind:
     return [place for place in places if place.stop_s - place.start_s >= _SHORTEST_S]
 
 
+def weight(place: Place) -> float:
+    """How much a place is worth hearing: strong ones first, long ones a little."""
+    return float(place.amount_db * (place.stop_s - place.start_s) ** 0.5)
+
+
 class Shortlist:
     """Keeps the places most worth hearing of each kind, in memory that does not grow.
 
@@ -118,8 +123,7 @@ class Shortlist:
         """Take more places."""
         for place in places:
             heap = self._heaps.setdefault(place.kind, [])
-            weight = place.amount_db * (place.stop_s - place.start_s) ** 0.5
-            heapq.heappush(heap, (weight, -place.start_s, place))
+            heapq.heappush(heap, (weight(place), -place.start_s, place))
             if len(heap) > MAX_PLACES:
                 heapq.heappop(heap)
                 self.left_out += 1

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from audiodiff.batch.flags import Flag
 from audiodiff.io.av_library import is_media
 from audiodiff.io.av_tracks import lead
 from audiodiff.io.reader import probe, read_blocks
-from audiodiff.report import findings
+from audiodiff.report import findings, flags
 from audiodiff.report.report_data import Place, ReportEntry
 from audiodiff.report.spectra import SILENCE_DB, Framer, Grid, decibels
+from audiodiff.report.tones import ToneMeter
+from audiodiff.signal.clipping import ClipMeter
 from audiodiff.signal.level import LevelMeter
 from audiodiff.signal.types import Samples
 
@@ -52,6 +55,7 @@ class Survey:
         curves: Level over time of input and output, dBFS [2, points].
         places: What to review, in order of time.
         left_out: How many lesser places are not listed.
+        flags: What concerns the whole recording, the gravest first.
         length_difference_s: Output minus input, seconds; 0 for every whole output.
     """
 
@@ -65,7 +69,13 @@ class Survey:
     curves: Grid
     places: tuple[Place, ...]
     left_out: int
+    flags: tuple[Flag, ...]
     length_difference_s: float
+
+    @property
+    def worth(self) -> tuple[int, float]:
+        """How much the recording wants somebody's ears: its flags, then the weight of its places."""
+        return len(self.flags), sum(findings.weight(place) for place in self.places)
 
 
 def pairs(entry: ReportEntry) -> Iterator[tuple[Samples, Samples]]:
@@ -112,13 +122,17 @@ def survey(entry: ReportEntry) -> Survey:
     meters = [_Meter(info.sample_rate) for _ in range(3)]
     curves, reviewer = _Curves(), _Reviewer(info.sample_rate)
     framers = [Framer(info.sample_rate) for _ in range(3)]
+    clips, tones = ClipMeter(), ToneMeter(framers[0].bin_hz, framers[0].hop_s)
     n_samples = 0
-    for before, after in pairs(entry):
-        versions = (before, after, before - after)
-        n_samples += before.shape[1]
-        frames = [framer.push(x) for framer, x in zip(framers, versions, strict=True)]
-        for meter, x, bands in zip(meters, versions, frames, strict=True):
-            meter.push(x, bands)
+    for x, y in pairs(entry):
+        versions = (x, y, x - y)
+        n_samples += x.shape[1]
+        spectra = [framer.spectra(z) for framer, z in zip(framers, versions, strict=True)]
+        frames = [framer.bands(power) for framer, power in zip(framers, spectra, strict=True)]
+        clips.push(x)
+        tones.push(spectra[0])
+        for meter, z, bands in zip(meters, versions, frames, strict=True):
+            meter.push(z, bands)
         curves.push(frames[0], frames[1])
         reviewer.push(frames[0], frames[1])
     frames = [framer.flush() for framer in framers]
@@ -129,29 +143,51 @@ def survey(entry: ReportEntry) -> Survey:
     reviewer.push(frames[0], frames[1])
     reviewer.flush()
     seconds = n_samples / info.sample_rate
+    before, after, removed = (meter.levels() for meter in meters)
+    stands_out_s, fall_db = reviewer.speech()
+    facts = flags.Facts(
+        seconds=seconds,
+        expected_s=_expected(entry),
+        before_db=before.active_db,
+        after_db=after.active_db,
+        removed_db=removed.active_db,
+        stands_out_s=stands_out_s,
+        fall_db=fall_db,
+        clipped_runs=clips.runs,
+        music_s=tones.music_s(),
+    )
     shortlist = reviewer.shortlist
-    if entry.disagreement is not None:
-        # those count from the start of the recording
-        moved = (
-            dataclasses.replace(p, start_s=p.start_s - entry.start_s, stop_s=p.stop_s - entry.start_s)
-            for p in entry.disagreement.places
-        )
-        shortlist.add(p for p in moved if 0 <= p.start_s < seconds)
+    shortlist.add(_disagreements(entry, seconds))
     return Survey(
         sample_rate=info.sample_rate,
         channels=info.channels,
         seconds=seconds,
-        before=meters[0].levels(),
-        after=meters[1].levels(),
-        removed=meters[2].levels(),
+        before=before,
+        after=after,
+        removed=removed,
         step_s=curves.merged * framers[0].hop_s,
         curves=curves.levels(),
         places=shortlist.places(),
         left_out=shortlist.left_out,
+        flags=flags.judge(facts, entry.aligned),
         length_difference_s=(info.n_samples - _early(entry)) / info.sample_rate - seconds
         if info.n_samples
         else 0.0,
     )
+
+
+def _disagreements(entry: ReportEntry, seconds: float) -> Iterator[Place]:
+    """Where samples of the model differ, counted from the start of the output."""
+    for place in entry.disagreement.places if entry.disagreement is not None else ():
+        start_s, stop_s = place.start_s - entry.start_s, place.stop_s - entry.start_s
+        if 0 <= start_s < seconds:
+            yield dataclasses.replace(place, start_s=start_s, stop_s=stop_s)
+
+
+def _expected(entry: ReportEntry) -> float:
+    """Seconds that the output should have by the header of what it is compared with; 0 if that is unknown."""
+    announced = probe(entry.heard or entry.source).seconds
+    return max(0.0, min(announced, entry.end_s) - entry.start_s)
 
 
 class _Meter:
@@ -223,6 +259,9 @@ class _Reviewer:
         self._waiting: tuple[list[Grid], list[Grid]] = ([], [])
         self._n_waiting = self._n_done = 0
         self._floor: Grid | None = None
+        low, high = flags.SPEECH_HZ
+        self._speech = (framer.centres_hz >= low) & (framer.centres_hz <= high)
+        self._fall_db, self._n_fallen = 0.0, 0
         self.shortlist = findings.Shortlist()
 
     def push(self, before: Grid, after: Grid) -> None:
@@ -236,6 +275,11 @@ class _Reviewer:
         if self._n_waiting:
             self._judge()
 
+    def speech(self) -> tuple[float, float | None]:
+        """Seconds that stand out from the noise, and how far they fell on average."""
+        mean = self._fall_db / self._n_fallen if self._n_fallen else None
+        return self._n_fallen * self._hop_s, mean
+
     def _judge(self) -> None:
         before, after = (decibels(np.concatenate(parts)) for parts in self._waiting)
         self._waiting = ([], [])
@@ -245,6 +289,8 @@ class _Reviewer:
         if self._floor is None or self._n_waiting >= self._full // 2:
             self._floor = findings.floor_db(before)
         self._n_waiting = 0
+        fall = flags.falls(before[:, self._speech], after[:, self._speech])
+        self._fall_db, self._n_fallen = self._fall_db + float(fall.sum()), self._n_fallen + len(fall)
         more = findings.added(before, after)
         other = findings.changed(before, after, self._floor)
         self.shortlist.add(findings.runs(more, 0.0, first_s, self._hop_s, "added"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +58,7 @@ class ReportEntry:
         warnings: Lines for the user.
         error: Why it failed, one line.
         start_s: Second of the input at which the output starts.
+        end_s: Second of the input at which the output ends; infinity for its end.
         gain_db: Gain that the output got beside the cleaning (a loudness target); it is taken back before
             input and output are compared.
         disagreement: What `disagree` found, if it was asked for.
@@ -70,6 +72,7 @@ class ReportEntry:
     warnings: tuple[str, ...] = ()
     error: str = ""
     start_s: float = 0.0
+    end_s: float = math.inf
     gain_db: float = 0.0
     disagreement: Disagreement | None = None
     heard: Path | None = None

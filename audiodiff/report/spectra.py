@@ -40,6 +40,8 @@ class Framer:
     Attributes:
         hop_s: Distance of two frames in seconds, exactly.
         first_s: Centre of frame 0 in seconds.
+        bin_hz: Distance of two bins of `spectra`.
+        centres_hz: Where each band is highest, [`N_BANDS`].
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -49,18 +51,28 @@ class Framer:
         self._rest: Samples | None = None
         self.hop_s = self._hop / sample_rate
         self.first_s = self._n_fft / 2 / sample_rate
+        self.bin_hz = sample_rate / self._n_fft
+        self.centres_hz = self._bank.argmax(axis=1) * self.bin_hz
 
     def push(self, block: Samples) -> Grid:
-        """The frames that are complete with this block."""
+        """Band powers of the frames that are complete with this block."""
+        return self.bands(self.spectra(block))
+
+    def bands(self, power: Grid) -> Grid:
+        """Spectra [n, F] to band powers [n, `N_BANDS`]."""
+        return np.asarray(power @ self._bank.T, dtype=np.float32)
+
+    def spectra(self, block: Samples) -> Grid:
+        """Powers [n, F] of the frames that are complete with this block."""
         x = block if self._rest is None else np.concatenate([self._rest, block], axis=1)
         n_frames = max(0, (x.shape[1] - self._n_fft) // self._hop + 1)
         self._rest = x[:, n_frames * self._hop :].copy()
         if n_frames == 0:
-            return np.zeros((0, N_BANDS), dtype=np.float32)
+            return np.zeros((0, self._bank.shape[1]), dtype=np.float32)
         power = np.mean([frame_power(channel, self._n_fft, self._hop) for channel in x], axis=0)
         # by Parseval: a sine of amplitude 1 spreads n_fft^2 * 3 / 32 over its bins
         scale = 32 / (3 * self._n_fft**2)
-        return np.asarray(scale * (power @ self._bank.T), dtype=np.float32)
+        return np.asarray(scale * power, dtype=np.float32)
 
     def flush(self) -> Grid:
         """The frames of the last samples, with zeros after the end."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from audiodiff.io.formats import display_path
@@ -18,9 +20,20 @@ _CLOSEST_TICKS = 0.11
 _TICKS_HZ = (500, 1000, 2000, 4000, 8000, 16000, 32000, 64000)
 
 
-def name(path: Path) -> str:
-    """A file's name on one line, whatever it holds: line breaks, marks that turn text round, no UTF-8."""
-    return printable(display_path(Path(path.name)))
+def distinct(paths: Sequence[Path]) -> list[str]:
+    """The names of files, with as many of their folders as it takes to tell files of one name apart."""
+    alike: dict[str, list[Path]] = {}
+    for path in dict.fromkeys(paths):
+        alike.setdefault(path.name, []).append(path)
+    shown: dict[Path, str] = {}
+    for group in alike.values():
+        depth = 1
+        while depth < max(len(path.parts) for path in group):
+            if len({path.parts[-depth:] for path in group}) == len(group):
+                break
+            depth += 1
+        shown |= {path: printable(display_path(Path(*path.parts[-depth:]))) for path in group}
+    return [shown[path] for path in paths]
 
 
 def printable(text: str) -> str:
@@ -59,6 +72,11 @@ def signed(value: float) -> str:
     """One decimal with its sign."""
     text = signless(value)
     return text if text.startswith("−") or text == "0.0" else f"+{text}"
+
+
+def typeset(line: str) -> str:
+    """A line of a terminal with true minus signs."""
+    return re.sub(r"(?<!\w)-(?=\d)", "−", line)
 
 
 def what(place: Place) -> str:

@@ -1,130 +1,77 @@
-"""What the template shows of one recording: every number as text, every place as a share of its axis."""
+"""From what was measured and cut out of a recording to what the templates show of it."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from audiodiff.batch.flags import NAMES, Flag
 from audiodiff.io.formats import display_path
 from audiodiff.report import excerpts, picture, text
-from audiodiff.report.excerpts import Excerpt, Window
+from audiodiff.report.card import (
+    Card,
+    CurveView,
+    ExcerptView,
+    FlagView,
+    OrderView,
+    ReviewView,
+    RowView,
+    Tick,
+    Track,
+)
+from audiodiff.report.excerpts import Excerpt, Match, Window
 from audiodiff.report.measure import Survey
 from audiodiff.report.report_data import Place, ReportEntry
 from audiodiff.signal.level import active_db
 
 _CURVE_RANGE_DB = 70.0
 _LEAD_S = 1.0
-
-Tick = tuple[str, str]
-"""Place on an axis in per cent, and label."""
+_LOOP_PAD_S, _SHORTEST_LOOP_S = 0.4, 1.5
 
 
 @dataclass(frozen=True)
-class Track:
-    """One version of an excerpt."""
+class Subject:
+    """A recording and how much of it is shown.
 
-    key: str
-    label: str
-    gain_db: str
-    sound: str
-    picture: str
+    Attributes:
+        name: What the page calls it.
+        entry: The recording.
+        survey: Its figures, if it could be measured.
+        fault: Why it could not.
+        heard_s: Seconds of it that can be heard; 0 for figures alone.
+        links: Addresses of the files before and after, where it cannot be heard in the page.
+    """
 
-
-@dataclass(frozen=True)
-class ExcerptView:
-    """What is heard and seen of a stretch."""
-
-    label: str
-    start: str
-    seconds: str
-    tracks: tuple[Track, ...]
-    matched: str
-    times: tuple[Tick, ...]
-
-
-@dataclass(frozen=True)
-class ReviewView:
-    """One line of the review list."""
-
-    time: str
-    kind: str
-    text: str
-    excerpt: int | None
-    at: str
-
-
-@dataclass(frozen=True)
-class CurveView:
-    """Level over time: two paths in a box of 1000 by 100, axes, and marks (left, width in per cent)."""
-
-    before: str
-    after: str
-    times: tuple[Tick, ...]
-    levels: tuple[Tick, ...]
-    marks: tuple[tuple[str, str, str], ...]
-    windows: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class RowView:
-    """One row of the table of levels."""
-
-    key: str
-    label: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Card:
-    """One recording; without excerpts if there was nothing to hear."""
-
-    id: str
     name: str
-    folder: str
-    target: str
-    status: str
-    error: str = ""
-    warnings: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
-    length: str = ""
-    floors: str = ""
-    level_change: str = ""
-    rows: tuple[RowView, ...] = ()
-    curve: CurveView | None = None
-    review: tuple[ReviewView, ...] = ()
-    left_out: int = 0
-    uncertainty: str = ""
-    aligned: bool = True
-    frequencies: tuple[Tick, ...] = ()
-    scale: tuple[str, str] = ("", "")
-    excerpts: tuple[ExcerptView, ...] = field(default=(), repr=False)
+    entry: ReportEntry
+    survey: Survey | None
+    fault: str = ""
+    heard_s: float = excerpts.LONGEST_S
+    links: tuple[str, ...] = ()
 
 
-def outline(
-    number: int,
-    entry: ReportEntry,
-    survey: Survey | None,
-    fault: str = "",
-    most_s: float = excerpts.LONGEST_S,
-) -> Card:
+def outline(number: int, subject: Subject) -> Card:
     """All of a recording except what is heard: small enough to keep for every recording of a run."""
+    entry = subject.entry
     warnings = tuple(text.printable(line) for line in entry.warnings)
     base = Card(
         id=f"r{number}",
-        name=text.name(entry.source),
+        name=subject.name,
         folder=text.printable(display_path(entry.source.parent)),
         target=text.printable(display_path(entry.target)),
         status=entry.status,
-        error=text.printable(fault),
+        error=text.printable(subject.fault),
         warnings=warnings,
         aligned=entry.aligned,
     )
-    return base if survey is None else _measured(base, entry, survey, most_s)
+    return base if subject.survey is None else _measured(base, subject, subject.survey)
 
 
-def _measured(base: Card, entry: ReportEntry, survey: Survey, most_s: float) -> Card:
-    windows = excerpts.choose(survey.seconds, survey.places, most_s)
+def _measured(base: Card, subject: Subject, survey: Survey) -> Card:
+    entry, heard = subject.entry, subject.heard_s > 0
+    windows = excerpts.choose(survey.seconds, survey.places, subject.heard_s) if heard else ()
     channels = {1: "mono", 2: "stereo"}.get(survey.channels, f"{survey.channels} channels")
     spread = entry.disagreement
     uncertainty = ""
@@ -137,21 +84,25 @@ def _measured(base: Card, entry: ReportEntry, survey: Survey, most_s: float) -> 
     if abs(survey.length_difference_s) > 0.05:
         warnings += (f"Output and input differ in length by {survey.length_difference_s:+.2f} s.",)
     before, after = survey.before.active_db, survey.after.active_db
-    change = "" if before is None or after is None else text.signed(after - before)
-    return Card(
-        id=base.id,
-        name=base.name,
-        folder=base.folder,
-        target=base.target,
-        status=base.status,
+    change = _distance_db(after, before)
+    removed = _distance_db(survey.removed.active_db, after) if entry.aligned else None
+    return dataclasses.replace(
+        base,
         warnings=warnings,
         facts=(text.clock(survey.seconds), f"{survey.sample_rate / 1000:g} kHz", channels),
         length=text.clock(survey.seconds),
         floors=f"{text.level(survey.before.floor_db)} → {text.level(survey.after.floor_db)}",
-        level_change=change,
+        level_change=_distance(change, "to silence", "from silence"),
+        removed=_distance(removed, "nothing", "all"),
+        flags=tuple(_flag(flag) for flag in survey.flags),
+        order=OrderView(
+            1000 * len(survey.flags) + len(survey.places),
+            _number(change),
+            _number(removed),
+        ),
+        links=subject.links,
         rows=_rows(survey, entry.aligned),
-        aligned=entry.aligned,
-        curve=_curve(survey, windows),
+        curve=_curve(survey, windows) if heard else None,
         review=tuple(_review(place, windows) for place in survey.places),
         left_out=survey.left_out,
         uncertainty=uncertainty,
@@ -172,8 +123,9 @@ def excerpt_views(
     views = []
     for excerpt, versions, pictures in zip(found, shown_of, grids, strict=True):
         rate, window = excerpt.sample_rate, excerpt.window
-        gains = excerpts.matching_gains_db(active_db(excerpt.before, rate), active_db(excerpt.after, rate))
-        names = (("a", "Before", gains[0]), ("b", "After", gains[1]), ("r", "Removed", 0.0))
+        match = excerpts.matching(active_db(excerpt.before, rate), active_db(excerpt.after, rate))
+        gains = match or Match()
+        names = (("a", "Before", gains.before_db), ("b", "After", gains.after_db), ("r", "Removed", 0.0))
         tracks = tuple(
             Track(
                 key,
@@ -190,11 +142,38 @@ def excerpt_views(
                 start=f"{window.start_s:.3f}",
                 seconds=f"{excerpt.before.shape[1] / rate:.3f}",
                 tracks=tracks,
-                matched=_matched(gains),
+                matched=_matched(match),
                 times=_percent(text.time_ticks(window.start_s, window.stop_s)),
             )
         )
     return tuple(views), (text.signless(top_db - picture.RANGE_DB), text.signless(top_db))
+
+
+def _distance_db(level_db: float | None, other_db: float | None) -> float | None:
+    """How far a level lies above another, infinitely where one is silence; None where both are."""
+    if level_db is None:
+        return None if other_db is None else -math.inf
+    return math.inf if other_db is None else level_db - other_db
+
+
+def _distance(db: float | None, lowest: str, highest: str) -> str:
+    """A distance for a reader, in words where a side is silent."""
+    if db is None:
+        return ""
+    return text.signed(db) if math.isfinite(db) else highest if db > 0 else lowest
+
+
+def _number(db: float | None) -> str:
+    """A distance for JavaScript."""
+    if db is None:
+        return ""
+    return f"{db:.2f}" if math.isfinite(db) else "Infinity" if db > 0 else "-Infinity"
+
+
+def _flag(flag: Flag) -> FlagView:
+    head, _, rest = text.typeset(flag.text).partition(": ")
+    name = NAMES[flag.code]
+    return FlagView(name, f"{head[:1].upper()}{head[1:]}.", f"{rest[:1].upper()}{rest[1:]}.")
 
 
 def _rows(survey: Survey, aligned: bool) -> tuple[RowView, ...]:
@@ -237,23 +216,33 @@ def _curve(survey: Survey, windows: Sequence[Window]) -> CurveView:
 
 def _review(place: Place, windows: Sequence[Window]) -> ReviewView:
     inside = [i for i, window in enumerate(windows) if window.start_s <= place.start_s + 0.01 < window.stop_s]
-    at = 0.0
+    at, loop = 0.0, (0.0, 0.0)
     if inside:
-        at = max(0.0, place.start_s - _LEAD_S - windows[inside[0]].start_s)
+        window = windows[inside[0]]
+        start, length = place.start_s - window.start_s, window.stop_s - window.start_s
+        at = max(0.0, start - _LEAD_S)
+        loop_s = max(place.stop_s - place.start_s + 2 * _LOOP_PAD_S, _SHORTEST_LOOP_S)
+        first = max(0.0, min(start - _LOOP_PAD_S, length - loop_s))
+        loop = (first, min(first + loop_s, length))
     return ReviewView(
         time=f"{text.clock(place.start_s, tenths=True)} – {text.clock(place.stop_s, tenths=True)}",
         kind=text.KINDS[place.kind],
         text=text.what(place),
         excerpt=inside[0] if inside else None,
         at=f"{at:.3f}",
+        loop_from=f"{loop[0]:.3f}",
+        loop_to=f"{loop[1]:.3f}",
     )
 
 
-def _matched(gains: tuple[float, float]) -> str:
-    quieter = min(gains)
-    if quieter > -0.05:
+def _matched(match: Match | None) -> str:
+    if match is None:
+        return "one version is silent, so both are as they are"
+    gain = min(match.before_db, match.after_db)
+    if gain > -0.05:
         return "both as they are: equally loud"
-    return f"{'before' if gains[0] < gains[1] else 'after'} {text.signless(quieter)} dB"
+    told = f"{'before' if match.before_db < match.after_db else 'after'} {text.signless(gain)} dB"
+    return told if match.left_db < 0.05 else f"{told}, the most; it is still {match.left_db:.0f} dB louder"
 
 
 def _percent(ticks: Sequence[tuple[float, str]]) -> tuple[Tick, ...]:

@@ -65,6 +65,38 @@ def test_a_folder_with_a_bad_one_and_again(
     assert "skipped" in page.read_text()
 
 
+def test_flags_are_in_the_records_and_on_the_terminal(
+    shows: Path, toy_folder: Path, recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shows / "c.wav").unlink()
+    loud = (40 * recording(0.5, 16000).T).clip(-1, 1)
+    for folder in ("mon", "tue"):
+        (shows / folder).mkdir()
+        soundfile.write(shows / folder / "loud.wav", loud, 16000)
+    words = ["denoise", str(shows), "-o", str(shows.parent / "clean"), "-m", str(toy_folder), "--jobs", "1"]
+    page = shows.parent / "r.html"
+    assert run([*words, "--json", "--report", str(page)]) == 0
+    out, err = capsys.readouterr()
+    events = [json.loads(line) for line in out.splitlines()]
+    files = {Path(e["in"]).relative_to(shows).as_posix(): e for e in events if e["event"] == "file"}
+    reviews = {Path(e["in"]).relative_to(shows).as_posix(): e for e in events if e["event"] == "review"}
+    assert set(files) == set(reviews) == {"a.wav", "b.flac", "mon/loud.wav", "tue/loud.wav"}
+    for name, event in files.items():
+        loud_one = name.endswith("loud.wav")
+        assert event["flags"] == (["clipped_input"] if loud_one else [])
+        assert ("clipped_input" in [flag["code"] for flag in reviews[name]["flags"]]) == loud_one
+        assert all(flag["message"] for flag in reviews[name]["flags"])
+        assert reviews[name]["out"] == event["out"]
+        assert reviews[name]["places"] >= 0
+    (line,) = [line for line in err.splitlines() if "your ears" in line]
+    assert "mon/loud.wav (" in line
+    assert "tue/loud.wav (" in line
+    words[words.index(str(shows.parent / "clean"))] = str(shows.parent / "again")
+    assert run(words) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "your ears" in line]
+    assert line.startswith("audiodiff: 2 recordings want")
+
+
 def test_samples_that_differ_are_counted(shows: Path, toy_folder: Path) -> None:
     page = shows.parent / "r.html"
     words = ["denoise", str(shows / "a.wav"), "-m", str(toy_folder), "-q", "--report", str(page)]

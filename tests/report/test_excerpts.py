@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiodiff.report import excerpts
-from audiodiff.report.excerpts import Window
+from audiodiff.report.excerpts import Match, Window
 from audiodiff.report.report_data import Place, ReportEntry
 
 SPANS = st.tuples(st.floats(0, 1), st.floats(0.01, 5), st.floats(1, 40))
@@ -55,9 +55,24 @@ def test_gathered_samples_are_the_files(tmp_path: Path, channels: int) -> None:
 
 
 def test_equal_loudness_turns_the_louder_one_down() -> None:
-    assert excerpts.matching_gains_db(-20.0, -26.0) == (-6.0, 0.0)
-    assert excerpts.matching_gains_db(-26.0, -20.0) == (0.0, -6.0)
-    assert excerpts.matching_gains_db(None, -20.0) == (0.0, 0.0)
+    assert excerpts.matching(-20.0, -26.0) == Match(before_db=-6.0)
+    assert excerpts.matching(-26.0, -20.0) == Match(after_db=-6.0)
+    assert excerpts.matching(None, -20.0) is None
+
+
+@given(before_db=st.floats(-70, 0), after_db=st.floats(-70, 0))
+def test_no_gain_is_beyond_the_cap_and_what_it_leaves_is_told(before_db: float, after_db: float) -> None:
+    match = excerpts.matching(before_db, after_db)
+    assert match is not None
+    assert (
+        -excerpts.MOST_GAIN_DB
+        <= min(match.before_db, match.after_db)
+        <= max(match.before_db, match.after_db)
+        == 0
+    )
+    distance = (before_db + match.before_db) - (after_db + match.after_db)
+    assert abs(distance) == pytest.approx(match.left_db, abs=1e-9)
+    assert (match.left_db > 0) == (abs(before_db - after_db) > excerpts.MOST_GAIN_DB)
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 192000])

@@ -16,7 +16,7 @@ import soundfile
 
 from audiodiff.errors import AudioFileError
 from audiodiff.report import ReportEntry, ReportRun, fragment, write
-from audiodiff.report.text import clock, printable, time_ticks
+from audiodiff.report.text import clock, distinct, printable, time_ticks
 
 pytestmark = pytest.mark.slow
 
@@ -175,3 +175,32 @@ def test_ticks_are_round_and_few() -> None:
 def test_printable_keeps_letters_and_emoji() -> None:
     assert printable("Gespräch 👩\u200d🎤 مرحبا.wav") == "Gespräch 👩\u200d🎤 مرحبا.wav"
     assert printable("a\u202eb\x00\ud800") == "a\\u202eb\\x00\\ud800"
+
+
+def test_names_are_as_long_as_it_takes_to_tell_them_apart() -> None:
+    paths = [Path("/s/mon/a/x.wav"), Path("/s/tue/a/x.wav"), Path("/s/tue/y.wav"), Path("x.wav")]
+    assert distinct(paths) == ["mon/a/x.wav", "tue/a/x.wav", "y.wav", "x.wav"]
+    assert distinct([Path("/a/x.wav"), Path("/b/x.wav"), Path("/a/x.wav")]) == [
+        "a/x.wav",
+        "b/x.wav",
+        "a/x.wav",
+    ]
+
+
+def test_of_many_recordings_those_that_want_ears_are_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audiodiff.report.page.MOST_HEARD", 1)
+    entries = [make(tmp_path, name) for name in ("a.wav", "b.wav", "c.wav")]
+    lost = entries[1].target
+    soundfile.write(lost, np.zeros(RATE), RATE)
+    found = write(tmp_path / "page.html", entries, RUN)
+    assert [[flag.code for flag in each.flags] for each in found] == [
+        ["much_removed"],
+        ["nearly_silent"],
+        ["much_removed"],
+    ]
+    page = read(tmp_path / "page.html")
+    assert page.tags.count("audio") == 3
+    assert len([address for address in page.addresses if address.startswith("./")]) == 4
+    assert page.tags.count("article") == 3

@@ -7,6 +7,8 @@
   const players = new Map();
   let context = null;
   let recent = null;
+  let place = null;
+  let tabbed = false;
 
   async function bytes(address) {
     if (!address.startsWith("data:")) return (await fetch(address)).arrayBuffer();
@@ -54,6 +56,7 @@
       this.position = 0;
       this.voices = null;
       this.wanted = false;
+      this.loop = null;
       this.find("play").addEventListener("click", () => this.toggle());
       this.find("seek").addEventListener("input", (event) => this.seek(Number(event.target.value)));
       this.find("match").addEventListener("change", () => this.blend());
@@ -85,11 +88,46 @@
 
     now() {
       if (!this.voices) return this.position;
-      return Math.min(this.voices.from + Math.max(0, context.currentTime - this.voices.at), this.current.seconds);
+      const at = this.voices.from + Math.max(0, context.currentTime - this.voices.at);
+      if (this.loop && at >= this.loop.to) return this.loop.from + ((at - this.loop.from) % this.lap());
+      return Math.min(at, this.current.seconds);
+    }
+
+    lap() { return this.loop.to - this.loop.from; }
+
+    // Before and after in turn, lap by lap, until one of them is chosen.
+    repeat(button) {
+      const again = this.loop?.button === button;
+      this.unloop();
+      if (again) return;
+      const { excerpt, from, to } = button.dataset;
+      this.stop();
+      this.choose(Number(excerpt), Number(from));
+      this.loop = { from: Number(from), to: Number(to), button, inTurn: true, lap: 0 };
+      button.setAttribute("aria-pressed", "true");
+      this.select(this.blind ? this.key : "a");
+      this.play();
+    }
+
+    unloop() {
+      if (!this.loop) return;
+      this.stop();
+      this.loop.button.setAttribute("aria-pressed", "false");
+      this.loop = null;
+    }
+
+    turn() {
+      if (!this.loop?.inTurn) return;
+      const at = this.voices.from + context.currentTime - this.voices.at;
+      const lap = Math.max(0, Math.floor((at - this.loop.from) / this.lap()));
+      if (lap === this.loop.lap) return;
+      this.loop.lap = lap;
+      this.select(this.key === "a" ? "b" : "a");
     }
 
     choose(number, position) {
       const playing = this.wanted;
+      this.unloop();
       this.stop();
       this.current = this.excerpts[number];
       this.position = position;
@@ -130,13 +168,20 @@
         const source = new AudioBufferSourceNode(context, { buffer });
         const gain = new GainNode(context, { gain: this.loudness(excerpt.tracks[i]) });
         source.connect(gain).connect(context.destination);
+        if (this.loop) {
+          source.loop = true;
+          source.loopStart = this.loop.from;
+          source.loopEnd = this.loop.to;
+        }
         source.start(at, this.position);
         return { source, gain, track: excerpt.tracks[i] };
       });
       this.voices = { nodes, at, from: this.position };
+      if (this.loop) this.loop.lap = 0;
       const tick = () => {
         if (!this.voices || this.voices.nodes !== nodes) return;
-        if (this.now() >= this.current.seconds) {
+        this.turn();
+        if (!this.loop && this.now() >= this.current.seconds) {
           this.stop();
           this.position = 0;
         }
@@ -161,6 +206,7 @@
 
     seek(position) {
       const playing = this.wanted;
+      this.unloop();
       this.stop();
       this.position = Math.min(Math.max(position, 0), this.current.seconds);
       this.draw();
@@ -192,6 +238,7 @@
     // In a blind comparison the buttons A and B may be exchanged.
     press(name) {
       if ((this.blind && name === "r") || !this.versions.some((b) => b.dataset.key === name)) return;
+      if (this.loop) this.loop.inTurn = false;
       this.select(this.blind && this.swapped ? { a: "b", b: "a" }[name] : name);
     }
 
@@ -240,23 +287,72 @@
     }
   }
 
+  const shown = (element) => element.isConnected && !element.closest("[hidden]");
+
+  // What sounds; else what was touched last while it is in view; else the first in view.
   function target() {
-    if (recent && recent.root.isConnected) return recent;
-    const all = [...players.values()].filter((player) => player.root.isConnected);
-    return all.find((player) => player.root.getBoundingClientRect().bottom > innerHeight / 3) ?? all[0];
+    const all = [...document.querySelectorAll(".player")].filter(shown).map((e) => players.get(e.dataset.player));
+    const inView = (player) => {
+      const box = player.root.getBoundingClientRect();
+      return box.bottom > innerHeight / 4 && box.top < (3 * innerHeight) / 4;
+    };
+    return all.find((player) => player.wanted)
+      ?? (all.includes(recent) && inView(recent) ? recent : null)
+      ?? all.find(inView)
+      ?? (all.includes(recent) ? recent : null)
+      ?? all.find((player) => player.root.getBoundingClientRect().bottom > innerHeight / 4)
+      ?? all[0];
+  }
+
+  // To the next or previous place of the review lists, across recordings, in the order on the page.
+  function step(direction) {
+    const stops = [...document.querySelectorAll("[data-go]")].filter(shown);
+    let number = stops.indexOf(place) + direction;
+    if (!stops.includes(place)) {
+      const below = stops.findIndex((each) => each.closest(".recording").getBoundingClientRect().bottom > innerHeight / 4);
+      number = below < 0 ? stops.length : below;
+      if (direction < 0) number -= 1;
+    }
+    stops[number]?.click();
+  }
+
+  function arrive(button) {
+    place?.closest("li").removeAttribute("aria-current");
+    place = button;
+    place.closest("li").setAttribute("aria-current", "true");
+  }
+
+  const ACTIONS = {
+    " ": () => target()?.toggle(),
+    a: () => target()?.press("a"),
+    b: () => target()?.press("b"),
+    r: () => target()?.press("r"),
+    n: () => step(1),
+    p: () => step(-1),
+    l: () => (place && shown(place) ? place.closest("li").querySelector("[data-loop]")?.click() : null),
+    arrowleft: () => target()?.seek(target().now() - JUMP_S),
+    arrowright: () => target()?.seek(target().now() + JUMP_S),
+    "?": () => {
+      const help = document.querySelector("details.keys");
+      if (help) help.open = !help.open;
+    },
+  };
+
+  // Whether a key belongs to what has the focus: all to a field, arrows to a slider, space to a box to tick that
+  // the tabulator reached. Buttons have Enter; space plays.
+  function taken(name, box) {
+    if (box.matches("textarea, select, input:not([type=range]):not([type=checkbox])")) return true;
+    if (name.startsWith("arrow")) return box.matches("input[type=range]:not(.seek)");
+    return name === " " && tabbed && box.matches("input[type=checkbox]");
   }
 
   function key(event) {
-    const box = event.target;
-    if (event.ctrlKey || event.metaKey || event.altKey || !target()) return;
-    if (box.matches("textarea, select, input:not([type=range]):not([type=checkbox])")) return;
+    tabbed ||= event.key === "Tab";
+    if (event.ctrlKey || event.metaKey || event.altKey || !players.size) return;
     const name = event.key.toLowerCase();
-    if (name === " " && !box.matches("button, summary, a, input")) target().toggle();
-    else if (name === "a" || name === "b" || name === "r") target().press(name);
-    else if (name === "arrowleft" && !box.matches("input")) target().seek(target().now() - JUMP_S);
-    else if (name === "arrowright" && !box.matches("input")) target().seek(target().now() + JUMP_S);
-    else return;
+    if (!Object.hasOwn(ACTIONS, name) || taken(name, event.target)) return;
     event.preventDefault();
+    if (!event.repeat || name.startsWith("arrow")) ACTIONS[name]();
   }
 
   function attach(root) {
@@ -267,14 +363,31 @@
     for (const button of root.querySelectorAll("[data-go]")) {
       button.addEventListener("click", () => {
         const player = players.get(button.dataset.go);
+        arrive(button);
         player.choose(Number(button.dataset.excerpt), Number(button.dataset.at));
         player.root.scrollIntoView({ block: "nearest" });
         player.play();
       });
     }
+    for (const button of root.querySelectorAll("[data-loop]")) {
+      button.addEventListener("click", () => {
+        arrive(button.closest("li").querySelector("[data-go]"));
+        players.get(button.dataset.loop).repeat(button);
+      });
+    }
+  }
+
+  // Players that a filter took away fall silent.
+  function quieten() {
+    for (const player of players.values()) if (player.wanted && !shown(player.root)) player.stop();
   }
 
   document.addEventListener("keydown", key);
-  globalThis.audiodiffPlayers = { attach };
+  // Firefox presses a button when space comes up
+  document.addEventListener("keyup", (event) => {
+    if (event.key === " " && players.size && !taken(" ", event.target)) event.preventDefault();
+  });
+  document.addEventListener("pointerdown", () => { tabbed = false; }, true);
+  globalThis.audiodiffPlayers = { attach, quieten };
   attach(document);
 })();
