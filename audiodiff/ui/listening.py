@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from audiodiff.io.atomic import write_file
 from audiodiff.io.reader import probe
 from audiodiff.report import ReportEntry
-from audiodiff.report.excerpts import few, matching_gains_db
+from audiodiff.report.excerpts import few, matching
 from audiodiff.report.measure import pairs
 from audiodiff.signal.level import LevelMeter
 from audiodiff.signal.types import Samples
@@ -91,13 +91,14 @@ def write_listening(entry: ReportEntry, folder: Path, check: Callable[[], None])
     columns = [peak.columns() for peak in peaks]
     write_file(folder / PEAKS, json.dumps({"before": columns[0], "after": columns[1]}).encode())
     before_db, after_db = (meter.active_db() for meter in meters)
+    match = matching(before_db, after_db)
     return Listening(
         seconds=n_samples / rate,
         sample_rate=rate,
         channels=max(1, channels),
         chunks=n_chunks,
         chunk_s=CHUNK_S,
-        match_db=matching_gains_db(before_db, after_db),
+        match_db=(match.before_db, match.after_db) if match else (0.0, 0.0),
     )
 
 
