@@ -10,7 +10,6 @@ from torch import Tensor
 from audiodiff.diffusion import samplers, time_grids
 from audiodiff.diffusion.diffwave import diffwave, projected
 from audiodiff.diffusion.prediction import Denoiser, NetFn, make_denoiser
-from audiodiff.diffusion.process import Time
 from audiodiff.diffusion.samplers import Noise, State
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ModelError
@@ -20,11 +19,11 @@ from audiodiff.model.model import Model
 
 def sample(
     model: Model,
-    evaluate: NetFn,
+    evaluate: NetFn[Tensor],
     preset: SamplerPreset,
-    noise: Noise,
+    noise: Noise[Tensor],
     y: Tensor | None = None,
-    project: Callable[[Tensor, Time], Tensor] | None = None,
+    project: Callable[[Tensor, float | Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Walk from the start of the process to x_0.
 
@@ -57,14 +56,14 @@ def time_grid(model: Model, preset: SamplerPreset) -> list[float]:
 
 
 def _states(
-    denoiser: Denoiser,
+    denoiser: Denoiser[Tensor],
     model: Model,
     x: Tensor,
     grid: Sequence[float],
     preset: SamplerPreset,
-    noise: Noise,
+    noise: Noise[Tensor],
     y: Tensor | None,
-) -> Iterator[State]:
+) -> Iterator[State[Tensor]]:
     process = model.process
     match preset.sampler:
         case "ddim":
