@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from audiodiff.diffusion.process import Doubles, Process, Time, X, as_double, broadcast
+from audiodiff.arrays import Doubles, X
+from audiodiff.diffusion.process import Process, Time, as_double, broadcast
 from audiodiff.diffusion.vp import linear_betas, locate, lookup, root_table, time_of_alpha_bar
 from audiodiff.errors import ConfigError
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from audiodiff.arrays import X
 from audiodiff.diffusion.loss import sample_state
 from audiodiff.diffusion.prediction import Denoiser
-from audiodiff.diffusion.process import Process, X
+from audiodiff.diffusion.process import Process
 from audiodiff.diffusion.samplers import Noise, State, ddim
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ShapeError

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from audiodiff.diffusion.process import Process, Time, X, as_double, broadcast
+from audiodiff.arrays import X
+from audiodiff.diffusion.process import Process, Time, as_double, broadcast
 from audiodiff.errors import ConfigError, ShapeError
 
 if TYPE_CHECKING:

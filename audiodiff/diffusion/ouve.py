@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audiodiff.diffusion.process import Doubles, Process
+from audiodiff.arrays import Doubles
+from audiodiff.diffusion.process import Process
 from audiodiff.errors import ConfigError
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from audiodiff.diffusion.process import Doubles, Process, Time, X, as_double, broadcast, like
+from audiodiff.arrays import Doubles, X, like
+from audiodiff.diffusion.process import Process, Time, as_double, broadcast
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:

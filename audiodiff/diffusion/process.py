@@ -5,28 +5,23 @@
 A concrete process (``VP``, ``CDiffuSE``, ``OUVE``, ``BrownianBridge``, ``SchroedingerBridge``, ``Flow``) is a
 frozen dataclass that supplies the three coefficients, and s^2/a and the inverse of the log-SNR in closed
 form. Coefficients are float64 numpy arrays, whatever the states are; states are numpy arrays or torch tensors
-(`X`), and nothing here loads torch. Letters in shapes: B is the batch, ``...`` is anything.
+and nothing here loads torch. Letters in shapes: B is the batch, ``...`` is anything.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from audiodiff.arrays import Doubles, X, like
 from audiodiff.errors import ConfigError, ShapeError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Doubles: TypeAlias = npt.NDArray[np.float64]
-"""Coefficients or times: float64, zero-dimensional or ``[B]``."""
-
-X = TypeVar("X", "Tensor", npt.NDArray[np.floating[Any]])
-"""A state of one library: what goes in as a tensor comes out as one."""
 
 Time: TypeAlias = "float | Tensor | npt.NDArray[Any]"
 """A time in [0, 1]: one float for the whole batch, or one an item, ``[B]``."""
@@ -46,11 +41,6 @@ def as_double(t: Time) -> Doubles:
             f"time must lie in [0, 1], found {t}; use 0 for data and 1 for the start of sampling"
         )
     return np.asarray(t, dtype=np.float64)
-
-
-def like(c: Doubles, x: X) -> X:
-    """Coefficients ``[B]`` in the library, dtype and place of ``x``."""
-    return c.astype(x.dtype) if isinstance(x, np.ndarray) else x.new_tensor(c)
 
 
 def broadcast(c: Doubles, x: X) -> X | float:

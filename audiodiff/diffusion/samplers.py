@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Generic, TypeAlias
 
+from audiodiff.arrays import X
 from audiodiff.diffusion.prediction import Denoiser
-from audiodiff.diffusion.process import Process, X, advance
+from audiodiff.diffusion.process import Process, advance
 from audiodiff.errors import ConfigError
 
 Noise: TypeAlias = Callable[[int], X]

@@ -15,7 +15,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from audiodiff.diffusion.process import Doubles, Process, X
+from audiodiff.arrays import Doubles, X
+from audiodiff.diffusion.process import Process
 from audiodiff.errors import ConfigError
 
 

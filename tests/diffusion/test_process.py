@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from audiodiff.arrays import Doubles
 from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
 from audiodiff.diffusion.cdiffuse import CDiffuSE
 from audiodiff.diffusion.flow import Flow
 from audiodiff.diffusion.ouve import OUVE
-from audiodiff.diffusion.process import Doubles, Process, broadcast
+from audiodiff.diffusion.process import Process, broadcast
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ShapeError
 
