@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Doubles: TypeAlias = npt.NDArray[np.float64]
 """float64 of any shape."""
 
-X = TypeVar("X", "Tensor", npt.NDArray[np.inexact[Any]])
+X = TypeVar("X", "Tensor", npt.NDArray[Any])
 """An array of one library: what goes in as a tensor comes out as one."""
 
 

@@ -43,6 +43,14 @@ class Quality(StrEnum):
     BEST = "best"
 
 
+class RuntimeName(StrEnum):
+    """What runs the network."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    TORCH = "torch"
+
+
 class ChannelMode(StrEnum):
     """How the channels of a recording are treated."""
 
@@ -152,6 +160,13 @@ ReportSeeds: TypeAlias = Annotated[
     ),
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="Where to compute: auto, cpu or cuda.")]
+Runtime: TypeAlias = Annotated[
+    RuntimeName,
+    typer.Option(
+        help="What runs the network: onnx starts faster and needs no torch, torch serves GPUs and models "
+        "without graphs."
+    ),
+]
 Threads: TypeAlias = Annotated[
     int | None,
     typer.Option(min=1, max=1024, help="CPU threads. Default: one per core; in batches, one per job."),
@@ -217,6 +232,7 @@ def denoise(
     report: Report = None,
     report_seeds: ReportSeeds = None,
     device: Device = "auto",
+    runtime: Runtime = RuntimeName.AUTO,
     threads: Threads = None,
     jobs: Jobs = None,
     shard: Shard = None,
@@ -246,7 +262,7 @@ def denoise(
         overwrite, skip_existing, strict, *part, residual, max_hours, tag, sidecar, loudness=target
     )
     settings = DenoiseSettings(
-        quality.value, steps, strength, max_reduction, channels.value, seed, device, threads
+        quality.value, steps, strength, max_reduction, channels.value, seed, device, threads, runtime.value
     )
     cluster = cluster_of(engine, address, jobs)
     command = Command(

@@ -126,7 +126,8 @@ class CDiffuSE(Process):
         t64 = as_double(t)
         _, b, s = self.path(t64)
         scale = self.eps_path(t64)[2]
-        return broadcast(b / scale, x_0) * (self.require(y) - x_0) + broadcast(s / scale, x_0) * eps
+        mixed: X = broadcast(b / scale, x_0) * (self.require(y) - x_0) + broadcast(s / scale, x_0) * eps
+        return mixed
 
     def start(self, y: X | None, eps: X, t0: float) -> X:  # noqa: ARG002 - every process's signature
         """The recording y, as the published code starts, ``[B, ...]``.

@@ -257,4 +257,5 @@ def advance(
     """
     t, u = times
     x_u = process.mean(x0_hat, y, u) + kappa * (x_t - process.mean(x0_hat, y, t))
-    return x_u if added is None else x_u + added
+    moved: X = x_u if added is None else x_u + added
+    return moved

@@ -63,7 +63,8 @@ def prior_noise(noise: Noise[X], scale: X) -> Noise[X]:
     """
 
     def scaled(index: int) -> X:
-        return noise(index) * scale
+        drawn: X = noise(index) * scale
+        return drawn
 
     return scaled
 

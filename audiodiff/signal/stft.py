@@ -134,7 +134,8 @@ class STFT:
         weight = spread(window * window, (z.shape[-1], self.n_fft))
         wanted = slice(offset, offset + n_samples)
         total, weights = (_joined(add_frames(x, self.hop)) for x in (pieces, weight))
-        return total[..., wanted] / weights[wanted]
+        samples: X = total[..., wanted] / weights[wanted]
+        return samples
 
     @cached_property
     def _window(self) -> Doubles:
@@ -144,7 +145,8 @@ class STFT:
 
 def transform_frames(x: X, window: X, n_fft: int, hop: int) -> X:
     """Transform of all whole windows, frame n from sample n hop on: real [..., T] to complex [..., F, N]."""
-    return rfft(windows(x, window.shape[0], hop) * window, n_fft).swapaxes(-1, -2)
+    frames: X = windows(x, window.shape[0], hop) * window
+    return rfft(frames, n_fft).swapaxes(-1, -2)
 
 
 def add_frames(pieces: X, hop: int) -> X:
@@ -156,7 +158,7 @@ def add_frames(pieces: X, hop: int) -> X:
     parts: X = whole.reshape(*whole.shape[:-1], overlap, hop)
     total = zeros((*parts.shape[:-3], n_frames + overlap - 1, hop), parts)
     for r in range(overlap):
-        total[..., r : r + n_frames, :] += parts[..., r, :]  # type: ignore[arg-type]  # real numbers
+        total[..., r : r + n_frames, :] += parts[..., r, :]
     return total
 
 
@@ -197,7 +199,8 @@ class Compression:
         """Undo `apply` on a complex spectrum of any shape."""
         linear = z / self.scale
         floor = LINEAR_BELOW**self.exponent
-        return linear * abs(linear).clip(min=floor) ** (1 / self.exponent - 1)
+        result: X = linear * abs(linear).clip(min=floor) ** (1 / self.exponent - 1)
+        return result
 
 
 def to_real(z: X) -> X:

@@ -176,7 +176,7 @@ class Desk:
             quality=wish.quality,
             strength=wish.strength,
             seed=self._denoiser.seed,
-            device=str(self._denoiser.device),
+            device=self._denoiser.device,
         )
 
         def progress(done: float, announced: float) -> None:
