@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 import numpy as np
 
 from audiodiff.errors import ConfigError, ModelError
-from audiodiff.extras import install_hint
 from audiodiff.model import graph
 from audiodiff.model.representation import Real
 
@@ -111,7 +110,8 @@ def _check(model: Model, wanted: bool, device: str, precision: str) -> None:
         )
         raise ModelError(line, code="refused")
     if not graph.has_runtime():
-        raise ModelError(f"ONNX Runtime is not installed; {install_hint('onnx')}", code="refused")
+        line = "the package onnxruntime is not installed; install audiodiff anew, or use torch"
+        raise ModelError(line, code="refused")
 
 
 def _may_have_gpu(device: str) -> bool:
