@@ -57,7 +57,7 @@ class JobSpec:
     def key(self) -> str:
         """Identifies what is written for a given input, see `journal`."""
         decisions = asdict(self.settings)
-        for name in ("device", "threads"):
+        for name in ("device", "threads", "runtime"):
             del decisions[name]
         files = self.options
         loudness = None if files.loudness is None else asdict(files.loudness)

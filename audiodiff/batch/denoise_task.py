@@ -66,6 +66,7 @@ class DenoiseSettings:
         seed: Seed of the noise.
         device: Where to compute; does not count as a decision about the result.
         threads: CPU threads of each worker; the same for every number of workers, so that bytes are too.
+        runtime: What runs the network; does not count as a decision either.
     """
 
     task: ClassVar[TaskName] = "denoise"
@@ -81,6 +82,7 @@ class DenoiseSettings:
     seed: int = 0
     device: str = "auto"
     threads: int | None = 1
+    runtime: Literal["auto", "onnx", "torch"] = "auto"
 
     def load(self, model: str) -> DenoiseTask:
         """See `TaskSettings`."""
@@ -97,6 +99,7 @@ class DenoiseSettings:
                 seed=self.seed,
                 device=self.device,
                 threads=self.threads,
+                runtime=self.runtime,
             )
         )
 
@@ -161,7 +164,7 @@ class DenoiseTask:
     @property
     def on_cpu(self) -> bool:
         """See `FileTask`."""
-        return self.denoiser.device.type == "cpu"
+        return self.denoiser.device == "cpu"
 
     @property
     def is_slow(self) -> bool:

@@ -184,7 +184,7 @@ class VocodeTask:
     @property
     def on_cpu(self) -> bool:
         """See `FileTask`."""
-        return self.vocoder.device.type == "cpu"
+        return self.vocoder.device == "cpu"
 
     @property
     def is_slow(self) -> bool:

@@ -54,6 +54,14 @@ class Quality(StrEnum):
     BEST = "best"
 
 
+class RuntimeName(StrEnum):
+    """What runs the network."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    TORCH = "torch"
+
+
 class ChannelMode(StrEnum):
     """How the channels of a recording are treated."""
 
@@ -206,6 +214,14 @@ ReportSeeds: TypeAlias = Annotated[
 Device: TypeAlias = Annotated[
     str, typer.Option(help="Where to compute: auto, cpu or cuda.", rich_help_panel=MACHINE)
 ]
+Runtime: TypeAlias = Annotated[
+    RuntimeName,
+    typer.Option(
+        help="What runs the network: onnx starts faster and needs no torch, torch serves GPUs and models "
+        "without graphs.",
+        rich_help_panel=MACHINE,
+    ),
+]
 Threads: TypeAlias = Annotated[
     int | None,
     typer.Option(
@@ -299,6 +315,7 @@ def denoise(
     report: Report = None,
     report_seeds: ReportSeeds = None,
     device: Device = "auto",
+    runtime: Runtime = RuntimeName.AUTO,
     threads: Threads = None,
     jobs: Jobs = None,
     shard: Shard = None,
@@ -339,7 +356,7 @@ def denoise(
         preview=preview is not None,
     )
     settings = DenoiseSettings(
-        quality.value, steps, strength, max_reduction, channels.value, seed, device, threads
+        quality.value, steps, strength, max_reduction, channels.value, seed, device, threads, runtime.value
     )
     cluster = cluster_of(engine, address, jobs)
     command = Command(

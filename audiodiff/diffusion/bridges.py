@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from audiodiff.arrays import Doubles
 from audiodiff.diffusion.process import Process
 from audiodiff.errors import ConfigError
 
@@ -29,15 +29,15 @@ class BrownianBridge(Process):
         if not self.rho >= 0.0:
             raise ConfigError(f"rho must be at least 0, found {self.rho}")
 
-    def path(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def path(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """See ``Process.path``."""
-        return 1.0 - t, t, self.rho * torch.sqrt(t * (1.0 - t))
+        return 1.0 - t, t, self.rho * np.sqrt(t * (1.0 - t))
 
-    def rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def rates(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """See ``Process.rates``."""
-        return -torch.ones_like(t), torch.ones_like(t), 0.5 * self.rho**2 * (1.0 - 2.0 * t)
+        return -np.ones_like(t), np.ones_like(t), 0.5 * self.rho**2 * (1.0 - 2.0 * t)
 
-    def noise_ratio(self, t: Tensor) -> Tensor:
+    def noise_ratio(self, t: Doubles) -> Doubles:
         """s^2/a = rho^2 t, finite at the start.
 
         Raises:
@@ -99,22 +99,22 @@ class SchroedingerBridge(Process):
         """sigma^2(1), the variance that the unpaired process would reach."""
         return self.c * math.expm1(self._rate) / self._rate
 
-    def path(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def path(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """See ``Process.path``."""
         whole = math.expm1(self._rate)
-        b = torch.expm1(self._rate * t) / whole
-        a = torch.exp(self._rate * t) * torch.expm1(self._rate * (1.0 - t)) / whole
-        return a, b, torch.sqrt(self.variance_end * a * b)
+        b = np.expm1(self._rate * t) / whole
+        a = np.exp(self._rate * t) * np.expm1(self._rate * (1.0 - t)) / whole
+        return a, b, np.sqrt(self.variance_end * a * b)
 
-    def rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def rates(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """See ``Process.rates``."""
         a, b, _ = self.path(t)
-        slope = self._rate * torch.exp(self._rate * t) / math.expm1(self._rate)
+        slope = self._rate * np.exp(self._rate * t) / math.expm1(self._rate)
         return -slope, slope, 0.5 * self.variance_end * slope * (a - b)
 
-    def noise_ratio(self, t: Tensor) -> Tensor:
+    def noise_ratio(self, t: Doubles) -> Doubles:
         """s^2/a = sigma^2(t), finite at the start."""
-        return self.c * torch.expm1(self._rate * t) / self._rate
+        return self.c * np.expm1(self._rate * t) / self._rate
 
     def time_at(self, ratio: float) -> float:
         """See ``Process.time_at``."""

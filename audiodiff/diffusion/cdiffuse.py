@@ -9,23 +9,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from audiodiff.arrays import Doubles, X
 from audiodiff.diffusion.process import Process, Time, as_double, broadcast
 from audiodiff.diffusion.vp import linear_betas, locate, lookup, root_table, time_of_alpha_bar
 from audiodiff.errors import ConfigError
 
 
-def _drift(root: Tensor) -> Tensor:
+def _drift(root: Doubles) -> Doubles:
     """M = sqrt((1 - alpha_bar)/sqrt(alpha_bar)), from root = sqrt(alpha_bar)."""
-    return torch.sqrt((1.0 - root) * (1.0 + root) / root)
+    return np.sqrt((1.0 - root) * (1.0 + root) / root)
 
 
-def _natural(root: Tensor) -> tuple[Tensor, Tensor]:
+def _natural(root: Doubles) -> tuple[Doubles, Doubles]:
     """(a, s^2) with the unforced m, from root = sqrt(alpha_bar)."""
     # 1 - alpha_bar (1 + m^2) = (1 - root)^2 (1 + root), without cancellation near t = 0
-    return root * (1.0 - _drift(root)), (1.0 - root).square() * (1.0 + root)
+    return root * (1.0 - _drift(root)), np.square(1.0 - root) * (1.0 + root)
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,18 @@ class CDiffuSE(Process):
 
     betas: tuple[float, ...]
     inference: bool = False
-    table: Tensor = field(init=False, repr=False, compare=False)
+    table: Doubles = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         table = root_table(self.betas)
-        last = table[-1]
+        last = float(table[-1])
         # at inference the last entry's own m is not used
-        if _drift(table[-2] if self.inference else last).item() >= 1.0:
+        if float(_drift(table[-2] if self.inference else table[-1])) >= 1.0:
             raise ConfigError(
-                f"CDiffuSE's m reaches 1 before the end (alpha_bar {last.item() ** 2:.4g}); use fewer steps"
+                f"CDiffuSE's m reaches 1 before the end (alpha_bar {last**2:.4g}); use fewer steps"
             )
-        if self.inference and 2.0 * last.item() ** 2 >= 1.0:
-            raise ConfigError(
-                f"m = 1 needs alpha_bar below 0.5 at the end, found {last.item() ** 2:.4g}; add steps"
-            )
+        if self.inference and 2.0 * last**2 >= 1.0:
+            raise ConfigError(f"m = 1 needs alpha_bar below 0.5 at the end, found {last**2:.4g}; add steps")
         object.__setattr__(self, "table", table)
 
     @classmethod
@@ -71,9 +69,9 @@ class CDiffuSE(Process):
         """The six-step inference table."""
         return cls((1e-4, 1e-3, 0.01, 0.05, 0.2, 0.35), inference=True)
 
-    def alpha_bar(self, t: Tensor) -> Tensor:
-        """alpha_bar at times of any shape, in float64."""
-        return lookup(self.table, t.double())[0].square()
+    def alpha_bar(self, t: float) -> float:
+        """alpha_bar at a time."""
+        return float(lookup(self.table, as_double(t))[0]) ** 2
 
     def time_of(self, alpha_bar: float) -> float:
         """The time at which this table has ``alpha_bar``.
@@ -83,7 +81,7 @@ class CDiffuSE(Process):
         """
         return time_of_alpha_bar(self.table, alpha_bar)
 
-    def path(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def path(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """See ``Process.path``."""
         root, _ = lookup(self.table, t)
         a, variance = _natural(root)
@@ -92,11 +90,11 @@ class CDiffuSE(Process):
             index, fraction = locate(self.table, t)
             forced = index == len(self.betas) - 1
             a_before, variance_before = _natural(self.table[-2])
-            variance_end = 1.0 - 2.0 * self.table[-1].square()
-            a = torch.where(forced, (1.0 - fraction) * a_before, a)
+            variance_end = 1.0 - 2.0 * np.square(self.table[-1])
+            a = np.where(forced, (1.0 - fraction) * a_before, a)
             blended = (1.0 - fraction) * variance_before + fraction * variance_end
-            variance = torch.where(forced, blended, variance)
-        return a, root - a, variance.sqrt()
+            variance = np.where(forced, blended, variance)
+        return a, root - a, np.sqrt(variance)
 
     def time_at(self, ratio: float) -> float:
         """See ``Process.time_at``; by bisection, since the last interval has no closed form."""
@@ -114,12 +112,12 @@ class CDiffuSE(Process):
         a, _, s = self.coeffs(t)
         return math.inf if a == 0.0 else (s / a) ** 2
 
-    def eps_path(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def eps_path(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """The network's noise holds y's too: x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps_hat."""
         root, _ = lookup(self.table, t)
-        return root, torch.zeros_like(root), torch.sqrt((1.0 - root) * (1.0 + root))
+        return root, np.zeros_like(root), np.sqrt((1.0 - root) * (1.0 + root))
 
-    def eps_target(self, x_0: Tensor, y: Tensor | None, eps: Tensor, t: Time) -> Tensor:
+    def eps_target(self, x_0: X, y: X | None, eps: X, t: Time) -> X:
         """(m sqrt(alpha_bar) (y - x_0) + s eps)/sqrt(1 - alpha_bar), ``[B, ...]``; t > 0.
 
         Raises:
@@ -128,9 +126,10 @@ class CDiffuSE(Process):
         t64 = as_double(t)
         _, b, s = self.path(t64)
         scale = self.eps_path(t64)[2]
-        return broadcast(b / scale, x_0) * (self.require(y) - x_0) + broadcast(s / scale, x_0) * eps
+        mixed: X = broadcast(b / scale, x_0) * (self.require(y) - x_0) + broadcast(s / scale, x_0) * eps
+        return mixed
 
-    def start(self, y: Tensor | None, eps: Tensor, t0: float) -> Tensor:  # noqa: ARG002 - every process's signature
+    def start(self, y: X | None, eps: X, t0: float) -> X:  # noqa: ARG002 - every process's signature
         """The recording y, as the published code starts, ``[B, ...]``.
 
         Raises:

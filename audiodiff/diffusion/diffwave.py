@@ -13,15 +13,18 @@ sampler of its own. The rest are small pieces over existing ones:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
+from audiodiff.arrays import X
 from audiodiff.diffusion.loss import sample_state
 from audiodiff.diffusion.prediction import Denoiser
-from audiodiff.diffusion.process import Process, Time
+from audiodiff.diffusion.process import Process
 from audiodiff.diffusion.samplers import Noise, State, ddim
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ShapeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FAST_BETAS = (1e-4, 1e-3, 1e-2, 5e-2, 0.2, 0.5)
 """DiffWave's schedule of six steps, from data towards noise; `grids.from_betas` turns it into times."""
@@ -31,14 +34,14 @@ CLAMP = 1.0
 
 
 def diffwave(
-    denoiser: Denoiser,
+    denoiser: Denoiser[X],
     process: Process,
-    x: Tensor,
+    x: X,
     grid: Sequence[float],
-    noise: Noise,
-    y: Tensor | None = None,
+    noise: Noise[X],
+    y: X | None = None,
     eta: float = 1.0,
-) -> Iterator[State]:
+) -> Iterator[State[X]]:
     """DiffWave's reverse loop: the one step, then the state clamped to [-1, 1].
 
     Args:
@@ -61,20 +64,20 @@ def diffwave(
         raise ConfigError("a grid must hold at least two times; use diffusion.grids")
     for i in range(len(grid) - 1):
         state = next(ddim(denoiser, process, x, grid[i : i + 2], _from_step(noise, i), y, eta))
-        x = state.x.clamp(-CLAMP, CLAMP)
+        x = state.x.clip(-CLAMP, CLAMP)
         yield State(i, state.t, x, state.x0_hat)
 
 
-def _from_step(noise: Noise, i: int) -> Noise:
+def _from_step(noise: Noise[X], i: int) -> Noise[X]:
     """The draws of step i, for a sampler that takes it for its first."""
 
-    def shifted(index: int) -> Tensor:
+    def shifted(index: int) -> X:
         return noise(index + i)
 
     return shifted
 
 
-def projected(denoiser: Denoiser, project: Callable[[Tensor, Time], Tensor]) -> Denoiser:
+def projected(denoiser: Denoiser[X], project: Callable[[X, float | X], X]) -> Denoiser[X]:
     """A denoiser whose every estimate is projected, for example onto a given mel (GLA-Grad, Liu et al. 2024).
 
     Works with every sampler. For a projection after sampling only, apply it to the last state.
@@ -88,7 +91,7 @@ def projected(denoiser: Denoiser, project: Callable[[Tensor, Time], Tensor]) -> 
         (x_t, t) -> projected x0_hat.
     """
 
-    def both(x_t: Tensor, t: Time) -> Tensor:
+    def both(x_t: X, t: float | X) -> X:
         return project(denoiser(x_t, t), t)
 
     return both
@@ -97,11 +100,11 @@ def projected(denoiser: Denoiser, project: Callable[[Tensor, Time], Tensor]) -> 
 def start_late(
     process: Process,
     grid: Sequence[float],
-    rough: Tensor,
-    eps: Tensor,
+    rough: X,
+    eps: X,
     n_steps: int,
-    prior_scale: Tensor | None = None,
-) -> tuple[Tensor, list[float]]:
+    prior_scale: X | None = None,
+) -> tuple[X, list[float]]:
     """Start at step n from a rough waveform, such as a mel inversion: x_n = sqrt(A_n) y + sqrt(1 - A_n) s z.
 
     Phase and coarse structure of the rough waveform stay, artefacts drown in the noise (SDEdit, Meng et al.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from audiodiff.arrays import Doubles
 from audiodiff.diffusion.process import Process
 from audiodiff.errors import ConfigError
 
@@ -38,14 +38,14 @@ class Flow(Process):
         """Whether the path ends at the recording plus noise."""
         return self.to_y
 
-    def path(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def path(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """See ``Process.path``."""
-        return 1.0 - t, t if self.to_y else torch.zeros_like(t), self.sigma * t
+        return 1.0 - t, t if self.to_y else np.zeros_like(t), self.sigma * t
 
-    def rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def rates(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """See ``Process.rates``."""
-        one = torch.ones_like(t)
-        return -one, one if self.to_y else torch.zeros_like(t), self.sigma**2 * t
+        one = np.ones_like(t)
+        return -one, one if self.to_y else np.zeros_like(t), self.sigma**2 * t
 
     def time_at(self, ratio: float) -> float:
         """See ``Process.time_at``."""

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from audiodiff.arrays import X
 from audiodiff.diffusion.process import Process, Time, as_double, broadcast
 from audiodiff.errors import ConfigError, ShapeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sample_state(
     process: Process,
-    x_0: Tensor,
-    y: Tensor | None,
+    x_0: X,
+    y: X | None,
     t: Time,
-    eps: Tensor,
-    prior_scale: Tensor | None = None,
-) -> Tensor:
+    eps: X,
+    prior_scale: X | None = None,
+) -> X:
     """A state of the forward process, x_t = a x_0 + b y + s eps.
 
     Args:
@@ -94,7 +96,7 @@ class TimeLaw:
         upper = centre + self.jitter * (grid[(chosen - 1).clamp(min=0)] - centre)
         lower = centre + self.jitter * (grid[chosen + 1] - centre)
         t = upper + uniforms[:, 2] * (lower - upper)
-        return torch.where(uniforms[:, 0] < self.p_start, grid[0], t)
+        return grid[0].where(uniforms[:, 0] < self.p_start, t)
 
 
 def snr_weight(process: Process, t: Tensor, limit: float) -> Tensor:

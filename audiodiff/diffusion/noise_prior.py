@@ -9,12 +9,13 @@ count as much as loud ones. `LevelPrior` takes the level itself for s.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from audiodiff.diffusion.loss import item_mean
 from audiodiff.errors import ConfigError, ShapeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from audiodiff.arrays import Doubles
 from audiodiff.diffusion.process import Process
 from audiodiff.errors import ConfigError
 
@@ -44,16 +44,16 @@ class OUVE(Process):
     def _scale(self) -> float:
         return self.sigma_min**2 * self._growth / (self.theta + self._growth)
 
-    def path(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def path(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """See ``Process.path``."""
-        a = torch.exp(-self.theta * t)
-        s = a * torch.sqrt(self._scale * torch.expm1(2.0 * (self.theta + self._growth) * t))
-        return a, -torch.expm1(-self.theta * t), s
+        a = np.exp(-self.theta * t)
+        s = a * np.sqrt(self._scale * np.expm1(2.0 * (self.theta + self._growth) * t))
+        return a, -np.expm1(-self.theta * t), s
 
-    def rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def rates(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """See ``Process.rates``; s^2 = scale (e^(2 L t) - e^(-2 theta t))."""
-        a = torch.exp(-self.theta * t)
-        slope = self._scale * (self._growth * torch.exp(2.0 * self._growth * t) + self.theta * a * a)
+        a = np.exp(-self.theta * t)
+        slope = self._scale * (self._growth * np.exp(2.0 * self._growth * t) + self.theta * a * a)
         return -self.theta * a, self.theta * a, slope
 
     def time_at(self, ratio: float) -> float:

@@ -8,49 +8,53 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
+from audiodiff.arrays import Doubles, X, like
 from audiodiff.diffusion.process import Process, Time, as_double, broadcast
 from audiodiff.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Target = Literal["x0", "eps", "v", "velocity"]
 """What a network predicts: x_0, the noise, v = (a eps - s x_0)/sqrt(a^2 + s^2), or dx_t/dt."""
 
-Denoiser = Callable[[Tensor, Time], Tensor]
+Denoiser: TypeAlias = Callable[[X, float | X], X]
 """(x_t ``[B, ...]``, t) -> x0_hat ``[B, ...]``; y and all conditioning are closed over."""
 
-NetFn = Callable[[Tensor, Tensor], Tensor]
+NetFn: TypeAlias = Callable[[X, X], X]
 """(x_t ``[B, ...]``, t ``[B]``) -> what the network predicts, ``[B, ...]``."""
 
 
-def _refuse_where(bad: Tensor, what: str) -> None:
-    if bool(bad.any()):
+def _refuse_where(bad: npt.NDArray[np.bool_], what: str) -> None:
+    if bad.any():
         raise ConfigError(
             f"{what} where the state holds nothing of x_0; start below t = 1, or predict x0 or v"
         )
 
 
-def _rotation(a: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _rotation(a: Doubles, s: Doubles) -> tuple[Doubles, Doubles, Doubles]:
     """(a, s)/sqrt(a^2 + s^2) and 1/sqrt(a^2 + s^2); at a = s = 0 the limit (0, 1), and 1."""
-    norm = torch.hypot(a, s)
+    norm = np.hypot(a, s)
     nil = norm == 0.0
-    safe = torch.where(nil, 1.0, norm)
-    return a / safe, torch.where(nil, 1.0, s / safe), 1.0 / safe
+    safe = np.where(nil, 1.0, norm)
+    return a / safe, np.where(nil, 1.0, s / safe), 1.0 / safe
 
 
-def _x0_from_eps(process: Process, eps_hat: Tensor, x_t: Tensor, y: Tensor | None, t: Time) -> Tensor:
+def _x0_from_eps(process: Process, eps_hat: X, x_t: X, y: X | None, t: Time) -> X:
     a, b, s = process.eps_path(as_double(t))
     _refuse_where(a == 0.0, "eps determines no x_0")
     centred = x_t - broadcast(s, x_t) * eps_hat
-    if process.uses_y and bool((b != 0.0).any()):
+    if process.uses_y and (b != 0.0).any():
         centred = centred - broadcast(b, x_t) * process.require(y)
     return broadcast(1.0 / a, x_t) * centred
 
 
-def _x0_from_v(process: Process, v_hat: Tensor, x_t: Tensor, y: Tensor | None, t: Time) -> Tensor:
+def _x0_from_v(process: Process, v_hat: X, x_t: X, y: X | None, t: Time) -> X:
     a, _, s = process.path(as_double(t))
     cosine, sine, inverse = _rotation(a, s)
     pull = process.pull(y, x_t, t)
@@ -58,7 +62,7 @@ def _x0_from_v(process: Process, v_hat: Tensor, x_t: Tensor, y: Tensor | None, t
     return broadcast(cosine * inverse, x_t) * centred - broadcast(sine, x_t) * v_hat
 
 
-def _x0_from_velocity(process: Process, w_hat: Tensor, x_t: Tensor, y: Tensor | None, t: Time) -> Tensor:
+def _x0_from_velocity(process: Process, w_hat: X, x_t: X, y: X | None, t: Time) -> X:
     t64 = as_double(t)
     a, _, s = process.path(t64)
     a_rate, b_rate, ss_rate = process.rates(t64)
@@ -66,18 +70,17 @@ def _x0_from_velocity(process: Process, w_hat: Tensor, x_t: Tensor, y: Tensor | 
     denominator = a * ss_rate - s * s * a_rate
     _refuse_where((a == 0.0) & (denominator == 0.0), "the velocity determines no x_0")
     clean = s == 0.0  # the state itself determines x_0 there
-    safe = torch.where(clean, 1.0, denominator)
-    state_gain = torch.where(clean, 1.0 / a, ss_rate / safe)
-    rate_gain = torch.where(clean, 0.0, s * s / safe)
+    safe = np.where(clean, 1.0, denominator)
+    with np.errstate(divide="ignore"):
+        state_gain = np.where(clean, 1.0 / a, ss_rate / safe)
+    rate_gain = np.where(clean, 0.0, s * s / safe)
     pull = process.pull(y, x_t, t)
     centred = x_t if pull is None else x_t - pull
     rate = w_hat if pull is None else w_hat - broadcast(b_rate, x_t) * process.require(y)
     return broadcast(state_gain, x_t) * centred - broadcast(rate_gain, x_t) * rate
 
 
-def to_x0(
-    process: Process, target: Target, prediction: Tensor, x_t: Tensor, y: Tensor | None, t: Time
-) -> Tensor:
+def to_x0(process: Process, target: Target, prediction: X, x_t: X, y: X | None, t: Time) -> X:
     """Turns a prediction into an estimate of x_0.
 
     Args:
@@ -105,9 +108,7 @@ def to_x0(
             return _x0_from_velocity(process, prediction, x_t, y, t)
 
 
-def target_of(
-    process: Process, target: Target, x_0: Tensor, y: Tensor | None, eps: Tensor, t: Time
-) -> Tensor:
+def target_of(process: Process, target: Target, x_0: X, y: X | None, eps: X, t: Time) -> X:
     """What a perfect network would say of the state made of (x_0, y, eps): the inverse of ``to_x0``.
 
     Args:
@@ -137,11 +138,11 @@ def target_of(
             return broadcast(cosine, x_0) * eps - broadcast(sine, x_0) * x_0
         case "velocity":
             a_rate, b_rate, ss_rate = process.rates(t64)
-            if bool(((s == 0.0) & (ss_rate != 0.0)).any()):
+            if ((s == 0.0) & (ss_rate != 0.0)).any():
                 raise ConfigError(
                     "the velocity is infinite where the noise starts or ends; draw t inside (0, 1)"
                 )
-            s_rate = torch.where(s == 0.0, 0.0, ss_rate / torch.where(s == 0.0, 1.0, s))
+            s_rate = np.where(s == 0.0, 0.0, ss_rate / np.where(s == 0.0, 1.0, s))
             velocity = broadcast(a_rate, x_0) * x_0 + broadcast(s_rate, x_0) * eps
             return velocity + broadcast(b_rate, x_0) * process.require(y) if process.uses_y else velocity
 
@@ -150,10 +151,10 @@ def target_of(
 class Scales:
     """Multipliers of a preconditioned network at a time: D = c_skip x_t + c_y y + c_out F(c_in x_t, ...)."""
 
-    c_skip: Tensor
-    c_y: Tensor
-    c_out: Tensor
-    c_in: Tensor
+    c_skip: Doubles
+    c_y: Doubles
+    c_out: Doubles
+    c_in: Doubles
 
 
 @dataclass(frozen=True)
@@ -207,16 +208,16 @@ class Preconditioning:
         ratio = process.noise_ratio(t64)  # s^2/a: V/a and V/s^2 stay finite in terms of it
         c_skip = self.sigma_r**2 / (a * self.sigma_r**2 + ratio)
         spread = (
-            a.square() * self.sigma_x**2
-            + b.square() * self.sigma_y**2
+            np.square(a) * self.sigma_x**2
+            + np.square(b) * self.sigma_y**2
             + 2.0 * a * b * self.sigma_xy
-            + s.square()
+            + np.square(s)
         )
         return Scales(
             c_skip=c_skip,
             c_y=self.beta - c_skip * (a * self.beta + b),
             c_out=self._out(a, ratio),
-            c_in=1.0 / torch.sqrt(spread),
+            c_in=1.0 / np.sqrt(spread),
         )
 
     def weight(self, process: Process, t: Tensor) -> Tensor:
@@ -226,24 +227,26 @@ class Preconditioning:
             ConfigError: the process has no noise.
         """
         t64 = as_double(t)
-        return self._out(process.path(t64)[0], process.noise_ratio(t64)).pow(-2).to(t.dtype)
+        with np.errstate(divide="ignore"):
+            return like(self._out(process.path(t64)[0], process.noise_ratio(t64)) ** -2.0, t)
 
-    def _out(self, a: Tensor, ratio: Tensor) -> Tensor:
-        return self.sigma_r / torch.sqrt(1.0 + a * self.sigma_r**2 / ratio)
+    def _out(self, a: Doubles, ratio: Doubles) -> Doubles:
+        with np.errstate(divide="ignore"):
+            return self.sigma_r / np.sqrt(1.0 + a * self.sigma_r**2 / ratio)
 
 
-def _times(t: Time, x: Tensor) -> Tensor:
+def _times(t: float | X, x: X) -> X:
     """The time as a network takes it, ``[B]``."""
-    return t if isinstance(t, Tensor) else x.new_full((x.shape[0],), t)
+    return like(np.broadcast_to(as_double(t), x.shape[:1]), x) if isinstance(t, float | int) else t
 
 
 def make_denoiser(
     process: Process,
     target: Target,
-    net_fn: NetFn,
-    y: Tensor | None = None,
+    net_fn: NetFn[X],
+    y: X | None = None,
     preconditioning: Preconditioning | None = None,
-) -> Denoiser:
+) -> Denoiser[X]:
     """Builds the denoiser that the loss and the samplers share.
 
     Without preconditioning the network sees x_t as it is. With it the network sees c_in x_t and answers F;
@@ -264,7 +267,7 @@ def make_denoiser(
     """
     if preconditioning is None:
 
-        def plain(x_t: Tensor, t: Time) -> Tensor:
+        def plain(x_t: X, t: float | X) -> X:
             return to_x0(process, target, net_fn(x_t, _times(t, x_t)), x_t, y, t)
 
         return plain
@@ -279,7 +282,7 @@ def make_denoiser(
             "preconditioning with a recording needs y, found none; pass y, or moments without sigma_xy"
         )
 
-    def preconditioned(x_t: Tensor, t: Time) -> Tensor:
+    def preconditioned(x_t: X, t: float | X) -> X:
         scales = moments.scales(process, t)
         answer = net_fn(broadcast(scales.c_in, x_t) * x_t, _times(t, x_t))
         x0_hat = broadcast(scales.c_skip, x_t) * x_t + broadcast(scales.c_out, x_t) * answer

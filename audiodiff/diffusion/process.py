@@ -4,40 +4,46 @@
 
 A concrete process (``VP``, ``CDiffuSE``, ``OUVE``, ``BrownianBridge``, ``SchroedingerBridge``, ``Flow``) is a
 frozen dataclass that supplies the three coefficients, and s^2/a and the inverse of the log-SNR in closed
-form. All scalars are computed in float64. Letters in shapes: B is the batch, ``...`` is anything.
+form. Coefficients are float64 numpy arrays, whatever the states are; states are numpy arrays or torch tensors
+and nothing here loads torch. Letters in shapes: B is the batch, ``...`` is anything.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
+from audiodiff.arrays import Doubles, X, like
 from audiodiff.errors import ConfigError, ShapeError
 
-Time = float | Tensor
-"""A time in [0, 1]: one float for the whole batch, or a tensor ``[B]``."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Time: TypeAlias = "float | Tensor | npt.NDArray[Any]"
+"""A time in [0, 1]: one float for the whole batch, or one an item, ``[B]``."""
 
 
-def as_double(t: Time) -> Tensor:
-    """Turns a time into a float64 tensor, zero-dimensional for a float, ``[B]`` for a batch.
+def as_double(t: Time) -> Doubles:
+    """Turns a time into a float64 array, zero-dimensional for a float, ``[B]`` for a batch.
 
     Raises:
-        ConfigError: a float outside [0, 1] (tensors are not checked: that would stall an accelerator).
+        ConfigError: a float outside [0, 1].
     """
-    if isinstance(t, Tensor):
-        return t.double()
+    if not isinstance(t, float | int):
+        values = t if isinstance(t, np.ndarray) else t.detach().cpu().numpy()
+        return np.asarray(values, dtype=np.float64)
     if not 0.0 <= t <= 1.0:
         raise ConfigError(
             f"time must lie in [0, 1], found {t}; use 0 for data and 1 for the start of sampling"
         )
-    return torch.tensor(t, dtype=torch.float64)
+    return np.asarray(t, dtype=np.float64)
 
 
-def broadcast(c: Tensor, x: Tensor) -> Tensor:
+def broadcast(c: Doubles, x: X) -> X | float:
     """Shapes a coefficient to multiply a state: the only place where ``[B]`` meets ``[B, ...]``.
 
     Args:
@@ -45,19 +51,18 @@ def broadcast(c: Tensor, x: Tensor) -> Tensor:
         x: the state ``[B, ...]``.
 
     Returns:
-        ``c`` itself when zero-dimensional (it never promotes ``x``), else ``[B, 1, ...]`` in the dtype of
-        ``x``.
+        A float when zero-dimensional (it never promotes ``x``), else ``[B, 1, ...]`` in the dtype of ``x``.
 
     Raises:
         ShapeError: ``c`` has another shape.
     """
-    if c.ndim == 0:
-        return c
-    if c.ndim != 1 or x.ndim == 0 or c.shape[0] != x.shape[0]:
+    if np.ndim(c) == 0:
+        return float(c)
+    if np.ndim(c) != 1 or x.ndim == 0 or c.shape[0] != x.shape[0]:
         raise ShapeError(
             f"time has shape {list(c.shape)}, the state {list(x.shape)}; give one float, or one time per item"
         )
-    return c.to(x.dtype).reshape(-1, *(1 for _ in x.shape[1:]))
+    return like(c, x).reshape(-1, *(1 for _ in x.shape[1:]))
 
 
 class Process(ABC):
@@ -72,14 +77,14 @@ class Process(ABC):
         return True
 
     @abstractmethod
-    def path(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def path(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """Coefficients (a, b, s) at float64 times of any shape, each of that shape."""
 
     @abstractmethod
     def time_at(self, ratio: float) -> float:
         """The time at which s^2/a^2 equals ``ratio`` >= 0 (above 1 when the process never gets so noisy)."""
 
-    def rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002 - subclasses use it
+    def rates(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:  # noqa: ARG002 - subclasses use it
         """Derivatives (a', b', s s') at float64 times; s s' because s' is infinite wherever s ~ sqrt(t).
 
         Raises:
@@ -87,45 +92,46 @@ class Process(ABC):
         """
         raise ConfigError(f"{type(self).__name__} has no velocity; use the target 'x0', 'eps' or 'v' with it")
 
-    def noise_ratio(self, t: Tensor) -> Tensor:
+    def noise_ratio(self, t: Doubles) -> Doubles:
         """s^2/a at float64 times, infinite where only a is 0; a bridge's start rests on it."""
         a, _, s = self.path(t)
-        return s * s / a
+        with np.errstate(divide="ignore"):
+            return s * s / a
 
-    def eps_path(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def eps_path(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """Coefficients by which an eps network reads the state: x_t = a x_0 + b y + s eps_hat."""
         return self.path(t)
 
     def eps_target(
         self,
-        x_0: Tensor,  # noqa: ARG002 - subclasses use it
-        y: Tensor | None,  # noqa: ARG002 - subclasses use it
-        eps: Tensor,
+        x_0: X,  # noqa: ARG002 - subclasses use it
+        y: X | None,  # noqa: ARG002 - subclasses use it
+        eps: X,
         t: Time,  # noqa: ARG002 - subclasses use it
-    ) -> Tensor:
+    ) -> X:
         """What an eps network is trained to say, ``[B, ...]``: the noise itself."""
         return eps
 
     @overload
     def coeffs(self, t: float) -> tuple[float, float, float]: ...
     @overload
-    def coeffs(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
-    def coeffs(self, t: Time) -> tuple[float, float, float] | tuple[Tensor, Tensor, Tensor]:
-        """Coefficients (a, b, s): python floats for a float, tensors like ``t`` for a tensor ``[B]``.
+    def coeffs(self, t: X) -> tuple[X, X, X]: ...
+    def coeffs(self, t: Any) -> tuple[Any, Any, Any]:
+        """Coefficients (a, b, s): python floats for a float, arrays like ``t`` for ``[B]``.
 
         Raises:
             ConfigError: a float outside [0, 1].
         """
         a, b, s = self.path(as_double(t))
-        if isinstance(t, Tensor):
-            return a.to(t.dtype), b.to(t.dtype), s.to(t.dtype)
-        return a.item(), b.item(), s.item()
+        if isinstance(t, float | int):
+            return float(a), float(b), float(s)
+        return like(a, t), like(b, t), like(s, t)
 
     @overload
     def log_snr(self, t: float) -> float: ...
     @overload
-    def log_snr(self, t: Tensor) -> Tensor: ...
-    def log_snr(self, t: Time) -> Time:
+    def log_snr(self, t: X) -> X: ...
+    def log_snr(self, t: Any) -> Any:
         """2 ln(a/s), falling strictly with t; +inf at t = 0 and -inf where a = 0.
 
         Raises:
@@ -133,8 +139,9 @@ class Process(ABC):
         """
         t64 = as_double(t)
         # ln(a) - ln(s^2/a): the quotient a/s itself is 0/0 at a bridge's start
-        value = torch.log(self.path(t64)[0]) - torch.log(self.noise_ratio(t64))
-        return value.to(t.dtype) if isinstance(t, Tensor) else value.item()
+        with np.errstate(divide="ignore"):
+            value = np.log(self.path(t64)[0]) - np.log(self.noise_ratio(t64))
+        return float(value) if isinstance(t, float | int) else like(value, t)
 
     def inverse_log_snr(self, value: float) -> float:
         """The time at which ``log_snr`` equals ``value``.
@@ -152,7 +159,7 @@ class Process(ABC):
 
     def posterior_gain(self, t: float, u: float) -> float:
         """(a_t/a_u)(s_u/s_t)^2, the old state's weight in x_u's posterior; finite also at s_t = 0."""
-        return (self.noise_ratio(as_double(u)) / self.noise_ratio(as_double(t))).item()
+        return float(self.noise_ratio(as_double(u)) / self.noise_ratio(as_double(t)))
 
     def step(self, t: float, u: float, eta: float) -> tuple[float, float]:
         """Scalars (kappa, n) of the one step from t down to u.
@@ -179,7 +186,7 @@ class Process(ABC):
         kappa = gain if eta == 1.0 else math.sqrt(max(0.0, s_u * s_u - n * n)) / s_t
         return kappa, n
 
-    def mean(self, x_0: Tensor, y: Tensor | None, t: Time) -> Tensor:
+    def mean(self, x_0: X, y: X | None, t: Time) -> X:
         """The state without its noise, a x_0 + b y, ``[B, ...]``.
 
         Raises:
@@ -189,8 +196,8 @@ class Process(ABC):
         scaled = broadcast(a, x_0) * x_0
         return scaled + broadcast(b, x_0) * self.require(y) if self.uses_y else scaled
 
-    def pull(self, y: Tensor | None, like: Tensor, t: Time) -> Tensor | None:
-        """The term b y, shaped to the state ``like``, or None for a process without y.
+    def pull(self, y: X | None, x: X, t: Time) -> X | None:
+        """The term b y, shaped to the state ``x``, or None for a process without y.
 
         Raises:
             ConfigError: y is missing and the process needs it.
@@ -198,9 +205,9 @@ class Process(ABC):
         if not self.uses_y:
             return None
         _, b, _ = self.path(as_double(t))
-        return broadcast(b, like) * self.require(y)
+        return broadcast(b, x) * self.require(y)
 
-    def require(self, y: Tensor | None) -> Tensor:
+    def require(self, y: X | None) -> X:
         """Returns y.
 
         Raises:
@@ -210,7 +217,7 @@ class Process(ABC):
             raise ConfigError(f"{type(self).__name__} ends at the recording y, found none; pass y")
         return y
 
-    def start(self, y: Tensor | None, eps: Tensor, t0: float) -> Tensor:
+    def start(self, y: X | None, eps: X, t0: float) -> X:
         """The state at which sampling starts, ``[B, ...]``: y + s(t0) eps, which is y at a bridge's start.
 
         Args:
@@ -227,13 +234,13 @@ class Process(ABC):
 
 def advance(
     process: Process,
-    x_t: Tensor,
-    x0_hat: Tensor,
-    y: Tensor | None,
+    x_t: X,
+    x0_hat: X,
+    y: X | None,
     times: tuple[float, float],
     kappa: float,
-    added: Tensor | None,
-) -> Tensor:
+    added: X | None,
+) -> X:
     """Takes the one step with the scalars of ``Process.step``.
 
     Args:
@@ -250,4 +257,5 @@ def advance(
     """
     t, u = times
     x_u = process.mean(x0_hat, y, u) + kappa * (x_t - process.mean(x0_hat, y, t))
-    return x_u if added is None else x_u + added
+    moved: X = x_u if added is None else x_u + added
+    return moved

@@ -12,19 +12,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Generic, TypeAlias
 
-import torch
-from torch import Tensor
-
+from audiodiff.arrays import X
 from audiodiff.diffusion.prediction import Denoiser
 from audiodiff.diffusion.process import Process, advance
 from audiodiff.errors import ConfigError
 
-Noise = Callable[[int], Tensor]
+Noise: TypeAlias = Callable[[int], X]
 
 
 @dataclass(frozen=True)
-class State:
+class State(Generic[X]):
     """What a step leaves behind.
 
     Args:
@@ -36,17 +35,17 @@ class State:
 
     i: int
     t: float
-    x: Tensor
-    x0_hat: Tensor
+    x: X
+    x0_hat: X
 
 
-def last(states: Iterable[State]) -> Tensor:
+def last(states: Iterable[State[X]]) -> X:
     """Runs a sampler to its end and returns the last state, ``[B, ...]``.
 
     Raises:
         ConfigError: the sampler yielded nothing.
     """
-    result: Tensor | None = None
+    result: X | None = None
     for state in states:
         result = state.x
     if result is None:
@@ -54,7 +53,7 @@ def last(states: Iterable[State]) -> Tensor:
     return result
 
 
-def prior_noise(noise: Noise, scale: Tensor) -> Noise:
+def prior_noise(noise: Noise[X], scale: X) -> Noise[X]:
     """Noise with PriorGrad's energy prior (Lee et al. 2022): every draw, start included, times ``scale``.
 
     Args:
@@ -63,8 +62,9 @@ def prior_noise(noise: Noise, scale: Tensor) -> Noise:
             same.
     """
 
-    def scaled(index: int) -> Tensor:
-        return noise(index) * scale
+    def scaled(index: int) -> X:
+        drawn: X = noise(index) * scale
+        return drawn
 
     return scaled
 
@@ -87,20 +87,20 @@ def _scales(
     return kappa, n * start_noise if process.coeffs(t)[2] == 0.0 else n
 
 
-def _draw(noise: Noise, i: int, n: float) -> Tensor | None:
+def _draw(noise: Noise[X], i: int, n: float) -> X | None:
     return n * noise(i + 1) if n > 0.0 else None
 
 
 def ddim(
-    denoiser: Denoiser,
+    denoiser: Denoiser[X],
     process: Process,
-    x: Tensor,
+    x: X,
     grid: Sequence[float],
-    noise: Noise,
-    y: Tensor | None = None,
+    noise: Noise[X],
+    y: X | None = None,
     eta: float = 0.0,
     start_noise: float = 1.0,
-) -> Iterator[State]:
+) -> Iterator[State[X]]:
     """The one step, repeated (Song et al. 2021): an ODE at eta = 0, the posterior chain at eta = 1; order 1.
 
     Args:
@@ -148,14 +148,14 @@ def heun_weight(h: float) -> float:
 
 
 def heun(
-    denoiser: Denoiser,
+    denoiser: Denoiser[X],
     process: Process,
-    x: Tensor,
+    x: X,
     grid: Sequence[float],
-    noise: Noise,
-    y: Tensor | None = None,
+    noise: Noise[X],
+    y: X | None = None,
     start_noise: float = 1.0,
-) -> Iterator[State]:
+) -> Iterator[State[X]]:
     """Predictor and corrector, order 2: 2N - 1 evaluations, since the step to t = 0 needs one.
 
     The corrector's weight is exact for the variable (x - b y)/s, unlike that of EDM, which grows without
@@ -177,20 +177,20 @@ def heun(
             added = _draw(noise, i, n)
             predicted = advance(process, x, x0_hat, y, (t, u), kappa, added)
             weight = heun_weight(_half_log_snr_gain(process, t, u))
-            x0_hat = torch.lerp(x0_hat, denoiser(predicted, u), weight)
+            x0_hat = x0_hat + weight * (denoiser(predicted, u) - x0_hat)
             x = advance(process, x, x0_hat, y, (t, u), kappa, added)
         yield State(i, u, x, x0_hat)
 
 
 def dpmpp_2m(
-    denoiser: Denoiser,
+    denoiser: Denoiser[X],
     process: Process,
-    x: Tensor,
+    x: X,
     grid: Sequence[float],
-    noise: Noise,
-    y: Tensor | None = None,
+    noise: Noise[X],
+    y: X | None = None,
     start_noise: float = 1.0,
-) -> Iterator[State]:
+) -> Iterator[State[X]]:
     """DPM-Solver++(2M) (Lu et al. 2022): extrapolates from the step before, order 2 at one evaluation a step.
 
     First order in the first step, in the step to t = 0 and after an infinite step in log-SNR, so it equals
@@ -202,7 +202,7 @@ def dpmpp_2m(
     Raises:
         ConfigError: a grid that does not fall, a process without noise, or a missing y.
     """
-    before: Tensor | None = None
+    before: X | None = None
     h_before = math.inf
     for i, (t, u) in enumerate(_steps(grid)):
         estimate = x0_hat = denoiser(x, t)

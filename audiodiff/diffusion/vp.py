@@ -12,16 +12,17 @@ from dataclasses import InitVar, dataclass, field
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
+from audiodiff.arrays import Doubles, X
 from audiodiff.diffusion.process import Process
 from audiodiff.errors import ConfigError
 
 
 def linear_betas(first: float, last: float, n_entries: int) -> tuple[float, ...]:
     """``n_entries`` variances from ``first`` to ``last``, evenly spaced (Ho et al. 2020)."""
-    return tuple(torch.linspace(first, last, n_entries, dtype=torch.float64).tolist())
+    return tuple(np.linspace(first, last, n_entries).tolist())
 
 
 def cosine_betas(n_entries: int) -> tuple[float, ...]:
@@ -46,48 +47,47 @@ def betas_of(schedule: Schedule) -> tuple[float, ...]:
             return linear_betas(1e-4, 0.05, 50)
 
 
-def root_table(betas: Iterable[float]) -> Tensor:
+def root_table(betas: Iterable[float]) -> Doubles:
     """sqrt(alpha_bar) at t = 0, 1/N, ..., 1: float64 ``[N + 1]``, first entry 1.
 
     Raises:
         ConfigError: no variances, or one outside (0, 1).
     """
-    values = torch.tensor(tuple(betas), dtype=torch.float64)
-    if values.numel() == 0 or not bool(((values > 0) & (values < 1)).all()):
+    values = np.asarray(tuple(betas), dtype=np.float64)
+    if values.size == 0 or not ((values > 0) & (values < 1)).all():
         raise ConfigError("a table needs at least one beta and each in (0, 1); check the schedule")
     # the product of 1 - beta first, then the root: the order of the published code
-    return torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1.0 - values, 0).sqrt()])
+    return np.concatenate([np.ones(1), np.sqrt(np.cumprod(1.0 - values))])
 
 
-def locate(table: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+def locate(table: Doubles, t: Doubles) -> tuple[npt.NDArray[np.intp], Doubles]:
     """Index of the interval that holds t, and the fraction of it that lies below t."""
-    n_entries = table.numel() - 1
+    n_entries = table.size - 1
     position = t * n_entries
-    index = position.floor().clamp(0, n_entries - 1)
-    return index.long(), position - index
+    index = np.clip(np.floor(position), 0, n_entries - 1)
+    return index.astype(np.intp), position - index
 
 
-def lookup(table: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+def lookup(table: Doubles, t: Doubles) -> tuple[Doubles, Doubles]:
     """Value and slope in t of the piecewise linear table at float64 times of any shape."""
-    table = table.to(t.device)
     index, fraction = locate(table, t)
     low, high = table[index], table[index + 1]
-    return (1.0 - fraction) * low + fraction * high, (high - low) * (table.numel() - 1)
+    return (1.0 - fraction) * low + fraction * high, (high - low) * (table.size - 1)
 
 
-def time_of_root(table: Tensor, root: float) -> float:
+def time_of_root(table: Doubles, root: float) -> float:
     """The time at which the falling table equals ``root``; above 1 when it never does."""
-    last = table[-1].item()
+    last = float(table[-1])
     if root < last:
         return 1.0 if root >= last * (1.0 - 1e-12) else math.inf
-    n_entries = table.numel() - 1
-    above = int((table >= root).sum().item()) - 1
+    n_entries = table.size - 1
+    above = int((table >= root).sum()) - 1
     index = min(max(above, 0), n_entries - 1)
-    low, high = table[index].item(), table[index + 1].item()
+    low, high = float(table[index]), float(table[index + 1])
     return (index + (low - root) / (low - high)) / n_entries
 
 
-def time_of_alpha_bar(table: Tensor, alpha_bar: float) -> float:
+def time_of_alpha_bar(table: Doubles, alpha_bar: float) -> float:
     """The time of an inference alpha_bar, between the entries of a training table.
 
     Raises:
@@ -95,7 +95,7 @@ def time_of_alpha_bar(table: Tensor, alpha_bar: float) -> float:
     """
     t = time_of_root(table, math.sqrt(max(alpha_bar, 0.0)))
     if alpha_bar > 1.0 or t > 1.0:
-        last = table[-1].item() ** 2
+        last = float(table[-1]) ** 2
         raise ConfigError(
             f"alpha_bar must lie in [{last:.6g}, 1] of the training table, found {alpha_bar:.6g}"
         )
@@ -119,7 +119,7 @@ class VP(Process):
     betas: tuple[float, ...] = ()
     zero_terminal: bool = False
     schedule: InitVar[Schedule | None] = None
-    table: Tensor = field(init=False, repr=False, compare=False)
+    table: Doubles = field(init=False, repr=False, compare=False)
 
     def __post_init__(self, schedule: Schedule | None) -> None:
         if schedule is not None:
@@ -130,9 +130,9 @@ class VP(Process):
             raise ConfigError("give either betas, each in (0, 1), or a schedule by name")
         table = root_table(self.betas)
         if self.zero_terminal:
-            if table.numel() < 3:
+            if table.size < 3:
                 raise ConfigError("zero terminal SNR needs a table of at least two entries, found one")
-            first, last = table[1].clone(), table[-1].clone()
+            first, last = float(table[1]), float(table[-1])
             table[1:] = (table[1:] - last) * first / (first - last)
         object.__setattr__(self, "table", table)
 
@@ -156,15 +156,15 @@ class VP(Process):
         """Never: b = 0."""
         return False
 
-    def path(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def path(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """See ``Process.path``."""
         a, _ = lookup(self.table, t)
-        return a, torch.zeros_like(a), torch.sqrt((1.0 - a) * (1.0 + a))
+        return a, np.zeros_like(a), np.sqrt((1.0 - a) * (1.0 + a))
 
-    def rates(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def rates(self, t: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """See ``Process.rates``; s^2 = 1 - a^2 gives s s' = -a a'."""
         a, slope = lookup(self.table, t)
-        return slope, torch.zeros_like(a), -a * slope
+        return slope, np.zeros_like(a), -a * slope
 
     def time_at(self, ratio: float) -> float:
         """See ``Process.time_at``."""
@@ -178,10 +178,10 @@ class VP(Process):
         """
         return time_of_alpha_bar(self.table, alpha_bar)
 
-    def network_time(self, t: Tensor) -> Tensor:
+    def network_time(self, t: X) -> X:
         """The step of DiffWave's embedding, N t - 1: 0 at the first entry, N - 1 at the last, ``[B]``."""
         return t * len(self.betas) - 1.0
 
-    def start(self, y: Tensor | None, eps: Tensor, t0: float) -> Tensor:  # noqa: ARG002 - every process's signature
+    def start(self, y: X | None, eps: X, t0: float) -> X:  # noqa: ARG002 - every process's signature
         """Unit-variance noise at any t0, as DiffWave starts, ``[B, ...]``."""
         return eps

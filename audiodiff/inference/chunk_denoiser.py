@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from audiodiff.errors import ModelError
 from audiodiff.inference.chunks import Chunk, Plan
-from audiodiff.inference.device import working
 from audiodiff.inference.engine import Samples
+from audiodiff.inference.evaluator import Evaluator
 from audiodiff.inference.sampling import sample
 from audiodiff.model.config import SamplerPreset
 from audiodiff.model.model import Model
+from audiodiff.model.representation import Complex, Real
+
+_TINY = np.finfo(np.float32).tiny
 
 CORE_S = 8.0
 """Seconds that one chunk delivers: long enough that the halo costs little, short enough to stay small."""
@@ -47,7 +47,7 @@ class SuppressionLimits:
     floor: float = 0.0
     linked: bool = False
 
-    def limit(self, z: Tensor, removed: Tensor) -> Tensor:
+    def limit(self, z: Complex, removed: Complex) -> Complex:
         """What may go away of each bin.
 
         Args:
@@ -58,12 +58,12 @@ class SuppressionLimits:
             Complex [C, F, N].
         """
         if self.linked and len(z) > 1:
-            there, left = z.abs().square().sum(0), (z - removed).abs().square().sum(0)
-            gain = (left / there.clamp_min(torch.finfo(there.dtype).tiny)).sqrt().clamp_max(1)
+            there, left = _power(z).sum(axis=0), _power(z - removed).sum(axis=0)
+            gain = np.sqrt(left / np.maximum(there, _TINY)).clip(max=1)
             removed = (1 - gain) * z
         if self.floor > 0 and self.strength > 0:
-            low = (z - self.strength * removed).abs() < self.floor * z.abs()
-            removed = torch.where(low, (1 - self.floor) / self.strength * z, removed)
+            low = np.abs(z - self.strength * removed) < self.floor * np.abs(z)
+            removed = np.where(low, (1 - self.floor) / self.strength * z, removed)
         return removed
 
 
@@ -72,21 +72,17 @@ class ChunkDenoiser:
     """A model with the way to run it.
 
     Attributes:
-        model: The model; its network lies on `device`.
+        model: The model.
         preset: Sampler and steps.
         seed: Seed of the noise, 0 <= seed < 2^64.
-        device: Where to compute.
-        dtype: Autocast format of the network, None for float32.
-        threads: CPU threads of torch during the work, None to leave them.
+        evaluator: What runs its network.
         limits: Limits of what is removed.
     """
 
     model: Model
     preset: SamplerPreset
     seed: int
-    device: torch.device
-    dtype: torch.dtype | None = None
-    threads: int | None = None
+    evaluator: Evaluator
     limits: SuppressionLimits = SuppressionLimits()
 
     def plan(self, core_s: float = CORE_S) -> Plan:
@@ -96,7 +92,7 @@ class ChunkDenoiser:
             hop=stft.hop,
             n_fft=stft.n_fft,
             core_frames=max(1, round(core_s * self.model.sample_rate / stft.hop)),
-            reach=self.model.representation.context(self.model.net, self.preset.evaluations),
+            reach=self.model.representation.context(self.model.config, self.preset.evaluations),
         )
 
     def residual(self, audio: Samples, chunk: Chunk, gain: float, edge_hz: float | None = None) -> Samples:
@@ -124,7 +120,7 @@ class ChunkDenoiser:
         # Equal channels (dual mono) are one signal: the noise is shared, so the results are equal too.
         same = bool((audio == audio[:1]).all())
         rows = audio[:1] if same else audio
-        with working(self.threads, self.device):
+        with np.errstate(all="ignore"):  # what is not finite is told below
             pairs = [self._bins(rows[i : i + _ROWS], chunk, gain) for i in range(0, len(rows), _ROWS)]
             if self.limits.linked:
                 pairs = [_joined(pairs, len(audio))]
@@ -140,50 +136,49 @@ class ChunkDenoiser:
         repeats = len(audio) if len(result) < len(audio) else 1
         return np.concatenate([np.repeat(block, repeats, axis=0) for block in blocks])
 
-    def _bins(self, rows: Samples, chunk: Chunk, gain: float) -> tuple[Tensor, Tensor]:
+    def _bins(self, rows: Samples, chunk: Chunk, gain: float) -> tuple[Complex, Complex]:
         """The recording's bins and what the model would remove of them, at the recording's own level."""
         representation = self.model.representation
-        scaled = torch.from_numpy(rows).to(self.device) * gain
-        z = self.model.stft.frames(scaled, chunk.first_frame, chunk.n_frames, chunk.first_sample)
+        scaled = rows * np.float32(gain)
+        z: Complex = self.model.stft.frames(scaled, chunk.first_frame, chunk.n_frames, chunk.first_sample)
         x_0 = self._sample(representation.state(scaled, z), chunk)
-        return z / gain, (z - representation.bins(x_0, chunk)) / gain
+        removed = z - representation.bins(x_0, chunk)
+        back = np.complex64(1 / gain)
+        return z * back, removed * back
 
-    def _sample(self, y: Tensor, chunk: Chunk) -> Tensor:
+    def _sample(self, y: Real, chunk: Chunk) -> Real:
         """Run the reverse process from the recording `y` to an estimate of x_0."""
-        model = self.model
-        with self._autocast():
-            h = model.net.encode(y)
+        features = self.evaluator.encode(y)
 
-        def evaluate(x_t: Tensor, t: Tensor) -> Tensor:
-            with self._autocast():
-                return model.net(x_t, t, h).float()
+        def evaluate(x_t: Real, t: Real) -> Real:
+            return self.evaluator.step(x_t, t, features)
 
-        def noise(draw: int) -> Tensor:
-            return model.representation.noise(self.seed, draw, y, chunk)
+        def noise(draw: int) -> Real:
+            return self.model.representation.noise(self.seed, draw, y, chunk)
 
-        return sample(model, evaluate, self.preset, noise, y)
+        return sample(self.model, evaluate, self.preset, noise, y)
 
-    def _autocast(self) -> contextlib.AbstractContextManager[object]:
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None)
+    def _samples(self, removed: Complex, chunk: Chunk) -> Samples:
+        return self.model.stft.overlap_add(removed, chunk.first_frame, chunk.start, chunk.stop - chunk.start)
 
-    def _samples(self, removed: Tensor, chunk: Chunk) -> Samples:
-        stft = self.model.stft
-        samples = stft.overlap_add(removed, chunk.first_frame, chunk.start, chunk.stop - chunk.start)
-        return samples.cpu().numpy()
-
-    def _loss(self, z: Tensor, removed: Tensor, chunk: Chunk, edge_hz: float) -> Samples:
+    def _loss(self, z: Complex, removed: Complex, chunk: Chunk, edge_hz: float) -> Samples:
         """Share of the amplitude that goes away just below `edge_hz`, a straight line from frame to frame."""
         stft = self.model.stft
         first, last = (int(share * edge_hz * stft.n_fft / self.model.sample_rate) for share in _STRIP)
-        there, left = (part[:, first : last + 1].abs().square().sum(1) for part in (z, z - removed))
-        tiny = torch.finfo(there.dtype).tiny
-        share = (1 - (left / there.clamp_min(tiny)).sqrt()).clamp(0, 1) * (there > tiny)
+        there, left = (_power(part[:, first : last + 1]).sum(axis=1) for part in (z, z - removed))
+        share = (1 - np.sqrt(left / np.maximum(there, _TINY))).clip(0, 1) * (there > _TINY)
         at = np.arange(chunk.start, chunk.stop) / stft.hop
         frames = np.arange(chunk.first_frame, chunk.first_frame + chunk.n_frames)
-        return np.stack([np.interp(at, frames, row) for row in share.cpu().numpy()]).astype(np.float32)
+        return np.stack([np.interp(at, frames, row) for row in share]).astype(np.float32)
 
 
-def _joined(pairs: list[tuple[Tensor, Tensor]], channels: int) -> tuple[Tensor, Tensor]:
+def _joined(pairs: list[tuple[Complex, Complex]], channels: int) -> tuple[Complex, Complex]:
     """All channels in one pair; equal ones that went through the model as one are repeated."""
-    z, rest = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-    return z.expand(channels, -1, -1), rest.expand(channels, -1, -1)
+    z, rest = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    shape = (channels, *z.shape[1:])
+    return np.broadcast_to(z, shape), np.broadcast_to(rest, shape)
+
+
+def _power(z: Complex) -> Real:
+    power: Real = z.real**2 + z.imag**2
+    return power

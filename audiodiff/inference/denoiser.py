@@ -12,12 +12,10 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from audiodiff.errors import AudioFileError, ConfigError, ModelError, ShapeError
 from audiodiff.inference.arguments import (
@@ -31,13 +29,18 @@ from audiodiff.inference.arguments import (
 )
 from audiodiff.inference.chunk_denoiser import ChunkDenoiser, SuppressionLimits
 from audiodiff.inference.chunks import Chunk
-from audiodiff.inference.device import Precision, autocast_dtype, pick_device
 from audiodiff.inference.engine import Engine, Samples
+from audiodiff.inference.evaluator import Runtime, evaluator_of
 from audiodiff.io.formats import MAX_CHANNELS
-from audiodiff.model.folder import load_model
+from audiodiff.model.folder import open_model
 from audiodiff.model.model import Model
 from audiodiff.signal.level import LevelMeter
 from audiodiff.signal.resample import StreamResampler
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from audiodiff.inference.device import Precision
 
 _BLOCK = 1 << 16
 
@@ -49,7 +52,7 @@ Block: TypeAlias = npt.NDArray[np.floating[Any]]
 
 B = TypeVar("B", bound=Block)
 
-Audio = TypeVar("Audio", npt.NDArray[Any], Tensor)
+Audio = TypeVar("Audio", npt.NDArray[Any], "Tensor")
 
 
 class Denoiser:
@@ -66,8 +69,10 @@ class Denoiser:
         channels: ``each`` for itself, or ``linked``: one gain per bin for all, which keeps the stereo image.
         seed: Seed of the noise; the same seed gives the same result.
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: CPU threads, None for torch's own choice.
+        threads: CPU threads, None for as many as there are cores.
         precision: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the hardware has it.
+        runtime: ``onnx`` runs the network in ONNX Runtime (float32, CPU), ``torch`` in torch; ``auto`` takes
+            the first where the model folder has graphs and no GPU is there.
 
     Attributes:
         model: The loaded model.
@@ -92,23 +97,22 @@ class Denoiser:
         device: str = "auto",
         threads: int | None = None,
         precision: Precision = "float32",
+        runtime: Runtime = "auto",
     ) -> None:
         check_shared(quality, steps, seed, threads)
         check_range("strength", strength, 0, 1)
         check_range("max_reduction_db", max_reduction_db, 0, math.inf)
         check_choice("channels", channels, get_args(Channels))
-        where = pick_device(device)
-        self.model = model if isinstance(model, Model) else load_model(model)
+        self.model = model if isinstance(model, Model) else open_model(model)
         if self.model.mel is not None:
             raise ModelError(
                 f"{self.name}: this model makes speech from mels; use it to vocode", code="refused"
             )
-        self.model.net.to(where)
+        evaluator = evaluator_of(self.model, runtime, device, threads, precision)
         self.strength, self.seed = float(strength), seed
         limits = SuppressionLimits(self.strength, 10 ** (-max_reduction_db / 20), channels == "linked")
         preset = preset_of(self.model.config.presets, quality, steps)
-        dtype = autocast_dtype(precision, where)
-        self._worker = ChunkDenoiser(self.model, preset, seed, where, dtype, threads, limits)
+        self._worker = ChunkDenoiser(self.model, preset, seed, evaluator, limits)
 
     @property
     def name(self) -> str:
@@ -129,12 +133,18 @@ class Denoiser:
             "strength": self.strength,
             "max_reduction_db": -20 * math.log10(limits.floor) if limits.floor > 0 else None,
             "channels": "linked" if limits.linked else "each",
+            "runtime": self.runtime,
         }
 
     @property
-    def device(self) -> torch.device:
-        """Where the network computes."""
-        return self._worker.device
+    def device(self) -> str:
+        """Where the network computes: ``cpu``, ``cuda:0``."""
+        return self._worker.evaluator.place
+
+    @property
+    def runtime(self) -> str:
+        """What runs the network: ``onnx`` or ``torch``."""
+        return self._worker.evaluator.runtime
 
     def denoise(self, audio: Audio, sample_rate: int) -> Audio:
         """Clean a recording that lies in memory.
@@ -152,7 +162,7 @@ class Denoiser:
             AudioFileError: The samples hold NaN or infinity (code ``nonfinite``).
         """
         sample_rate = check_rate(sample_rate)
-        samples = _array_of(audio) if isinstance(audio, Tensor) else np.asarray(audio)
+        samples = np.asarray(audio) if isinstance(audio, np.ndarray) else _array_of(audio)
         _check_array(samples)
         rows = samples.reshape(len(samples), -1).T
         narrow = np.ascontiguousarray(rows, dtype=np.float32)
@@ -163,9 +173,11 @@ class Denoiser:
             removed = np.concatenate(list(self._removed(blocks, sample_rate, gain)), axis=1)
             # in the recording's own dtype, so that a float64 recording keeps what float32 would round away
             cleaned = (rows - self.strength * removed).T.reshape(samples.shape).astype(samples.dtype)
-        if isinstance(audio, Tensor):
-            return torch.from_numpy(cleaned).to(audio.device)
-        return cleaned
+        if isinstance(audio, np.ndarray):
+            return cleaned
+        import torch
+
+        return torch.from_numpy(cleaned).to(audio.device)
 
     def gain(self, blocks: Iterable[Samples], sample_rate: int) -> float | None:
         """First pass: the factor that brings a recording to the level that the model expects.

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-import torch
-from torch import Tensor
-
+from audiodiff.arrays import X
 from audiodiff.diffusion import samplers, time_grids
 from audiodiff.diffusion.diffwave import diffwave, projected
 from audiodiff.diffusion.prediction import Denoiser, NetFn, make_denoiser
-from audiodiff.diffusion.process import Time
 from audiodiff.diffusion.samplers import Noise, State
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ModelError
@@ -20,12 +17,12 @@ from audiodiff.model.model import Model
 
 def sample(
     model: Model,
-    evaluate: NetFn,
+    evaluate: NetFn[X],
     preset: SamplerPreset,
-    noise: Noise,
-    y: Tensor | None = None,
-    project: Callable[[Tensor, Time], Tensor] | None = None,
-) -> Tensor:
+    noise: Noise[X],
+    y: X | None = None,
+    project: Callable[[X, float | X], X] | None = None,
+) -> X:
     """Walk from the start of the process to x_0.
 
     Args:
@@ -43,7 +40,7 @@ def sample(
     grid = time_grid(model, preset)
     # A bridge starts at y itself: its start noise has the factor 0 and need not be drawn.
     at_y = y is not None and process.coeffs(grid[0])[2] == 0
-    x = process.start(y, torch.zeros_like(y) if at_y and y is not None else noise(0), grid[0])
+    x = process.start(y, 0.0 * y if at_y and y is not None else noise(0), grid[0])
     return samplers.last(_states(denoiser, model, x, grid, preset, noise, y))
 
 
@@ -57,14 +54,14 @@ def time_grid(model: Model, preset: SamplerPreset) -> list[float]:
 
 
 def _states(
-    denoiser: Denoiser,
+    denoiser: Denoiser[X],
     model: Model,
-    x: Tensor,
+    x: X,
     grid: Sequence[float],
     preset: SamplerPreset,
-    noise: Noise,
-    y: Tensor | None,
-) -> Iterator[State]:
+    noise: Noise[X],
+    y: X | None,
+) -> Iterator[State[X]]:
     process = model.process
     match preset.sampler:
         case "ddim":

@@ -25,7 +25,7 @@ from audiodiff.inference.device import pick_device, working
 from audiodiff.inference.mel_guard import Samples, Warn, refined
 from audiodiff.inference.waveform_sampler import WaveSampler
 from audiodiff.io.disk_buffer import DiskBuffer
-from audiodiff.model.folder import load_model
+from audiodiff.model.folder import open_model
 from audiodiff.model.model import Model
 from audiodiff.model.shipped import INVERSION, default_vocoder
 from audiodiff.signal.level import mix_to_mono
@@ -87,7 +87,7 @@ class Vocoder:
         self._iterations = ITERATIONS[quality] if steps is None else steps
         if self.name == INVERSION:
             return
-        self.model = wanted if isinstance(wanted, Model) else load_model(wanted)
+        self.model = wanted if isinstance(wanted, Model) else open_model(wanted)
         if self.model.config.task != "vocode":
             raise ModelError(f"{self.name}: this model denoises; name a vocoder", code="refused")
         if self.model.config.inversion is not None:
@@ -110,10 +110,11 @@ class Vocoder:
         return self._iterations if self._refiner is None else self._refiner.steps
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> str:
         """Where the network computes; the CPU without one."""
-        worker = self._refiner or self._sampler
-        return torch.device("cpu") if worker is None else worker.device
+        if self._refiner is not None:
+            return self._refiner.device
+        return "cpu" if self._sampler is None else str(self._sampler.device)
 
     @property
     def is_slow(self) -> bool:
@@ -181,7 +182,7 @@ class Vocoder:
         # Threads are torch's own setting and the whole process's: it is changed only while we work.
         made = self._made(_checked(blocks, spec), spec, warn)
         while True:
-            with working(self._threads, self.device):
+            with working(self._threads, torch.device(self.device)):
                 wave = next(made, None)
             if wave is None:
                 return
@@ -249,12 +250,12 @@ class Vocoder:
         Returns:
             Seconds of work for a second of sound; of a model of waveforms one evaluation is timed.
         """
-        with working(self._threads, self.device):
+        with working(self._threads, torch.device(self.device)):
             if self._sampler is not None:
                 return self._sampler.speed()
         spec = self.convention
         noise = np.random.default_rng(0).standard_normal(2 * spec.sample_rate).astype(np.float32)
-        with working(self._threads, self.device):
+        with working(self._threads, torch.device(self.device)):
             values = next(mel_blocks([torch.from_numpy(0.1 * noise)], spec))
         self.vocode(values, spec)  # the first run prepares things
         started = time.perf_counter()

@@ -140,8 +140,8 @@ class WaveSampler:
         return sample(model, run, self.preset, draw, project=project)[0]
 
     def _shaped(
-        self, prior: Prior, frames: Tensor, noise: samplers.Noise, net_fn: NetFn
-    ) -> tuple[samplers.Noise, NetFn]:
+        self, prior: Prior, frames: Tensor, noise: samplers.Noise[Tensor], net_fn: NetFn[Tensor]
+    ) -> tuple[samplers.Noise[Tensor], NetFn[Tensor]]:
         """Noise and network as the prior has them."""
         shaping = shape(prior, frames[None], self.spec)
 

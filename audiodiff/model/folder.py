@@ -3,7 +3,8 @@
     config.json           ModelConfig: rate, level, front end, process, network, presets, reaches, licence
     weights.safetensors   parameters, in half or single precision
     card.md               what it was trained on, what it scores, where it fails
-    hashes.json           SHA-256 of the three files above
+    encode.onnx, step.onnx    the network for inference without torch (see `graph`); need not be there
+    hashes.json           SHA-256 of the files above
 
 Loading reads data only: nothing is unpickled, no code is named, nothing is downloaded.
 """
@@ -11,25 +12,32 @@ Loading reads data only: nothing is unpickled, no code is named, nothing is down
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor
+import safetensors.numpy
 
-from audiodiff import networks
 from audiodiff.errors import AudiodiffError, ConfigError, ModelError
 from audiodiff.io.atomic import atomic_folder, set_aside
+from audiodiff.model import graph
 from audiodiff.model.config import FORMAT_VERSION, ModelConfig
-from audiodiff.model.model import Model, assemble, build_process
+from audiodiff.model.model import Model, assemble, build_process, check_network, outline
 from audiodiff.model.shipped import SHIPPED
-from audiodiff.model.torch_defaults import plain_torch
 from audiodiff.settings import dump_json, nearest, parse
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from audiodiff.networks.contract import Network
 
 __all__ = [
     "SHIPPED",
@@ -39,6 +47,7 @@ __all__ = [
     "find",
     "load",
     "load_model",
+    "open_model",
     "save",
     "verify",
 ]
@@ -58,7 +67,14 @@ def load_model(model: str | os.PathLike[str]) -> Model:
     Raises:
         ModelError: There is no such model, or the folder is damaged, of an unknown version, or refused.
     """
-    return dataclasses.replace(load(find(model)), name=os.fspath(model))
+    found = open_model(model)
+    _ = found.net  # so that what does not fit is told here
+    return found
+
+
+def open_model(model: str | os.PathLike[str]) -> Model:
+    """`load_model` without the network, which is loaded when it is first asked for."""
+    return _opened(find(model), os.fspath(model))
 
 
 def find(model: str | os.PathLike[str]) -> Path:
@@ -93,19 +109,46 @@ def load(folder: Path) -> Model:
         ModelError: A file is missing or differs from its hash, the version is unknown, or settings and
             weights do not fit; code ``missing``, ``damaged``, ``version`` or ``refused``.
     """
-    with plain_torch(), torch.inference_mode(False):
-        return _loaded(_standing(folder))
+    model = _opened(_standing(folder), "a loaded model")
+    _ = model.net
+    return model
 
 
-def _loaded(folder: Path) -> Model:
+def _opened(folder: Path, name: str) -> Model:
     files = _read_files(folder)
     config = _read_config(folder, files[_CONFIG])
+
+    @functools.cache
+    def make_net() -> Network:
+        return _network(folder, config, files[_WEIGHTS])
+
+    digest = hashlib.sha256(files[_WEIGHTS]).hexdigest()
+    has_graphs = all(file in files for file in graph.FILES) and config.stft is not None
     try:
-        net = networks.build(config.network)
-        state = {name: tensor.float() for name, tensor in safetensors.torch.load(files[_WEIGHTS]).items()}
-        _check_state(folder, state)
-        net.load_state_dict(state, strict=True)
-        return assemble(config, net, hashlib.sha256(files[_WEIGHTS]).hexdigest())
+        model = outline(config, make_net, digest, folder if has_graphs else None)
+    except AudiodiffError as error:
+        raise (
+            error if isinstance(error, ModelError) else ModelError(f"{folder}: {error}", code="refused")
+        ) from None
+    return dataclasses.replace(model, name=name)
+
+
+def _network(folder: Path, config: ModelConfig, weights: bytes) -> Network:
+    """The network of a folder, in evaluation mode on the CPU."""
+    import torch
+
+    from audiodiff import networks
+    from audiodiff.model.torch_defaults import plain_torch
+
+    try:
+        with plain_torch(), torch.inference_mode(False):
+            net = networks.build(config.network)
+            state = safetensors.numpy.load(weights)
+            _check_state(folder, state)
+            wide = {name: torch.from_numpy(value.astype(np.float32)) for name, value in state.items()}
+            net.load_state_dict(wide, strict=True)
+            check_network(config, net)
+            return net.train(False)
     except safetensors.SafetensorError as error:
         raise ModelError(
             f"{folder / _WEIGHTS}: is not a safetensors file ({error})", code="damaged"
@@ -126,8 +169,10 @@ def verify(folder: Path) -> Model:
     Raises:
         ModelError: As `load`, or the network gives NaN or the wrong shape.
     """
+    import torch
+
     model = load(folder)
-    cond, x_t = model.representation.silence()
+    cond, x_t = (torch.from_numpy(silent) for silent in model.representation.silence())
     with torch.inference_mode():
         out = model.net(x_t, torch.tensor([model.config.start]), model.net.encode(cond))
     if out.shape != x_t.shape or not bool(torch.isfinite(out).all()):
@@ -140,35 +185,65 @@ def save(
     config: ModelConfig,
     state_dict: Mapping[str, Tensor],
     card: str,
-    dtype: torch.dtype = torch.float16,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write a model folder (see `atomic_folder`): a crash leaves the old model or the new one.
 
     Args:
         folder: Target; an older model folder there is replaced.
         state_dict: Parameters; floating ones are stored as `dtype`.
-        dtype: ``torch.float16`` or ``torch.float32``.
+        dtype: ``torch.float16``, which None is too, or ``torch.float32``.
 
     Raises:
         ModelError: The target exists and is not a model folder, or a parameter is not finite as `dtype`.
     """
+    import safetensors.torch
+    import torch
+
+    dtype = dtype or torch.float16
     if folder.exists() and not (folder / _HASHES).is_file():
         raise ModelError(f"{folder}: exists and is not a model folder; choose another name", code="refused")
     state = {
         name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in state_dict.items()
     }
-    _check_state(folder, state)
+    _check_state(folder, {name: value.numpy() for name, value in state.items()})
     files = {
         _CONFIG: dump_json(config.model_copy(update={"format_version": FORMAT_VERSION})).encode(),
         _WEIGHTS: safetensors.torch.save(state),
         _CARD: card.encode(),
     }
+    _write(folder, files)
+
+
+def add_graphs(model: str | os.PathLike[str], folder: Path) -> None:
+    """Write a copy of a model of spectra that holds its graphs, too.
+
+    Args:
+        model: Name of a shipped model, or path of a model folder.
+        folder: Target; may be the model's own folder.
+
+    Raises:
+        ModelError: As `load`; or the model works on waveforms, or its network cannot be exported.
+        ConfigError: onnx is not installed.
+    """
+    found = find(model)
+    loaded = load_model(model)
+    if loaded.config.stft is None:
+        raise ModelError(f"{found}: works on waveforms; only models of spectra have graphs", code="refused")
+    from audiodiff.model.export import graphs
+
+    files = {name: content for name, content in _read_files(found).items() if name not in graph.FILES}
+    made = graphs(loaded.net, loaded.stft.n_bins, files[_WEIGHTS], _WEIGHTS)
+    _write(folder, files | made)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files[_HASHES] = (json.dumps(hashes, indent=2) + "\n").encode()
     with atomic_folder(folder, replace=True) as fresh:
         for name, content in files.items():
             (fresh / name).write_bytes(content)
+        (fresh / _HASHES).write_text(json.dumps(hashes, indent=2) + "\n")
 
 
 def _standing(folder: Path) -> Path:
@@ -177,9 +252,10 @@ def _standing(folder: Path) -> Path:
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:
-    """The three hashed files, each read once, so that what was checked is what is used."""
+    """The hashed files, each read once, so that what was checked is what is used."""
     files = {}
-    for name in (_HASHES, _CONFIG, _WEIGHTS, _CARD):
+    there = [name for name in graph.FILES if (folder / name).is_file()]
+    for name in (_HASHES, _CONFIG, _WEIGHTS, _CARD, *there):
         try:
             files[name] = (folder / name).read_bytes()
         except OSError as error:
@@ -214,9 +290,9 @@ def _read_config(folder: Path, content: bytes) -> ModelConfig:
         raise ModelError(str(error), code="refused") from None
 
 
-def _check_state(folder: Path, state: Mapping[str, Tensor]) -> None:
+def _check_state(folder: Path, state: Mapping[str, npt.NDArray[Any]]) -> None:
     for name, value in state.items():
-        if not bool(torch.isfinite(value).all()):
+        if not np.isfinite(value).all():
             raise ModelError(
                 f"{folder}: parameter {name} holds NaN or infinity; do not use this model", code="refused"
             )

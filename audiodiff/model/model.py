@@ -1,10 +1,15 @@
-"""A model put together: settings, network, process and front end that fit each other."""
+"""A model put together: settings, network, process and front end that fit each other.
+
+The network is a torch module, made when it is first asked for: a model with graphs runs without torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
 from audiodiff.diffusion.cdiffuse import CDiffuSE
@@ -16,10 +21,12 @@ from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model.config import ModelConfig
 from audiodiff.model.representation import CompressedSTFT, Representation, Waveform
-from audiodiff.networks.contract import Network, domain_of
 from audiodiff.settings import nearest, parse
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.stft import STFT, Compression
+
+if TYPE_CHECKING:
+    from audiodiff.networks.contract import Network
 
 T = TypeVar("T")
 
@@ -40,23 +47,29 @@ class Model:
 
     Attributes:
         config: Settings of the folder.
-        net: The network, in float32 and evaluation mode.
         process: Diffusion process.
         representation: What its state is.
         mel: Convention of the mel that conditions the network, or None.
         prior: Prior of the noise, or None.
         digest: SHA-256 of the weights file, hex; empty for a model that never was in a folder.
         name: What it was loaded by.
+        graphs: Folder with the graphs of the network, or None.
     """
 
     config: ModelConfig
-    net: Network
+    make_net: Callable[[], Network] = field(repr=False, compare=False)
     process: Process
     representation: Representation
     mel: MelSpec | None = None
     prior: Prior | None = None
     digest: str = ""
     name: str = "a loaded model"
+    graphs: Path | None = None
+
+    @cached_property
+    def net(self) -> Network:
+        """The network, in float32 and evaluation mode; loads torch."""
+        return self.make_net()
 
     @property
     def sample_rate(self) -> int:
@@ -78,27 +91,46 @@ class Model:
 
 def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
     """Put a network, set to evaluation mode, and its settings together; refuses what does not fit."""
+    check_network(config, net)
+    net.train(False)
+    return outline(config, lambda: net, digest)
+
+
+def outline(
+    config: ModelConfig, make_net: Callable[[], Network], digest: str = "", graphs: Path | None = None
+) -> Model:
+    """A model whose network is made when it is first asked for; only one of waveforms is made at once."""
+    return Model(
+        config=config,
+        make_net=make_net,
+        process=build_process(config.process),
+        representation=_representation(config, make_net),
+        mel=_mel(config),
+        prior=None if config.prior is None else build_prior(config.prior),
+        digest=digest,
+        graphs=graphs,
+    )
+
+
+def check_network(config: ModelConfig, net: Network) -> None:
+    """Refuse a network that does not fit the settings."""
     stated, found = (config.reach_encode, config.reach_step), (net.reach_encode, net.reach_step)
     if stated != found:
         raise ConfigError(
             f"settings state reaches {stated} but the network has {found}; correct the settings"
         )
-    mel = None if config.mel is None else MelSpec.from_dict(config.mel)
-    _check_domain(config, net, mel)
-    return Model(
-        config=config,
-        net=net.train(False),
-        process=build_process(config.process),
-        representation=_representation(config, net),
-        mel=mel,
-        prior=None if config.prior is None else build_prior(config.prior),
-        digest=digest,
-    )
+    _check_domain(config, net, _mel(config))
 
 
-def _representation(config: ModelConfig, net: Network) -> Representation:
-    domain = domain_of(net)
-    if config.stft is None or config.compression is None or domain is not None:
+def _mel(config: ModelConfig) -> MelSpec | None:
+    return None if config.mel is None else MelSpec.from_dict(config.mel)
+
+
+def _representation(config: ModelConfig, make_net: Callable[[], Network]) -> Representation:
+    if config.stft is None or config.compression is None:
+        from audiodiff.networks.contract import domain_of
+
+        domain = domain_of(make_net())
         assert domain is not None  # `_check_domain` holds settings and network to each other
         return Waveform.at(config.sample_rate, domain)
     stft = STFT(config.stft.n_fft, config.stft.hop)
@@ -110,6 +142,8 @@ def _representation(config: ModelConfig, net: Network) -> Representation:
 
 def _check_domain(config: ModelConfig, net: Network, mel: MelSpec | None) -> None:
     """Hold a network of waveforms or spectra to settings of the same kind, and to the mel they state."""
+    from audiodiff.networks.contract import domain_of
+
     domain = domain_of(net)
     if (domain is None) != (config.stft is not None):
         works, need = ("spectra", "an") if domain is None else ("waveforms", "no")

@@ -21,7 +21,17 @@ Features: TypeAlias = tuple[Tensor, ...]
 """What `encode` hands to every step: tensors whose first axis is B."""
 
 
-class Network(Protocol):
+class Reaches(Protocol):
+    """How far a network sees; see `Network`."""
+
+    @property
+    def reach_encode(self) -> int: ...  # noqa: D102  documented in `Network`
+
+    @property
+    def reach_step(self) -> int: ...  # noqa: D102
+
+
+class Network(Reaches, Protocol):
     """What samplers, training and the model folder need of a network (every one is a ``torch.nn.Module``).
 
     Item i never depends on item j, and position n only on positions within a finite reach: there is no
@@ -34,12 +44,6 @@ class Network(Protocol):
         reach_step: Positions of the state (frames of a spectrum, samples of a waveform) on one side that one
             evaluation looks at, given the features.
     """
-
-    @property
-    def reach_encode(self) -> int: ...  # noqa: D102  documented in the class
-
-    @property
-    def reach_step(self) -> int: ...  # noqa: D102  documented in the class
 
     def encode(self, cond: Tensor) -> Features:
         """Features of the recording, computed once per signal.
@@ -103,7 +107,7 @@ def domain_of(net: Network) -> WaveDomain | None:
     return found if isinstance(found, WaveDomain) else None
 
 
-def halo_samples(net: Network, domain: WaveDomain, evaluations: int) -> int:
+def halo_samples(net: Reaches, domain: WaveDomain, evaluations: int) -> int:
     """What a chunk of a waveform needs on each side to give what the whole gives.
 
     Args:

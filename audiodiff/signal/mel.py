@@ -145,7 +145,7 @@ def _mirrored(index: Tensor, n: int) -> Tensor:
 def _transform(padded: Tensor, spec: MelSpec, first: int, stop: int) -> Tensor:
     """Frames first..stop of the padded samples, complex [..., F, stop - first]."""
     part = padded[..., first * spec.hop : (stop - 1) * spec.hop + spec.n_fft]
-    return transform_frames(part, analysis_window(spec), spec.n_fft, spec.hop)
+    return transform_frames(part, analysis_window(spec).to(part), spec.n_fft, spec.hop)
 
 
 def to_linear_mel(values: Tensor, spec: MelSpec) -> Tensor:

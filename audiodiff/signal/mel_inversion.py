@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from audiodiff.errors import ConfigError, MelError, ShapeError
+from audiodiff.signal.framed_stft import FramedSTFT
 from audiodiff.signal.griffin_lim import accelerated
 from audiodiff.signal.mel import MelSpec, analysis_window, filterbank, from_linear_mel, to_linear_mel
 from audiodiff.signal.phase_gradient import available, gradient_phase, random_phase
-from audiodiff.signal.stft import FramedSTFT
 
 Preset = Literal["fast", "balanced", "best"]
 

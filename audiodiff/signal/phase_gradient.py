@@ -16,7 +16,7 @@ from torch import Tensor
 
 from audiodiff.errors import ConfigError
 from audiodiff.signal.counter_noise import gaussian
-from audiodiff.signal.stft import FramedSTFT
+from audiodiff.signal.framed_stft import FramedSTFT
 
 HANN_GAMMA = 0.25645
 """gamma / win^2 of the Gaussian exp(-pi t^2 / gamma) that is nearest to a Hann window (Prusa et al. 2017)."""

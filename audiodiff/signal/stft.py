@@ -1,5 +1,8 @@
 """Short-time Fourier transform on an absolute frame grid, and its power-law compression.
 
+Everything takes numpy arrays and torch tensors alike and answers in kind: inference has the first, training
+the second.
+
 Letters in shapes: T samples, F = n_fft/2 + 1 frequency bins, N frames; ``...`` any leading axes.
 """
 
@@ -8,14 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
 
+from audiodiff.arrays import Doubles, X, irfft, like, pad, rfft, spread, windows, zeros
 from audiodiff.errors import ConfigError, ShapeError
-
-_LEAST_WEIGHT = 1e-8
-"""Summed squared window under which a sample at the ends of a `FramedSTFT` counts as outside."""
 
 LINEAR_BELOW = 1e-4
 """Magnitude under which `Compression` is linear: about 20 dB below the STFT of 16-bit dither."""
@@ -56,7 +55,7 @@ class STFT:
         """N = 1 + ceil(n_samples / hop), the frames of a recording of n_samples samples."""
         return 1 - (-n_samples // self.hop)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: X) -> X:
         """Transform a whole recording.
 
         Args:
@@ -67,7 +66,7 @@ class STFT:
         """
         return self.frames(x, 0, self.n_frames(x.shape[-1]))
 
-    def frames(self, x: Tensor, first_frame: int, n_frames: int, first_sample: int = 0) -> Tensor:
+    def frames(self, x: X, first_frame: int, n_frames: int, first_sample: int = 0) -> X:
         """Transform some frames of the absolute grid from a slice of the recording.
 
         Args:
@@ -84,10 +83,10 @@ class STFT:
         n_samples = x.shape[-1]
         inner = x[..., min(max(begin, 0), n_samples) : min(max(end, 0), n_samples)]
         before = min(max(-begin, 0), end - begin)
-        padded = functional.pad(inner, (before, end - begin - before - inner.shape[-1]))
-        return transform_frames(padded, self._window, self.n_fft, self.hop)
+        padded = pad(inner, before, end - begin - before - inner.shape[-1])
+        return transform_frames(padded, like(self._window, padded), self.n_fft, self.hop)
 
-    def inverse(self, z: Tensor, n_samples: int) -> Tensor:
+    def inverse(self, z: X, n_samples: int) -> X:
         """Invert `forward`.
 
         Args:
@@ -106,7 +105,7 @@ class STFT:
             )
         return self.overlap_add(z, 0, 0, n_samples)
 
-    def overlap_add(self, z: Tensor, first_frame: int, start: int, n_samples: int) -> Tensor:
+    def overlap_add(self, z: X, first_frame: int, start: int, n_samples: int) -> X:
         """Invert a slice of frames to a slice of the recording.
 
         Equals the same samples of `inverse` if z holds every frame that reaches into them.
@@ -130,131 +129,42 @@ class STFT:
         covered = (z.shape[-1] - 1) * self.hop + self.n_fft
         if n_samples and not 0 < offset <= covered - n_samples:
             raise ShapeError(f"samples {start} to {start + n_samples} are not under the {z.shape[-1]} frames")
-        window = self._window.to(z.real)
-        pieces = torch.fft.irfft(z.transpose(-1, -2), n=self.n_fft) * window
-        weight = (window * window).expand(z.shape[-1], self.n_fft)
+        window = like(self._window, z)
+        pieces = irfft(z.swapaxes(-1, -2), self.n_fft) * window
+        weight = spread(window * window, (z.shape[-1], self.n_fft))
         wanted = slice(offset, offset + n_samples)
-        total, weights = (_add_frames(x, self.hop).flatten(-2) for x in (pieces, weight))
-        return total[..., wanted] / weights[wanted]
+        total, weights = (_joined(add_frames(x, self.hop)) for x in (pieces, weight))
+        samples: X = total[..., wanted] / weights[wanted]
+        return samples
 
     @cached_property
-    def _window(self) -> Tensor:
+    def _window(self) -> Doubles:
         """Periodic square-root Hann window [n_fft]: the square root of sin^2 is the sine itself."""
-        return torch.sin(torch.arange(self.n_fft, dtype=torch.float64) * (torch.pi / self.n_fft))
+        return np.sin(np.arange(self.n_fft, dtype=np.float64) * (np.pi / self.n_fft))
 
 
-@dataclass(frozen=True, eq=False)
-class FramedSTFT:
-    """Transform with one window for analysis, whose frame n covers the samples n hop ... n hop + win - 1.
-
-    Nothing is padded: the signal is what lies under the windows. The inverse is that of Griffin and Lim
-    (1984), eq. 6, the signal whose transform is nearest in least squares. Phases refer to the first sample
-    of a frame, magnitudes are those of ``torch.stft(normalized=False)``.
-
-    Attributes:
-        window: Analysis window, float64 [win].
-        n_fft: Transform length in samples, at least win.
-        hop: Distance of two frames in samples, at most win / 2.
-
-    Raises:
-        ConfigError: If the three do not fit together.
-    """
-
-    window: Tensor
-    n_fft: int
-    hop: int
-
-    def __post_init__(self) -> None:
-        if self.n_fft < self.win:
-            raise ConfigError(f"a window of {self.win} samples does not fit in n_fft = {self.n_fft}")
-        if not 0 < 2 * self.hop <= self.win:
-            raise ConfigError(f"windows of {self.win} samples must overlap by half, the hop is {self.hop}")
-
-    @property
-    def win(self) -> int:
-        """Window length in samples."""
-        return self.window.shape[0]
-
-    @property
-    def n_bins(self) -> int:
-        """F, the number of frequency bins."""
-        return self.n_fft // 2 + 1
-
-    @property
-    def overlap(self) -> int:
-        """Frames over one sample, rounded up."""
-        return -(-self.win // self.hop)
-
-    def n_samples(self, n_frames: int) -> int:
-        """Samples under n_frames frames."""
-        return (n_frames - 1) * self.hop + self.win
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform.
-
-        Args:
-            x: Real samples [..., T], at least win; what reaches over the last whole frame is left out.
-
-        Returns:
-            Complex [..., F, N], the frames next to each other in memory.
-
-        Raises:
-            ShapeError: If x is shorter than one window.
-        """
-        if x.shape[-1] < self.win:
-            raise ShapeError(f"a frame has {self.win} samples, got {x.shape[-1]}")
-        return transform_frames(x, self.window, self.n_fft, self.hop)
-
-    def inverse(self, z: Tensor, n_samples: int) -> Tensor:
-        """Signal whose transform is nearest to z in least squares.
-
-        Args:
-            z: Complex [..., F, N].
-
-        Returns:
-            Real samples [..., n_samples].
-
-        Raises:
-            ShapeError: If the sizes do not fit.
-        """
-        n_frames = z.shape[-1]
-        if z.shape[-2] != self.n_bins or n_samples != self.n_samples(n_frames):
-            raise ShapeError(
-                f"{self.n_bins} bins and {n_frames} frames have {self.n_samples(n_frames)} samples, "
-                f"got {z.shape[-2]} bins and {n_samples} samples"
-            )
-        pieces = torch.fft.irfft(z.transpose(-1, -2), n=self.n_fft)[..., : self.win]
-        total = _add_frames(pieces * self.window.to(pieces), self.hop)
-        total *= self._gain(n_frames).to(total)
-        return total.flatten(-2)[..., :n_samples]
-
-    def _gain(self, n_frames: int) -> Tensor:
-        """1 / summed squared window in blocks [N + overlap - 1, hop]."""
-        few = min(n_frames, self.overlap)
-        weight = _add_frames((self.window * self.window).expand(few, self.win), self.hop)
-        gain = torch.where(weight > _LEAST_WEIGHT, 1 / weight.clamp_min(_LEAST_WEIGHT), 0.0)
-        # In the middle all blocks are alike.
-        block = torch.arange(n_frames + self.overlap - 1)
-        picked: Tensor = gain[torch.minimum(block, (block - (n_frames - few)).clamp_min(few - 1))]
-        return picked
-
-
-def transform_frames(x: Tensor, window: Tensor, n_fft: int, hop: int) -> Tensor:
+def transform_frames(x: X, window: X, n_fft: int, hop: int) -> X:
     """Transform of all whole windows, frame n from sample n hop on: real [..., T] to complex [..., F, N]."""
-    z: Tensor = torch.fft.rfft(x.unfold(-1, window.shape[0], hop) * window.to(x), n=n_fft)
-    return z.transpose(-1, -2)
+    frames: X = windows(x, window.shape[0], hop) * window
+    return rfft(frames, n_fft).swapaxes(-1, -2)
 
 
-def _add_frames(pieces: Tensor, hop: int) -> Tensor:
+def add_frames(pieces: X, hop: int) -> X:
     """Sum windows [..., N, win] that lie hop apart to blocks [..., N + ceil(win / hop) - 1, hop]."""
     n_frames, win = pieces.shape[-2:]
     overlap = -(-win // hop)
-    parts = functional.pad(pieces, (0, missing)) if (missing := overlap * hop - win) else pieces
-    parts = parts.reshape(*parts.shape[:-1], overlap, hop)
-    total = parts.new_zeros(*parts.shape[:-3], n_frames + overlap - 1, hop)
+    missing = overlap * hop - win
+    whole = pad(pieces, 0, missing) if missing else pieces
+    parts: X = whole.reshape(*whole.shape[:-1], overlap, hop)
+    total = zeros((*parts.shape[:-3], n_frames + overlap - 1, hop), parts)
     for r in range(overlap):
         total[..., r : r + n_frames, :] += parts[..., r, :]
     return total
+
+
+def _joined(blocks: X) -> X:
+    """Blocks [..., n, hop] end to end, [..., n hop]."""
+    return blocks.reshape(*blocks.shape[:-2], -1)
 
 
 @dataclass(frozen=True)
@@ -281,23 +191,28 @@ class Compression:
         if not 0 < self.scale < float("inf"):
             raise ConfigError(f"the compression scale must be positive and finite, got {self.scale}")
 
-    def apply(self, z: Tensor) -> Tensor:
+    def apply(self, z: X) -> X:
         """Compress a complex spectrum of any shape."""
-        return z * (self.scale * z.abs().clamp_min(LINEAR_BELOW) ** (self.exponent - 1))
+        return z * (self.scale * abs(z).clip(min=LINEAR_BELOW) ** (self.exponent - 1))
 
-    def invert(self, z: Tensor) -> Tensor:
+    def invert(self, z: X) -> X:
         """Undo `apply` on a complex spectrum of any shape."""
         linear = z / self.scale
         floor = LINEAR_BELOW**self.exponent
-        return linear * linear.abs().clamp_min(floor) ** (1 / self.exponent - 1)
+        result: X = linear * abs(linear).clip(min=floor) ** (1 / self.exponent - 1)
+        return result
 
 
-def to_real(z: Tensor) -> Tensor:
-    """Complex [...] to real [..., 2] with (real, imaginary) last; shares memory."""
+def to_real(z: X) -> X:
+    """Complex [...] to real [..., 2] with (real, imaginary) last; a tensor shares memory."""
+    if isinstance(z, np.ndarray):
+        return np.ascontiguousarray(z)[..., np.newaxis].view(z.real.dtype)
+    import torch
+
     return torch.view_as_real(z)
 
 
-def to_complex(x: Tensor) -> Tensor:
+def to_complex(x: X) -> X:
     """Real [..., 2] with (real, imaginary) last to complex [...]; half precision becomes float32.
 
     Raises:
@@ -305,5 +220,9 @@ def to_complex(x: Tensor) -> Tensor:
     """
     if x.shape[-1] != 2:
         raise ShapeError(f"the last axis must hold (real, imaginary), its length is {x.shape[-1]}")
+    if isinstance(x, np.ndarray):
+        return np.ascontiguousarray(x).view(np.result_type(x, np.complex64))[..., 0]
+    import torch
+
     wide = x if x.dtype == torch.float64 else x.float()
     return torch.view_as_complex(wide.contiguous())

@@ -227,7 +227,7 @@ class Desk:
             strength=wish.strength,
             max_reduction_db=math.inf if wish.max_reduction_db is None else wish.max_reduction_db,
             seed=self._denoiser.seed,
-            device=str(self._denoiser.device),
+            device=self._denoiser.device,
         )
         work.step, work.begun = "cleaning", time.monotonic()
         work.check()

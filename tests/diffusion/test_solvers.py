@@ -23,12 +23,20 @@ from audiodiff.errors import ConfigError
 if TYPE_CHECKING:
     from tests.diffusion.toy import Toy
 
-Sampler = Callable[[Denoiser, Process, Tensor, Sequence[float], Noise, Tensor | None], Iterator[State]]
+Sampler = Callable[
+    [Denoiser[Tensor], Process, Tensor, Sequence[float], Noise[Tensor], Tensor | None],
+    Iterator[State[Tensor]],
+]
 
 
 def posterior(
-    denoiser: Denoiser, process: Process, x: Tensor, grid: Sequence[float], noise: Noise, y: Tensor | None
-) -> Iterator[State]:
+    denoiser: Denoiser[Tensor],
+    process: Process,
+    x: Tensor,
+    grid: Sequence[float],
+    noise: Noise[Tensor],
+    y: Tensor | None,
+) -> Iterator[State[Tensor]]:
     return ddim(denoiser, process, x, grid, noise, y, eta=1.0)
 
 
@@ -116,7 +124,9 @@ def test_posterior_chain_has_the_exact_moments(toy: Toy) -> None:
 
         # affine in the start and the draws: the mean is the run without noise, the variance the sum of the
         # squared responses to one unit in the start and in each draw
-        def run(start: float, unit: int, process: Process = process, denoiser: Denoiser = denoiser) -> Tensor:
+        def run(
+            start: float, unit: int, process: Process = process, denoiser: Denoiser[Tensor] = denoiser
+        ) -> Tensor:
             x = world.state_mean(process, grid[0]) + start * world.state_var(process, grid[0]).sqrt()  # noqa: B023
             noise = {unit: torch.ones_like(x)}
             draw = lambda index: noise.get(index, torch.zeros_like(x))  # noqa: E731

@@ -22,7 +22,8 @@ from audiodiff.diffusion.vp import VP
 
 Denoise = Callable[[Tensor, float | Tensor], Tensor]
 Solver = Callable[
-    [Denoise, Process, Tensor, Sequence[float], Callable[[int], Tensor], Tensor | None], Iterator[State]
+    [Denoise, Process, Tensor, Sequence[float], Callable[[int], Tensor], Tensor | None],
+    Iterator[State[Tensor]],
 ]
 
 

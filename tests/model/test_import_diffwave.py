@@ -76,10 +76,16 @@ def sample(config: ModelConfig, net: Any, process: Any, preset: SamplerPreset) -
 
     with torch.inference_mode():
         h = net.encode(mel)
-        denoiser = make_denoiser(process, config.target, lambda x, t: net(x, t, h))
+
+        def run(x: Tensor, t: Tensor) -> Tensor:
+            answer: Tensor = net(x, t, h)
+            return answer
+
+        denoiser = make_denoiser(process, config.target, run)
         grid = time_grids.from_betas(process, betas)
         x = process.start(None, noise(0), grid[0])
-        return last(diffwave(denoiser, process, x, grid, noise, eta=preset.eta))
+        end: Tensor = last(diffwave(denoiser, process, x, grid, noise, eta=preset.eta))
+        return end
 
 
 def test_the_published_layout_at_its_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audiodiff.errors import ConfigError, ShapeError
+from audiodiff.signal.framed_stft import FramedSTFT
 from audiodiff.signal.griffin_lim import accelerated, fast_griffin_lim
-from audiodiff.signal.stft import STFT, FramedSTFT
+from audiodiff.signal.stft import STFT
 
 GRIDS = [(64, 64, 16), (64, 40, 10), (64, 64, 32), (128, 60, 25), (64, 41, 20)]
 

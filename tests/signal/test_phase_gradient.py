@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from audiodiff.errors import ConfigError
 from audiodiff.signal import phase_gradient
+from audiodiff.signal.framed_stft import FramedSTFT
 from audiodiff.signal.phase_gradient import gradient_phase, random_phase
-from audiodiff.signal.stft import FramedSTFT
 
 pytest.importorskip("numba")
 

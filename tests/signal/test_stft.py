@@ -195,3 +195,21 @@ def test_equals_librosa() -> None:
     )
     ours = STFT(1536, 768).forward(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(ours[:, : theirs.shape[1]], theirs, atol=1e-10)
+
+
+@given(grids, st.integers(1, 300), st.integers(0, 99))
+@settings(deadline=None)
+def test_arrays_and_tensors_give_the_same(grid: tuple[int, int], n_samples: int, seed: int) -> None:
+    stft, compression = STFT(*grid), Compression(0.5, 0.33)
+    x = noise(2, n_samples, seed=seed)
+    z, own = stft.forward(x), stft.forward(x.numpy())
+    assert own.dtype == np.complex64
+    np.testing.assert_allclose(own, z.numpy(), rtol=1e-5, atol=2e-5)
+    squeezed = compression.apply(own)
+    assert squeezed.dtype == np.complex64
+    np.testing.assert_allclose(squeezed, compression.apply(z).numpy(), rtol=1e-5, atol=1e-4)
+    assert np.array_equal(to_complex(to_real(own)), own)
+    assert to_real(own).dtype == np.float32
+    back = stft.inverse(compression.invert(squeezed), n_samples)
+    assert back.dtype == np.float32
+    np.testing.assert_allclose(back, x.numpy(), atol=1e-5)

@@ -1,0 +1,55 @@
+"""The network of a model as two ONNX graphs, for inference without torch.
+
+    encode.onnx    cond [B, F, N, 2] -> features...
+    step.onnx      x_t [B, F, N, 2], t [B], features... -> prediction [B, F, N, 2]
+
+The graphs hold no weights: each names its parameters in ``weights.safetensors`` by place and length (ONNX
+"external data"), so a model has its weights once and any ONNX runtime finds them.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from audiodiff.errors import ModelError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+ENCODE, STEP = "encode.onnx", "step.onnx"
+FILES = (ENCODE, STEP)
+
+
+def has_runtime() -> bool:
+    """Whether ONNX Runtime is installed."""
+    return find_spec("onnxruntime") is not None
+
+
+def sessions(folder: Path, threads: int | None) -> tuple[InferenceSession, InferenceSession]:
+    """Sessions of ONNX Runtime for the two graphs of a model folder.
+
+    Args:
+        folder: The folder, its hashes checked.
+        threads: CPU threads, None for one a core.
+
+    Raises:
+        ModelError: A graph is none, or its weights do not fit; code ``refused``.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 4  # its errors reach the caller as exceptions
+    # a thread that waits sleeps: other jobs have work for the core
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    made = []
+    for name in FILES:
+        try:
+            made.append(onnxruntime.InferenceSession(folder / name, options, ["CPUExecutionProvider"]))
+        except Exception as error:  # noqa: BLE001  its exceptions have no common base but this
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            line = f"{folder / name}: cannot be run ({reason}); get the model again, or use --runtime torch"
+            raise ModelError(line, code="refused") from None
+    return made[0], made[1]

@@ -1,0 +1,182 @@
+"""Promise: ONNX Runtime and torch give the same, a model runs without torch, and a wrong choice is told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from audiodiff import Denoiser
+from audiodiff.errors import ConfigError, ModelError
+from audiodiff.inference.engine import Samples
+from audiodiff.model import graph
+from audiodiff.model.folder import add_graphs, find, load_model, open_model, save
+from tests import builders
+
+Recording = Callable[..., Samples]
+
+
+@pytest.fixture(scope="session")
+def graph_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model of spectra with random weights, and its graphs."""
+    model = builders.spectral_model()
+    drawn = torch.Generator().manual_seed(5)
+    state = {
+        name: value + 0.1 * torch.randn(value.shape, generator=drawn)
+        for name, value in model.net.state_dict().items()
+    }
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save(folder, model.config, state, "# tiny\n")
+    add_graphs(folder, folder)
+    return folder
+
+
+def rehash(folder: Path) -> None:
+    known = json.loads((folder / "hashes.json").read_text())
+    known = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in known}
+    (folder / "hashes.json").write_text(json.dumps(known))
+
+
+@pytest.mark.parametrize("quality", ["fast", "best"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_both_runtimes_give_the_same(
+    graph_folder: Path, recording: Recording, quality: Any, channels: int
+) -> None:
+    x = recording(1.3, 16000, channels=channels)
+    clean = {
+        name: Denoiser(graph_folder, quality=quality, runtime=name, threads=1).denoise(x.T, 16000)
+        for name in ("onnx", "torch")
+    }
+    assert np.abs(clean["torch"] - x.T).max() > 0.01
+    np.testing.assert_allclose(clean["onnx"], clean["torch"], rtol=0, atol=1e-5)
+
+
+def test_threads_and_pushes_change_nothing(graph_folder: Path, recording: Recording) -> None:
+    x = recording(1.7, 16000, channels=2)
+    one, two = (Denoiser(graph_folder, runtime="onnx", threads=n) for n in (1, 2))
+    gain = one.gain([x], 16000)
+    whole = np.concatenate(list(one.stream([x], 16000, gain)), axis=1)
+    pieces = [x[:, i : i + 777] for i in range(0, x.shape[1], 777)]
+    np.testing.assert_array_equal(np.concatenate(list(two.stream(pieces, 16000, gain)), axis=1), whole)
+
+
+def test_the_graph_reads_the_weights_of_its_folder(
+    graph_folder: Path, tmp_path: Path, recording: Recording
+) -> None:
+    other = builders.spectral_model()
+    folder = tmp_path / "other"
+    save(folder, other.config, other.net.state_dict(), "# other\n")
+    for name in graph.FILES:
+        (folder / name).write_bytes((graph_folder / name).read_bytes())
+    known = json.loads((folder / "hashes.json").read_text()) | dict.fromkeys(graph.FILES, "")
+    (folder / "hashes.json").write_text(json.dumps(known))
+    rehash(folder)
+    x = recording(0.8, 16000)[0]
+    by_graph, by_torch = (Denoiser(folder, runtime=name).denoise(x, 16000) for name in ("onnx", "torch"))
+    np.testing.assert_allclose(by_graph, by_torch, rtol=0, atol=1e-5)
+    assert np.abs(by_graph - Denoiser(graph_folder, runtime="onnx").denoise(x, 16000)).max() > 1e-3
+
+
+def test_auto_takes_what_is_there(graph_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Denoiser(graph_folder, device="cpu").runtime == "onnx"
+    assert Denoiser(graph_folder, device="cpu", precision="bfloat16").runtime == "torch"
+    assert Denoiser(load_model(graph_folder), device="cpu").runtime == "onnx"
+    assert Denoiser(graph_folder, device="cpu").decisions["runtime"] == "onnx"
+    monkeypatch.setattr(graph, "has_runtime", lambda: False)
+    assert Denoiser(graph_folder, device="cpu").runtime == "torch"
+    with pytest.raises(ModelError) as caught:
+        Denoiser(graph_folder, runtime="onnx")
+    assert caught.value.code == "refused"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"runtime": "tensorflow"},
+        {"runtime": "onnx", "precision": "bfloat16"},
+        {"runtime": "onnx", "device": "cuda"},
+    ],
+)
+def test_choices_that_exclude_each_other_are_refused(graph_folder: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        Denoiser(graph_folder, **wrong)
+
+
+def test_a_model_without_graphs_runs_in_torch(toy_folder: Path) -> None:
+    assert Denoiser(toy_folder).runtime == "torch"
+    with pytest.raises(ModelError) as caught:
+        Denoiser(toy_folder, runtime="onnx")
+    assert caught.value.code == "refused"
+
+
+def test_a_changed_graph_is_damaged_and_a_wrong_one_refused(graph_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for path in graph_folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / graph.STEP).write_bytes(b"no graph")
+    with pytest.raises(ModelError) as caught:
+        open_model(folder)
+    assert caught.value.code == "damaged"
+    rehash(folder)
+    with pytest.raises(ModelError) as caught:
+        Denoiser(folder, runtime="onnx")
+    assert caught.value.code == "refused"
+
+
+def test_a_model_of_waveforms_has_no_graphs(tmp_path: Path) -> None:
+    model = builders.waveform_denoiser(builders.WAVEFORM_NET, process={"kind": "ouve"})
+    save(tmp_path / "wave", model.config, model.net.state_dict(), "# wave\n")
+    with pytest.raises(ModelError) as caught:
+        add_graphs(tmp_path / "wave", tmp_path / "wave")
+    assert caught.value.code == "refused"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["podcast", "voice"])
+def test_shipped_graphs_are_those_of_the_shipped_weights(name: str, tmp_path: Path) -> None:
+    made = tmp_path / name
+    add_graphs(name, made)
+    for file in graph.FILES:
+        assert (made / file).read_bytes() == (find(name) / file).read_bytes()
+
+
+@pytest.mark.slow
+def test_the_shipped_denoiser_gives_the_same_in_both(recording: Recording) -> None:
+    x = recording(2.0, 48000)[0]
+    clean = [
+        Denoiser("podcast", quality="best", runtime=name).denoise(x, 48000) for name in ("onnx", "torch")
+    ]
+    np.testing.assert_allclose(clean[0], clean[1], rtol=0, atol=1e-4 * float(np.abs(x).max()))
+
+
+FLOOR = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "scipy", "numba", "librosa", "torchaudio", "matplotlib"}:
+            raise ImportError(f"{name} must not be imported")
+sys.meta_path.insert(0, Refuse())
+from audiodiff.cli import main
+sys.argv = ["audiodiff", "denoise", sys.argv[1], "-o", sys.argv[2]]
+main()
+"""
+
+
+@pytest.mark.slow
+def test_denoise_runs_without_torch_scipy_and_numba(tmp_path: Path, recording: Recording) -> None:
+    import soundfile
+
+    source, target = tmp_path / "talk.wav", tmp_path / "clean.wav"
+    soundfile.write(source, recording(1.0, 48000)[0], 48000)
+    done = subprocess.run([sys.executable, "-c", FLOOR, source, target], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert soundfile.info(target).frames == 48000
