@@ -23,8 +23,9 @@ from audiodiff.signal.stft import STFT, Compression
 from audiodiff.signal.types import Audio
 from audiodiff.training.loaders import Loader, mixture_loader, pair_loader
 from audiodiff.training.losses import Front, ObjectiveConfig, objective
+from audiodiff.training.model_sections import SpectralModel
 from audiodiff.training.ranks import Ranks
-from audiodiff.training.recipe import MixData, PairData, RunSection, SpectralModel, TimedOptim
+from audiodiff.training.recipe import MixData, PairData, RunSection, TimedOptim
 from audiodiff.training.step import Losses, TrainingContext
 from audiodiff.training.validation import DevItem
 
