@@ -24,6 +24,9 @@ from audiodiff.signal.mel_presets import get_convention
 DEFAULT_STEPS = (1, 2, 4)
 """Sampler steps of the presets fast, balanced and best."""
 
+STEPS_OF_NOISE = (2, 4, 8)
+"""The same of a network that predicts anything but x_0: one step multiplies its error by s/a at the start."""
+
 
 class SpectralModel(Settings):
     """``[model]`` of a model of spectra: what its folder will state.
@@ -35,7 +38,7 @@ class SpectralModel(Settings):
         exponent, scale: Compression of the spectrum, z -> scale |z|^exponent e^(i arg z).
         target: What the network predicts.
         start: Time in (0, 1] at which sampling starts; left out, it follows from process and target.
-        steps: Sampler steps of the presets fast, balanced and best.
+        steps: Sampler steps of the presets fast, balanced and best; their default follows from the target.
         sampler: Solver of the presets.
         eta: Share of fresh noise a step in the presets.
         start_noise: Scale of the fresh noise that leaves a bridge's start; 0 is the deterministic limit.
@@ -65,7 +68,8 @@ class SpectralModel(Settings):
 
     def sizes(self, process: Process) -> dict[str, str | int]:  # noqa: ARG002  every model's signature
         """Sizes of the network that follow."""
-        return {"n_bins": self.n_fft // 2 + 1}
+        passes = "recording" if self.target == "x0" else "state"
+        return {"n_bins": self.n_fft // 2 + 1, "passes": passes}
 
     def folder_keys(self, process: Process) -> dict[str, Any]:
         """What the model folder states of this model alone."""
@@ -89,7 +93,8 @@ class NoisyWaveModel(Settings):
         sample_rate: Rate in Hz at which the model works; the packed store must have it.
         target: What the network predicts.
         start: Time in (0, 1] at which sampling starts; left out, it follows from process and target.
-        steps: Sampler steps of the presets fast, balanced and best; not with `schedule`.
+        steps: Sampler steps of the presets fast, balanced and best, by default as the target needs; not with
+            `schedule`.
         schedule: Inference betas of the presets fast and balanced, from data towards noise, for the sampler
             ``diffwave`` on ``vp`` or ``cdiffuse``; best takes the whole table that was trained.
         sampler: Solver of the presets; ``diffwave`` is ``ddim`` with the state clamped to [-1, 1].

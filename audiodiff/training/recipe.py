@@ -24,7 +24,7 @@ from audiodiff.networks import complete, sizes_of
 from audiodiff.networks.contract import Network
 from audiodiff.settings import Setting, Settings, load_json, load_toml, nearest, parse
 from audiodiff.training.losses import NoiseObjective, ObjectiveConfig
-from audiodiff.training.model_sections import NoisyWaveModel, SpectralModel, WaveModel
+from audiodiff.training.model_sections import STEPS_OF_NOISE, NoisyWaveModel, SpectralModel, WaveModel
 from audiodiff.training.pesq_loss import MIN_RATE
 from audiodiff.training.wave_losses import WaveObjective
 
@@ -121,8 +121,9 @@ class TimedOptim(Optim):
     """How the weights of a model of spectra are changed, and at which times of the process.
 
     Attributes:
-        t_steps: Times are drawn around the default sampling grid of this many steps.
-        t_start_share: Probability of the start of sampling itself.
+        t_steps: Times are drawn around the default sampling grid of this many steps; 8 where the network
+            predicts anything but x_0 and nothing is said.
+        t_start_share: Probability of the start of sampling itself; 0.2 in that case.
         t_jitter: Reach of the other times towards their neighbours in the grid; 0.5 covers everything.
     """
 
@@ -240,12 +241,24 @@ def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
         values["data"] = {"kind": "mix", **values["data"]}  # before there were vocoders, there were no kinds
         if values["data"]["kind"] == "waves":
             return {"objective": {}, "run": {}, "process": {"kind": "vp", "schedule": "diffwave"}, **values}
-    model, process = values.get("model"), values.get("process")
-    if isinstance(model, Mapping) and isinstance(process, Mapping):
-        target = model.get("target", "x0")
-        if "start" not in model and target in get_args(Target):
-            values["model"] = {**model, "start": natural_start(build_process(process), target)}
-    return {"objective": {}, "run": {}, **values}
+    return {"objective": {}, "run": {}, **values, **_by_target(values)}
+
+
+def _by_target(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections ``[model]`` and ``[optim]`` of a denoiser with what follows from what its network predicts."""
+    sections = [values.get(name) for name in ("model", "process", "optim")]
+    if not all(isinstance(section, Mapping) for section in sections):
+        return {}
+    model, process, optim = (dict(section) for section in sections if section is not None)
+    target = model.get("target", "x0")
+    if target not in get_args(Target):
+        return {}
+    start = {} if "start" in model else {"start": natural_start(build_process(process), target)}
+    if target == "x0":
+        return {"model": {**start, **model}}
+    steps = {} if "schedule" in model else {"steps": STEPS_OF_NOISE}
+    times = {"t_steps": STEPS_OF_NOISE[-1], "t_start_share": 0.2}
+    return {"model": {**start, **steps, **model}, "optim": {**times, **optim}}
 
 
 def _key(section: Any, name: str, default: str) -> Any:
@@ -257,8 +270,8 @@ def _sized(network: Mapping[str, Setting], sizes: Mapping[str, str | int], kind:
     """The section ``[network]`` with the sizes that follow from the model, and every default written out."""
     known = sizes_of(network)
     for name, value in sizes.items():
-        if name == "table" and name not in known:
-            continue  # only some networks of waveforms look times up in the process's table
+        if name in ("table", "passes") and name not in known:
+            continue  # only some networks look times up in a table, or hand something on untrained
         if name not in known:
             advice = _ADVICE.get(name, "") if kind == "mix" else ""
             raise ConfigError(

@@ -98,14 +98,14 @@ def test_every_target_has_a_start_at_which_it_can_be_learned(toy: Toy, name: str
 
 
 def test_starts_in_closed_form() -> None:
-    # s/a = rho sqrt(t/(1 - t)) = 4
-    assert natural_start(BrownianBridge(0.5), "eps") == pytest.approx(16 / (16 + 0.25), rel=1e-9)
+    # s/a = rho sqrt(t/(1 - t)) = 2
+    assert natural_start(BrownianBridge(0.5), "eps") == pytest.approx(4 / (4 + 0.25), rel=1e-9)
     assert natural_start(BrownianBridge(0.5), "velocity") == natural_start(BrownianBridge(0.5), "eps")
-    assert natural_start(Flow(), "eps") == pytest.approx(4 / 5, rel=1e-9)
+    assert natural_start(Flow(), "eps") == pytest.approx(2 / 3, rel=1e-9)
     assert natural_start(Flow(), "velocity") == 1.0
     assert natural_start(OUVE(), "eps") == 1.0
     ddpm = VP.linear()
-    assert ddpm.coeffs(natural_start(ddpm, "eps"))[0] == pytest.approx(1 / math.sqrt(17), rel=1e-6)
+    assert ddpm.coeffs(natural_start(ddpm, "eps"))[0] == pytest.approx(1 / math.sqrt(5), rel=1e-6)
 
 
 @pytest.mark.parametrize(
