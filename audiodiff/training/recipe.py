@@ -175,6 +175,10 @@ _ADVICE = {  # for a network that lacks this size
 }
 
 
+_TIMES_OF_NOISE = {"t_steps": 8, "t_start_share": 0.2}
+"""Of [optim], where the network predicts anything but x_0: it is read at every level of noise."""
+
+
 class Recipe(Settings):
     """A whole recipe. Sizes of the network that follow from the model need not be given.
 
@@ -257,8 +261,7 @@ def _by_target(values: Mapping[str, Any]) -> dict[str, Any]:
     if target == "x0":
         return {"model": {**start, **model}}
     steps = {} if "schedule" in model else {"steps": STEPS_OF_NOISE}
-    times = {"t_steps": STEPS_OF_NOISE[-1], "t_start_share": 0.2}
-    return {"model": {**start, **steps, **model}, "optim": {**times, **optim}}
+    return {"model": {**start, **steps, **model}, "optim": {**_TIMES_OF_NOISE, **optim}}
 
 
 def _key(section: Any, name: str, default: str) -> Any:

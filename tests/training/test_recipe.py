@@ -196,7 +196,7 @@ def test_times_and_steps_follow_the_target_unless_they_are_given() -> None:
     given = values["model"] | {"target": "v", "steps": [1, 1, 1]}
     for recipe, expected in (
         (plain, ((1, 2, 4), 4, 0.4)),
-        (noise, ((2, 4, 8), 8, 0.2)),
+        (noise, ((2, 2, 4), 8, 0.2)),
         (parse(Recipe, values | {"model": given}), ((1, 1, 1), 8, 0.2)),
     ):
         assert isinstance(recipe.model, SpectralModel)
