@@ -37,8 +37,10 @@ class SamplerPreset(Settings):
         eta: Share of fresh noise a step, 0 (deterministic) to 1 (the posterior); only ``ddim`` and
             ``diffwave`` use it.
         start_noise: Scale of the fresh noise that leaves a bridge's start; 0 is the deterministic limit.
-        betas: Inference schedule of ``diffwave``, from data towards noise, a beta a step.
+        betas: Inference schedule of ``diffwave``, from data towards noise, a beta a step; the process is
+            ``vp`` or ``cdiffuse``.
         project: Bring every estimate of the waveform next to the mel (GLA-Grad).
+        mix_back: Share of the recording in the waveform that comes out at the end (0.2 in CDiffuSE).
     """
 
     steps: int = Field(ge=1, le=1000)
@@ -47,6 +49,7 @@ class SamplerPreset(Settings):
     start_noise: float = Field(default=1.0, ge=0, le=1)
     betas: tuple[float, ...] | None = None
     project: bool = False
+    mix_back: float = Field(default=0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _eta_is_used(self) -> SamplerPreset:
@@ -132,6 +135,7 @@ class ModelConfig(Settings):
         presets = [getattr(self.presets, name) for name in Presets.model_fields]
         clamped = any(preset.sampler == "diffwave" for preset in presets)
         projects = any(preset.project for preset in presets)
+        mixes = any(preset.mix_back > 0 for preset in presets)
         faults = {
             "stft and compression go together; give both, or neither for a model of waveforms": (
                 (self.stft is None) != (self.compression is None)
@@ -145,6 +149,8 @@ class ModelConfig(Settings):
             "project needs waveforms and a mel; leave it out here": projects
             and (self.stft is not None or self.mel is None),
             "the sampler diffwave clamps waveforms; use ddim for spectra": clamped and self.stft is not None,
+            "mix_back mixes waveforms of a recording; leave it out here": mixes
+            and (self.stft is not None or self.task != "denoise"),
         }
         for line, wrong in faults.items():
             if wrong:
