@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from audiodiff.evaluation.pair import METRICS, FileScore, unscored
+from audiodiff.evaluation.metrics import METRICS
+from audiodiff.evaluation.pair import FileScore, unscored
 from audiodiff.evaluation.report import Report, Summary, summarise
 from audiodiff.evaluation.score import Unscored
 
