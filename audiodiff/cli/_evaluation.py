@@ -31,6 +31,9 @@ def text_lines(report: Report, n_worst: int, texts: TextErrors | None) -> list[s
         names = f": {', '.join(worse)}" if worse else ""
         lines.append(f"worse than noisy by more than 0.1 PESQ-WB: {len(worse)} of {count}{names}")
     said = [f"note: {file.name}: {note}" for file in report.files for note in file.notes]
+    distance = report.distances()["frechet"]
+    if len(report.files) > 1 and not isinstance(distance, float):
+        said.append(f"note: no distances between sets: {distance.text}")
     said += [f"not scored: {name} ({metric}): {reason.text}" for name, metric, reason in report.unscored()]
     said += [f"noisy not scored: {name} ({metric}): {r.text}" for name, metric, r in report.noisy_unscored()]
     said += [f"not transcribed: {name}: counted as empty" for name in (texts.missing if texts else ())]
