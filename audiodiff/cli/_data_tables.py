@@ -38,7 +38,11 @@ def split_table(store: Store) -> list[str]:
 
 
 def quality_table(files: Sequence[FileFacts]) -> list[str]:
-    """What the files of each kind are like, a line each; then their rates and band limits."""
+    """What the files of each kind are like, a line each; then their rates, and where spectra break off.
+
+    Levels and floors are medians with what nine in ten lie between. Band-limited are files without anything
+    above 18 kHz, those of a low rate too.
+    """
     lines = [
         f"{'kind':7} {'files':>7} {'level dBFS':>14} {'floor dBFS':>14} {'band-limited':>13} "
         f"{'clipped':>12} {'duplicates':>11}"
@@ -47,7 +51,7 @@ def quality_table(files: Sequence[FileFacts]) -> list[str]:
     for kind in KINDS:
         some = [file for file in files if file.kind == kind]
         if some:
-            limited = sum(file.band_hz is not None for file in some)
+            limited = sum(file.is_limited for file in some)
             clipped = sum(file.clipped > 0 for file in some)
             lines.append(
                 f"{kind:7} {len(some):7} {_spread(f.level_db for f in some):>14} "

@@ -20,6 +20,7 @@ from audiodiff.signal.level import BLOCK_S, active_db, mix_to_mono
 from audiodiff.signal.types import Samples
 
 FLOOR_SHARE = 0.1
+AUDIBLE_HZ = 18_000
 SILENCE_DB = -120.0
 _SMOOTH_HZ = 250.0
 _LOWEST_HZ = 1500.0
@@ -56,6 +57,11 @@ class FileFacts:
     band_hz: float | None
     clipped: int
     digest: str
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether something that people hear is missing at the top."""
+        return (self.band_hz or self.sample_rate / 2) < AUDIBLE_HZ
 
 
 def measure(clip: Clip, samples: Samples, sample_rate: int) -> FileFacts:

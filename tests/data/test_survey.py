@@ -99,7 +99,8 @@ def test_prepare_tells_what_the_files_are_like(tmp_path: Path, capsys: pytest.Ca
     head, row, rates, limits, *_ = lines[lines.index("") + 1 :]
     assert head.split()[:2] == ["kind", "files"]
     assert row.split()[:2] == ["speech", "4"]
-    assert "1 (25 %)" in row[40:]
+    assert "2 (50 %)" in row  # the narrow one, and the one of 16 kHz
+    assert "1 (25 %)" in row  # clipped
     assert row.split()[-1] == "1"
     assert rates == "rates: 48000 Hz (3), 16000 Hz (1)"
     assert limits == "spectra break off at: 8 kHz (1)"
