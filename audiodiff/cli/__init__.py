@@ -24,6 +24,7 @@ from audiodiff.cli.evaluate import evaluate
 from audiodiff.cli.export import export
 from audiodiff.cli.info import info
 from audiodiff.cli.mel import mel
+from audiodiff.cli.mix import mix
 from audiodiff.cli.models import models
 from audiodiff.cli.pairs import pairs
 from audiodiff.cli.prepare import prepare
@@ -50,6 +51,7 @@ app.add_typer(mel, name="mel", cls=PanelGroup, rich_help_panel=_LOOK)
 app.add_typer(models, name="models", cls=PanelGroup, rich_help_panel=_LOOK)
 app.command(cls=PanelCommand, rich_help_panel=_LOOK)(doctor)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(prepare)
+app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(mix)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(pairs)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(train)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(export)

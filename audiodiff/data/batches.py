@@ -226,17 +226,22 @@ def dev_set(store: Store, n: int, seed: int, kind: DevKind) -> list[DevMixture]:
     return mixtures
 
 
+def without_clipping(mixture: Item | DevMixture) -> tuple[Audio, Audio]:
+    """Noisy and clean with one gain for both, so that nothing clips in 16 bit."""
+    peak = max(np.abs(mixture.noisy).max(), np.abs(mixture.clean).max())
+    gain = np.float32(min(1.0, 0.99 / peak))
+    return mixture.noisy * gain, mixture.clean * gain
+
+
 def write_pairs(mixtures: list[DevMixture], folder: Path) -> None:
     """Write mixtures for scoring: `clean/NAME.flac`, `noisy/NAME.flac` (16 bit) and `pairs.json`."""
     for part in ("clean", "noisy"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     rows = []
     for mixture in mixtures:
-        # One gain for both, so that nothing clips in 16 bit.
-        gain = np.float32(min(1.0, 0.99 / max(np.abs(mixture.noisy).max(), np.abs(mixture.clean).max())))
-        for part, audio in (("clean", mixture.clean), ("noisy", mixture.noisy)):
+        for part, audio in zip(("noisy", "clean"), without_clipping(mixture), strict=True):
             path = folder / part / f"{mixture.name}.flac"
-            soundfile.write(path, audio * gain, mixture.sample_rate, subtype="PCM_16")
+            soundfile.write(path, audio, mixture.sample_rate, subtype="PCM_16")
         rows.append(
             {
                 "name": mixture.name,

@@ -18,12 +18,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from audiodiff.data.layouts import Layout, Place, places
 from audiodiff.errors import AudioFileError, DataError
 from audiodiff.io.folders import audio_files, counted
 from audiodiff.io.formats import display_path
 from audiodiff.io.reader import probe
 
-Kind = Literal["speech", "noise", "room"]
+Kind = Literal["speech", "noise", "room", "noisy"]
 Split = Literal["train", "dev", "test", "unused"]
 
 DEV_PERCENT, TEST_PERCENT = 5, 5
@@ -230,14 +231,15 @@ def _cut(clip: Clip, stated: set[Split]) -> list[Clip]:
     ]
 
 
-def read_folder(folder: Path, kind: Kind) -> list[Clip]:
+def read_folder(folder: Path, kind: Kind, layout: Layout = "folders") -> list[Clip]:
     """Take every audio file under a plain folder.
 
-    Hidden files and linked folders are passed over. The first folder below `folder` names the speaker; a file
-    directly in `folder` is a speaker of its own. The bandwidth is the file's Nyquist frequency, the class is
-    ``A`` from 44.1 kHz on and ``a`` below, the split is `stable_split` of the speaker (see `hold_out` for few
-    speakers). A file that cannot be read is a clip of no bandwidth, so that packing leaves it out and names
-    it with its reason.
+    Hidden files and linked folders are passed over. Who speaks follows from the path, by the layout (see
+    `layouts`): in plain folders the first folder below `folder` names the speaker; a file directly in
+    `folder` is a speaker of its own. The bandwidth is the file's Nyquist frequency, the class is ``A`` from
+    44.1 kHz on and ``a`` below, the split is `stable_split` of the speaker (see `hold_out` for few speakers)
+    unless the set states it. A file that cannot be read is a clip of no bandwidth, so that packing leaves it
+    out and names it with its reason.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give a folder of audio files")
@@ -247,18 +249,18 @@ def read_folder(folder: Path, kind: Kind) -> list[Clip]:
             f"{folder}: no audio file in it{f' ({counted(passed)})' if passed else ''}; put wav, flac, ogg, "
             "opus, mp3, aiff or caf files there"
         )
-    return [_folder_clip(path, folder, kind) for path in paths]
+    return [_folder_clip(place, folder, kind) for place in places(folder, paths, layout)[1]]
 
 
-def _folder_clip(path: Path, folder: Path, kind: Kind) -> Clip:
+def _folder_clip(place: Place, folder: Path, kind: Kind) -> Clip:
     try:
-        rate = probe(path).sample_rate
+        rate = probe(place.path).sample_rate
     except AudioFileError:
         rate = 0
     # As messages show it: an index is UTF-8, a file's name need not be.
-    source, speaker = display_path(Path(folder.name)), display_path(Path(path.relative_to(folder).parts[0]))
+    source, speaker = display_path(Path(folder.name)), place.speaker
     return Clip(
-        path=path,
+        path=place.path,
         kind=kind,
         source=source,
         speaker=f"{source}/{speaker}",
@@ -266,19 +268,23 @@ def _folder_clip(path: Path, folder: Path, kind: Kind) -> Clip:
         bandwidth_hz=rate // 2,
         category=("A" if rate >= 44100 else "a") if kind == "speech" else "",
         licence="not stated",
-        split=stable_split(speaker),
-        by_name=True,
+        split=place.split or stable_split(speaker),
+        by_name=place.split is None,
     )
 
 
 def gather(
-    corpora: Sequence[Path], libraries: Sequence[Path], speech: Sequence[Path], noise: Sequence[Path]
+    corpora: Sequence[Path],
+    libraries: Sequence[Path],
+    speech: Sequence[Path],
+    noise: Sequence[Path],
+    layout: Layout = "folders",
 ) -> list[Clip]:
-    """All clips of several origins."""
+    """All clips of several origins; the layout is that of the folders of speech."""
     clips = [clip for path in libraries for clip in read_library(path)]
     clips += [clip for path in noise for clip in read_folder(path, "noise")]
     clips += [clip for path in corpora for clip in read_corpus(path)]
-    return clips + [clip for path in speech for clip in read_folder(path, "speech")]
+    return clips + [clip for path in speech for clip in read_folder(path, "speech", layout)]
 
 
 def leave_out(clips: Sequence[Clip], speakers: Sequence[str]) -> list[Clip]:

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from audiodiff.data import channel_effects, synthetic_noise
 from audiodiff.data.rooms import in_room
-from audiodiff.data.sources import Sources, Speech, draw_noise, draw_room, draw_speech, draw_voices
+from audiodiff.data.sources import Piece, Sources, Speech, draw_noise, draw_room, draw_speech, draw_voices
 from audiodiff.settings import Settings
 from audiodiff.signal.level import active_db, gain_of
 from audiodiff.signal.types import Audio
@@ -151,6 +151,8 @@ class Meta:
         speaker: Who speaks; empty in noise-only items.
         room: Whether there is a room.
         cutoff_hz: Band limit of noisy and clean, None where there is none.
+        speech: Stretches of clips that the speech is made of, before any change of speed.
+        recorded: The same of the recorded noises, in the order of `noises`.
     """
 
     snr_db: float | None
@@ -159,6 +161,8 @@ class Meta:
     speaker: str
     room: bool
     cutoff_hz: int | None
+    speech: tuple[Piece, ...] = ()
+    recorded: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,19 +213,20 @@ def draw_item(sources: Sources, config: MixConfig, rng: np.random.Generator, n: 
     voice = speech.audio[np.newaxis]
     if sources.rooms.size and rng.random() < config.p_room:
         voice = np.stack(in_room(speech.audio, *draw_room(sources, rng), rate))
-    noise, kinds = _noise(sources, config, rng, n, speech.speaker)
+    noise, kinds, recorded = _noise(sources, config, rng, n, speech.speaker)
     voice, noise, cutoff_hz = _microphone(voice, noise, config, rng, rate)
     if share >= 1 - config.p_noise_only:
-        meta = Meta(None, kinds, "", "", False, cutoff_hz)
+        meta = Meta(None, kinds, "", "", False, cutoff_hz, (), recorded)
         mixed = Item(noise, np.zeros_like(noise), rate // 2, meta)
-        return _levelled(_destroyed(mixed, config, rng, rate), config.level_db, rate)
+        return levelled(_destroyed(mixed, config, rng, rate), config.level_db, rate)
     snr_db = _draw_snr(config, rng)
     scaled = at_snr(noise, voice[-1], snr_db, rate)
     if scaled is None:
         return None
-    meta = Meta(snr_db, kinds, speech.category, speech.speaker, len(voice) == 2, cutoff_hz)
+    who = speech.category, speech.speaker
+    meta = Meta(snr_db, kinds, *who, len(voice) == 2, cutoff_hz, speech.pieces, recorded)
     mixed = Item(voice[0] + scaled, voice[-1], speech.bandwidth_hz, meta)
-    return _levelled(_destroyed(mixed, config, rng, rate), config.level_db, rate)
+    return levelled(_destroyed(mixed, config, rng, rate), config.level_db, rate)
 
 
 def _clean_item(sources: Sources, config: MixConfig, rng: np.random.Generator, n: int) -> Item | None:
@@ -232,11 +237,11 @@ def _clean_item(sources: Sources, config: MixConfig, rng: np.random.Generator, n
         return None
     nothing = np.zeros(n, dtype=np.float32)
     voice, _, cutoff_hz = _microphone(speech.audio[np.newaxis], nothing, config, rng, rate)
-    meta = Meta(None, (), speech.category, speech.speaker, False, cutoff_hz)
-    return _levelled(Item(voice[0], voice[0], speech.bandwidth_hz, meta), config.level_db, rate)
+    meta = Meta(None, (), speech.category, speech.speaker, False, cutoff_hz, speech.pieces)
+    return levelled(Item(voice[0], voice[0], speech.bandwidth_hz, meta), config.level_db, rate)
 
 
-def _levelled(item: Item, level_db: float, sample_rate: int) -> Item | None:
+def levelled(item: Item, level_db: float, sample_rate: int) -> Item | None:
     """Bring the noisy side to a level, the clean side with it; None where it is silent or not finite."""
     found_db = active_db(item.noisy, sample_rate)
     # One infinite or undefined sample would show in the sum of squares.
@@ -271,20 +276,22 @@ def _voice(sources: Sources, config: MixConfig, rng: np.random.Generator, n: int
 
 def _noise(
     sources: Sources, config: MixConfig, rng: np.random.Generator, n: int, speaker: str
-) -> tuple[Audio, tuple[str, ...]]:
-    """Sum of all drawn noises; hiss where none was drawn, so it is never silent."""
+) -> tuple[Audio, tuple[str, ...], tuple[Piece, ...]]:
+    """Sum of all drawn noises and what they are; hiss where none was drawn, so it is never silent."""
     rate = sources.store.sample_rate
     parts: list[tuple[Audio, str]] = []
+    pieces: list[Piece] = []
     if sources.noises.size and rng.random() < config.p_recorded:
         for _ in range(int(rng.integers(1, 4))):
-            audio, kind = draw_noise(sources, rng, n)
-            parts.append((synthetic_noise.unit_power(audio), kind))
+            drawn = draw_noise(sources, rng, n)
+            parts.append((synthetic_noise.unit_power(drawn.audio), drawn.category))
+            pieces.append(drawn.piece)
     for kind in GENERATED:
         p: Probability = getattr(config, f"p_{kind}")
         if p > 0 and rng.random() < p:
             parts.append((_generated(kind, sources, rng, n, speaker), kind))
     if not any(np.any(audio) for audio, _ in parts):
-        parts = [(_hiss(n, rng, rate), "hiss")]
+        parts, pieces = [(_hiss(n, rng, rate), "hiss")], []
     total = np.zeros(n, dtype=np.float32)
     loudest = int(rng.integers(len(parts)))
     for number, (audio, _) in enumerate(parts):
@@ -295,7 +302,7 @@ def _noise(
         gain_db = 0.0 if number == loudest else float(rng.uniform(*config.noise_gain_db))
         # -25 dBFS: far from both gates of the level meter.
         total += audio * gain_of(gain_db - 25.0)
-    return total, tuple(kind for _, kind in parts)
+    return total, tuple(kind for _, kind in parts), tuple(pieces)
 
 
 def _generated(kind: str, sources: Sources, rng: np.random.Generator, n: int, speaker: str) -> Audio:

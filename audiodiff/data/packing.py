@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,17 @@ import scipy.signal
 from audiodiff.data.manifest import Clip
 from audiodiff.data.rooms import simulate_rooms
 from audiodiff.data.store import Labels, StoreWriter
+from audiodiff.data.survey import FileFacts, measure
 from audiodiff.errors import AudioFileError, DataError
 from audiodiff.extras import install_hint
 from audiodiff.io.formats import display_path
 from audiodiff.io.reader import read
 from audiodiff.signal.level import active_db, mono_mix
 from audiodiff.signal.resample import resample
-from audiodiff.signal.types import Audio
+from audiodiff.signal.types import Audio, Samples
 
 Progress = Callable[[int, int], None]
+Parts = list[tuple[Audio, Labels]]
 
 HIGH_PASS_HZ = 70.0
 DEV_ROOM_SHARE = 0.1
@@ -57,12 +59,16 @@ class PackReport:
         hours: Hours of speech and noise.
         left_out: Files that could not be used, each with its reason.
         notes: What is unusual about files that were used, one line each.
+        packed: The clip behind every entry of the store that is no simulated room, in order.
+        files: What the files of speech and noise are like, each once.
     """
 
     n_clips: int
     hours: float
     left_out: tuple[tuple[Path, str], ...]
     notes: tuple[str, ...] = ()
+    packed: tuple[Clip, ...] = ()
+    files: tuple[FileFacts, ...] = ()
 
 
 def decode(path: Path, sample_rate: int, warn: Callable[[str], None] = lambda _line: None) -> Audio:
@@ -74,7 +80,11 @@ def decode(path: Path, sample_rate: int, warn: Callable[[str], None] = lambda _l
     Returns:
         Samples [T], zero lag, T = ceil(n * sample_rate / rate of the file).
     """
-    samples, rate = read(path)
+    return _at_rate(path, read(path), sample_rate, warn)
+
+
+def _at_rate(path: Path, sound: tuple[Samples, int], sample_rate: int, warn: Callable[[str], None]) -> Audio:
+    samples, rate = sound
     mix = mono_mix([samples])
     if mix.note:
         warn(f"{display_path(path)}: {mix.note}")
@@ -108,11 +118,20 @@ def pack(
     target: Path,
     settings: PackSettings,
     progress: Progress | None = None,
+    noisy: Mapping[Path, Path] | None = None,
 ) -> PackReport:
     """Pack clips and a bank of simulated rooms into a store.
 
     The store appears under its name only when it is complete. Clips of the split `unused` are left out
     without a word; files that cannot be used are left out and reported.
+
+    Args:
+        clips: What to pack.
+        target: Folder of the store.
+        settings: How.
+        progress: Told the clips done and in all.
+        noisy: Of clean files, the recording with noise; it is packed right behind its clean side, and both
+            stay as they are, without the high-pass.
     """
     if settings.n_rooms and not can_simulate_rooms():
         raise DataError(
@@ -121,17 +140,22 @@ def pack(
     wanted = [clip for clip in clips if clip.split != "unused"]
     left_out: list[tuple[Path, str]] = []
     notes: list[str] = []
+    packed: list[Clip] = []
+    files: dict[Path, FileFacts] = {}
     n_clips, n_samples = 0, 0
     with StoreWriter(target, settings.sample_rate) as writer:
         for done, clip in enumerate(wanted, start=1):
+            sides = _sides(clip, noisy or {})
             try:
-                audio, labels = prepare_clip(clip, settings.sample_rate, notes.append)
-            except AudioFileError as error:
+                parts, facts = _prepared(sides, settings.sample_rate, notes.append)
+            except (AudioFileError, DataError) as error:
                 left_out.append((clip.path, str(error)))
             else:
-                entry = writer.add(audio, labels)
-                n_clips += 1
-                n_samples += entry.length if clip.kind != "room" else 0
+                entries = [writer.add(audio, labels) for audio, labels in parts]
+                packed += sides
+                files |= facts
+                n_clips += len(entries)
+                n_samples += sum(entry.length for entry in entries) if clip.kind != "room" else 0
             if progress is not None:
                 progress(done, len(wanted))
         if n_clips == 0:
@@ -139,7 +163,35 @@ def pack(
         for audio, labels in simulated_room_clips(settings):
             writer.add(audio, labels)
             n_clips += 1
-    return PackReport(n_clips, n_samples / settings.sample_rate / 3600, tuple(left_out), tuple(notes))
+    hours = n_samples / settings.sample_rate / 3600
+    return PackReport(n_clips, hours, tuple(left_out), tuple(notes), tuple(packed), tuple(files.values()))
+
+
+def _sides(clip: Clip, noisy: Mapping[Path, Path]) -> list[Clip]:
+    """A clip alone, or a clean one and the same with noise."""
+    partner = noisy.get(clip.path)
+    return [clip] if partner is None else [clip, replace(clip, path=partner, kind="noisy")]
+
+
+def _prepared(
+    sides: Sequence[Clip], sample_rate: int, warn: Callable[[str], None]
+) -> tuple[Parts, dict[Path, FileFacts]]:
+    """The sides of a clip, decoded once each, and what their files are like."""
+    parts: Parts = []
+    facts = {}
+    for side in sides:
+        sound = read(side.path)
+        parts.append(_labelled(side, _at_rate(side.path, sound, sample_rate, warn), sample_rate, len(sides)))
+        if side.kind != "room":
+            facts[side.path] = measure(side, *sound)
+    lengths = [audio.size for audio, _ in parts]
+    if max(lengths) - min(lengths) > 1:  # one sample is what two rates may round apart
+        clean_s, noisy_s = (length / sample_rate for length in lengths)
+        raise DataError(
+            f"{display_path(sides[0].path)}: lasts {clean_s:.3f} s, its noisy side {noisy_s:.3f} s; "
+            "cut both alike"
+        )
+    return [(audio[: min(lengths)], labels) for audio, labels in parts], facts
 
 
 def prepare_clip(
@@ -150,12 +202,16 @@ def prepare_clip(
     Returns:
         Samples [T] and labels.
     """
-    audio = decode(clip.path, sample_rate, warn)
+    return _labelled(clip, decode(clip.path, sample_rate, warn), sample_rate)
+
+
+def _labelled(clip: Clip, audio: Audio, sample_rate: int, n_sides: int = 1) -> tuple[Audio, Labels]:
+    """The part of a decoded file that a clip is, ready for the store."""
     begin, end = (round(share * audio.size) for share in clip.share)
     if begin == end:
         raise AudioFileError(f"{display_path(clip.path)}: too short to be used; leave it out", code="empty")
     audio = audio[begin:end]
-    if clip.kind == "speech":
+    if clip.kind == "speech" and n_sides == 1:
         audio = high_pass(audio, sample_rate)
     is_room = clip.kind == "room"
     labels = Labels(

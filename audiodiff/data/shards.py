@@ -85,6 +85,8 @@ def write_shards(
         raise DataError(
             f"{store.folder}: Opus knows {RATES['OPUS']} Hz, not {store.sample_rate}; pack at one of these"
         )
+    if any(entry.kind == "noisy" for entry in store.entries):
+        raise DataError(f"{store.folder}: pairs do not fit into shards; carry the store's folder instead")
     folder.mkdir(parents=True, exist_ok=True)
     rooms, rooms_index = _encode_rooms(store)
     order = travel_order(store)

@@ -59,6 +59,23 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A stretch of a clip in what was drawn; all in samples at the store's rate.
+
+    Attributes:
+        clip: Position in the store.
+        offset: Where in the clip it begins.
+        at: Where in the drawn segment it begins.
+        length: How much of the clip there is.
+    """
+
+    clip: int
+    offset: int
+    at: int
+    length: int
+
+
+@dataclass(frozen=True)
 class Speech:
     """A segment of one speaker.
 
@@ -67,12 +84,23 @@ class Speech:
         bandwidth_hz: Up to here all of its clips hold something true.
         category: Cleanliness class of the first clip.
         speaker: Who speaks.
+        pieces: Where it comes from.
     """
 
     audio: Audio
     bandwidth_hz: int
     category: str
     speaker: str
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A stretch of a recorded noise: samples [T], what sounds, and where it comes from."""
+
+    audio: Audio
+    category: str
+    piece: Piece
 
 
 def open_sources(store: Store, split: Split, class_weights: Mapping[str, float]) -> Sources:
@@ -111,7 +139,8 @@ def draw_speech(sources: Sources, rng: np.random.Generator, n: int) -> Speech:
         start = int(rng.integers(anchor.length - n + 1))
         gain = gain_of(JOINED_LEVEL_DB - _level(anchor))
         audio = sources.store.read(position, start, n) * gain
-        return Speech(audio, anchor.bandwidth_hz, anchor.category, anchor.speaker)
+        piece = Piece(position, start, 0, n)
+        return Speech(audio, anchor.bandwidth_hz, anchor.category, anchor.speaker, (piece,))
     members = sources.members[sources.groups[choice]]
     return _joined(sources, rng, n, position, members)
 
@@ -126,6 +155,7 @@ def _joined(sources: Sources, rng: np.random.Generator, n: int, first: int, memb
     anchor = store.entries[first]
     audio = np.zeros(n, dtype=np.float32)
     bandwidth_hz = anchor.bandwidth_hz
+    pieces = []
     position, start = first, round(rng.uniform(0, GAP_RANGE_S[1]) * store.sample_rate)
     # At least one sample of the first clip, whatever the segment's length.
     start = min(start, n // 4)
@@ -137,9 +167,10 @@ def _joined(sources: Sources, rng: np.random.Generator, n: int, first: int, memb
             piece * gain_of(level_db - _level(entry)), store.sample_rate
         )
         bandwidth_hz = min(bandwidth_hz, entry.bandwidth_hz)
+        pieces.append(Piece(position, 0, start, piece.size))
         start += piece.size + max(1, round(rng.uniform(*GAP_RANGE_S) * store.sample_rate))
         position = int(members[rng.integers(members.size)])
-    return Speech(audio, bandwidth_hz, anchor.category, anchor.speaker)
+    return Speech(audio, bandwidth_hz, anchor.category, anchor.speaker, tuple(pieces))
 
 
 def _faded(x: Audio, sample_rate: int) -> Audio:
@@ -151,19 +182,16 @@ def _faded(x: Audio, sample_rate: int) -> Audio:
     return x
 
 
-def draw_noise(sources: Sources, rng: np.random.Generator, n: int) -> tuple[Audio, str]:
-    """A stretch of a recorded noise; a recording that is too short is played to and fro.
-
-    Returns:
-        Samples [n] and what sounds.
-    """
+def draw_noise(sources: Sources, rng: np.random.Generator, n: int) -> Noise:
+    """A stretch [n] of a recorded noise; a recording that is too short is played to and fro."""
     position = int(sources.noises[rng.integers(sources.noises.size)])
     entry = sources.store.entries[position]
     start = int(rng.integers(max(1, entry.length - n + 1)))
     audio = sources.store.read(position, start, n)
+    piece = Piece(position, start, 0, audio.size)
     if audio.size < n:
         audio = np.pad(audio, (0, n - audio.size), mode="symmetric")
-    return audio, entry.category
+    return Noise(audio, entry.category, piece)
 
 
 def draw_room(sources: Sources, rng: np.random.Generator) -> tuple[Audio, int]:

@@ -39,7 +39,7 @@ class Entry:
     """One clip of a store.
 
     Attributes:
-        kind: speech, noise or room.
+        kind: speech, noise or room; noisy, the recording with noise of the clean speech right before it.
         offset: First sample in the audio file.
         length: Samples.
         gain: Float samples are the stored integers times this.
@@ -228,3 +228,9 @@ def _read_index(folder: Path) -> dict[str, Any]:
             f"{path}: the index does not match its own hash, so it is damaged; pack the store again"
         )
     return index
+
+
+def index_hash(folder: Path) -> str:
+    """What a store holds, in a hash of its index: rate and labels, lengths and gains of all clips."""
+    index = _read_index(folder)
+    return hashlib.sha256(f"{index['sample_rate']} {index['sha256']}".encode()).hexdigest()

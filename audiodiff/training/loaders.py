@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import TypeAlias
 
 from audiodiff.data.batches import DEV_KINDS, Batch, DevMixture, ahead, batches, dev_set
+from audiodiff.data.noisy_clean import (
+    NoisyCleanData,
+    PairDraw,
+    PairedClips,
+    dev_recordings,
+    noisy_clean_batch,
+)
 from audiodiff.data.pairs import Draw, PairStore, dev_pairs, pair_batch
 from audiodiff.data.store import Store
 from audiodiff.data.waves import Cut, WaveClips, dev_waves, wave_batch
 from audiodiff.errors import ConfigError
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.training.ranks import Ranks
-from audiodiff.training.recipe import MixData, PairData, RunSection, WaveData
+from audiodiff.training.recipe import DenoiserData, MixData, PairData, RunSection, WaveData
 from audiodiff.training.validation import DevItem
 
 DEV_SEED = 1  # of the dev mixtures: the same for every run, so that runs can be compared
@@ -34,6 +41,13 @@ class Loader:
 
     batches: Callable[[int], Batches]
     dev_items: Callable[[int], Sequence[DevItem]]
+
+
+def denoiser_loader(data: DenoiserData, run: RunSection, sample_rate: int, ranks: Ranks) -> Loader:
+    """Recordings with noise and without, mixed or as they are."""
+    if isinstance(data, MixData):
+        return mixture_loader(data, run, sample_rate, ranks)
+    return noisy_clean_loader(data, run, sample_rate, ranks)
 
 
 def mixture_loader(data: MixData, run: RunSection, sample_rate: int, ranks: Ranks) -> Loader:
@@ -65,6 +79,15 @@ def pair_loader(data: PairData, run: RunSection, sample_rate: int, ranks: Ranks)
     return Loader(partial(_ahead, make, ranks), partial(dev_pairs, store.folder))
 
 
+def noisy_clean_loader(data: NoisyCleanData, run: RunSection, sample_rate: int, ranks: Ranks) -> Loader:
+    """Recordings with noise and without from a packed store."""
+    store = Store(Path(data.store))
+    _check(data, store.sample_rate, sample_rate, ranks)
+    draw = PairDraw(run.seed, data.batch, round(data.segment_s * sample_rate), data.level_db)
+    make = partial(noisy_clean_batch, PairedClips(store, "train"), draw)
+    return Loader(partial(_ahead, make, ranks), lambda n: dev_recordings(PairedClips(store, "dev"), n))
+
+
 def wave_loader(data: WaveData, run: RunSection, spec: MelSpec, ranks: Ranks) -> Loader:
     """Crops of clips with their mels from a packed store."""
     store, cut = Store(Path(data.store)), Cut(spec, data.frames, data.peak)
@@ -83,7 +106,7 @@ def _ahead(make: Callable[[int], Batch], ranks: Ranks, start_step: int) -> Batch
     return ahead(some, start_step)
 
 
-def _check(data: MixData | PairData | WaveData, found: int, expected: int, ranks: Ranks) -> None:
+def _check(data: DenoiserData | PairData | WaveData, found: int, expected: int, ranks: Ranks) -> None:
     """Hold a store's rate to the model's, and the batch to the number of processes."""
     ranks.check_batch(data.batch)
     if found != expected:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from audiodiff.data.noisy_clean import NoisyCleanData
 from audiodiff.model.model import build_prior, build_process
 from audiodiff.networks.contract import Network
 from audiodiff.training.checkpoint import State
@@ -43,14 +44,14 @@ def make_task(recipe: Recipe) -> Task:
     match recipe.model, recipe.data, recipe.objective, recipe.optim:
         case (
             SpectralModel() as model,
-            MixData() | PairData() as data,
+            MixData() | NoisyCleanData() | PairData() as data,
             ObjectiveConfig() as objective,
             TimedOptim() as optim,
         ):
             return spectral_task(model, process, data, objective, optim, run)
         case (
             NoisyWaveModel() as model,
-            MixData() as data,
+            MixData() | NoisyCleanData() as data,
             WaveObjective() as objective,
             TimedOptim() as optim,
         ):

@@ -1,21 +1,23 @@
 """What a recipe may say: seven flat sections, checked before anything is loaded.
 
 A recipe is a TOML file (or its resolved JSON). ``[process]`` and ``[network]`` name a ``kind`` and hold its
-parameters. The kind of ``[data]`` says what is learned: ``mix`` (a denoiser), ``pairs`` (a vocoder that
-starts from a mel inversion) or ``waves`` (a vocoder of waveforms, conditioned on a mel). A denoiser works on
-spectra, or on waveforms by ``model.representation = "waveform"``. The other sections follow. Those of the
-model are in `model_sections`, those of mixing in `data.mixing.MixConfig`, the objectives beside the losses.
+parameters. The kind of ``[data]`` says what is learned: ``mix`` (a denoiser, from mixtures), ``noisy_clean``
+(a denoiser, from recordings with noise and without), ``pairs`` (a vocoder that starts from a mel inversion)
+or ``waves`` (a vocoder of waveforms, conditioned on a mel). A denoiser works on spectra, or on waveforms by
+``model.representation = "waveform"``. The other sections follow. Those of the model are in `model_sections`,
+those of mixing in `data.mixing.MixConfig`, the objectives beside the losses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import Field, model_validator
 
 from audiodiff.data.mixing import MixConfig
+from audiodiff.data.noisy_clean import NoisyCleanData
 from audiodiff.diffusion.prediction import Target, natural_start
 from audiodiff.errors import ConfigError
 from audiodiff.model.config import ModelConfig
@@ -160,13 +162,16 @@ class RunSection(Settings):
 
 _SECTIONS: dict[str, tuple[type[Settings], ...]] = {  # [model] [data] [objective] [optim] [run] by data.kind
     "mix": (SpectralModel, MixData, ObjectiveConfig, TimedOptim, RunSection),
+    "noisy_clean": (SpectralModel, NoisyCleanData, ObjectiveConfig, TimedOptim, RunSection),
     "pairs": (SpectralModel, PairData, ObjectiveConfig, TimedOptim, RunSection),
     "waves": (WaveModel, WaveData, NoiseObjective, Optim, RunSection),
 }
-_BY_REPRESENTATION: dict[str, tuple[type[Settings], ...]] = {  # of the kind mix, by model.representation
-    "spectrum": _SECTIONS["mix"],
-    "waveform": (NoisyWaveModel, MixData, WaveObjective, TimedOptim, RunSection),
+_BY_REPRESENTATION: dict[str, tuple[type[Settings], type[Settings]]] = {
+    "spectrum": (SpectralModel, ObjectiveConfig),
+    "waveform": (NoisyWaveModel, WaveObjective),
 }
+"""[model] and [objective] of a denoiser, by model.representation."""
+DenoiserData: TypeAlias = MixData | NoisyCleanData
 
 
 _ADVICE = {  # for a network that lacks this size
@@ -188,7 +193,7 @@ class Recipe(Settings):
     model: SpectralModel | NoisyWaveModel | WaveModel
     process: dict[str, Setting]
     network: dict[str, Setting]
-    data: Annotated[MixData | PairData | WaveData, Field(discriminator="kind")]
+    data: Annotated[MixData | NoisyCleanData | PairData | WaveData, Field(discriminator="kind")]
     objective: ObjectiveConfig | WaveObjective | NoiseObjective
     optim: TimedOptim | Optim
     run: RunSection
@@ -203,17 +208,17 @@ class Recipe(Settings):
         kind = _key(values.get("data"), "kind", "mix")
         if not isinstance(kind, str) or kind not in _SECTIONS:
             raise ConfigError(f"data.kind: unknown kind {kind!r}; {nearest(str(kind), _SECTIONS)}")
-        sections = _SECTIONS[kind]
-        if kind == "mix":
+        model, data, objective, optim, run = _SECTIONS[kind]
+        if kind in ("mix", "noisy_clean"):
             wanted = _key(values.get("model"), "representation", "spectrum")
             if wanted not in _BY_REPRESENTATION:
                 line = f"unknown representation {wanted!r}; {nearest(str(wanted), _BY_REPRESENTATION)}"
                 raise ConfigError(f"model.representation: {line}")
-            sections = _BY_REPRESENTATION[wanted]
-        names = ("model", "data", "objective", "optim", "run")
+            model, objective = _BY_REPRESENTATION[wanted]
+        sections = {"model": model, "data": data, "objective": objective, "optim": optim, "run": run}
         return values | {
             name: parse(section, values[name], at=name)
-            for name, section in zip(names, sections, strict=True)
+            for name, section in sections.items()
             if name in values and not isinstance(values[name], section)
         }
 

@@ -19,10 +19,10 @@ from audiodiff.diffusion.process import Process
 from audiodiff.inference.denoiser import Denoiser
 from audiodiff.model.model import Model
 from audiodiff.signal.types import Audio
-from audiodiff.training.loaders import Loader, mixture_loader
+from audiodiff.training.loaders import Loader, denoiser_loader
 from audiodiff.training.model_sections import NoisyWaveModel
 from audiodiff.training.ranks import Ranks
-from audiodiff.training.recipe import MixData, RunSection, TimedOptim
+from audiodiff.training.recipe import DenoiserData, RunSection, TimedOptim
 from audiodiff.training.step import Losses, TrainingContext
 from audiodiff.training.validation import DevItem
 from audiodiff.training.wave_losses import WaveObjective, wave_objective
@@ -50,7 +50,7 @@ class RecordingTask:
     target: Target
     law: TimeLaw
     objective: WaveObjective
-    data: MixData
+    data: DenoiserData
     run: RunSection
 
     def losses(self, context: TrainingContext, batch: Batch, step: int, trivial: bool) -> Losses:
@@ -91,7 +91,7 @@ class RecordingTask:
 
     def loader(self, ranks: Ranks) -> Loader:
         """See `Task`."""
-        return mixture_loader(self.data, self.run, self.sample_rate, ranks)
+        return denoiser_loader(self.data, self.run, self.sample_rate, ranks)
 
     def trial(self, model: Model, device: str) -> Callable[[DevItem], Audio]:
         """See `Task`."""
@@ -102,7 +102,7 @@ class RecordingTask:
 def recording_task(
     model: NoisyWaveModel,
     process: Process,
-    data: MixData,
+    data: DenoiserData,
     objective: WaveObjective,
     optim: TimedOptim,
     run: RunSection,

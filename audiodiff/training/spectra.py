@@ -21,11 +21,11 @@ from audiodiff.inference.denoiser import Denoiser
 from audiodiff.model.model import Model
 from audiodiff.signal.stft import STFT, Compression
 from audiodiff.signal.types import Audio
-from audiodiff.training.loaders import Loader, mixture_loader, pair_loader
+from audiodiff.training.loaders import Loader, denoiser_loader, pair_loader
 from audiodiff.training.losses import Front, ObjectiveConfig, objective
 from audiodiff.training.model_sections import SpectralModel
 from audiodiff.training.ranks import Ranks
-from audiodiff.training.recipe import MixData, PairData, RunSection, TimedOptim
+from audiodiff.training.recipe import DenoiserData, PairData, RunSection, TimedOptim
 from audiodiff.training.step import Losses, TrainingContext
 from audiodiff.training.validation import DevItem
 
@@ -49,7 +49,7 @@ class SpectralTask:
     target: Target
     law: TimeLaw
     objective: ObjectiveConfig
-    data: MixData | PairData
+    data: DenoiserData | PairData
     run: RunSection
 
     def losses(self, context: TrainingContext, batch: Batch, step: int, trivial: bool) -> Losses:
@@ -95,9 +95,9 @@ class SpectralTask:
 
     def loader(self, ranks: Ranks) -> Loader:
         """See `Task`."""
-        if isinstance(self.data, MixData):
-            return mixture_loader(self.data, self.run, self.front.sample_rate, ranks)
-        return pair_loader(self.data, self.run, self.front.sample_rate, ranks)
+        if isinstance(self.data, PairData):
+            return pair_loader(self.data, self.run, self.front.sample_rate, ranks)
+        return denoiser_loader(self.data, self.run, self.front.sample_rate, ranks)
 
     def trial(self, model: Model, device: str) -> Callable[[DevItem], Audio]:
         """See `Task`."""
@@ -108,7 +108,7 @@ class SpectralTask:
 def spectral_task(
     model: SpectralModel,
     process: Process,
-    data: MixData | PairData,
+    data: DenoiserData | PairData,
     objective: ObjectiveConfig,
     optim: TimedOptim,
     run: RunSection,

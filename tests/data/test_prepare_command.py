@@ -104,7 +104,8 @@ def test_the_splits_are_printed(folder: Path) -> None:
     arguments = [str(folder / "store"), "--speech", str(folder / "speech"), "--noise", str(folder / "noise")]
     result = CliRunner().invoke(app, [*arguments, "--rooms", "0", "--sample-rate", "16000"])
     assert result.exit_code == 0, result.output
-    head, *rows = result.stdout.splitlines()[1:]
+    lines = result.stdout.splitlines()
+    head, *rows = lines[1 : lines.index("")]
     assert head.split() == ["kind", "split", "band", "speakers", "clips", "hours"]
     cells = [row.split() for row in rows]
     assert {(kind, split) for kind, split, *_ in cells} == {

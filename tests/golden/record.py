@@ -30,7 +30,7 @@ ROOT = FOLDER.parents[1]
 SAMPLE = ROOT / "samples" / "interview_noisy.flac"
 COMMANDS = (
     (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("export",), ("info",), ("mel",),
-    ("mel", "convert"), ("mel", "compute"), ("mel", "inspect"), ("models",), ("models", "info"),
+    ("mel", "convert"), ("mel", "compute"), ("mel", "inspect"), ("mix",), ("models",), ("models", "info"),
     ("models", "inspect"), ("models", "list"), ("models", "verify"), ("pairs",), ("prepare",), ("train",),
     ("ui",), ("vocode",),
 )  # fmt: skip
