@@ -48,8 +48,8 @@ def evaluate_folders(
         on_progress: Called with the number of results so far and in all.
     """
     _require_packages()
-    refs, ests = _index(ref_dir), _index(est_dir)
-    noisy = _index(noisy_dir) if noisy_dir else {}
+    refs, ests = named_files(ref_dir), named_files(est_dir)
+    noisy = named_files(noisy_dir) if noisy_dir else {}
     if not refs.keys() & ests.keys():
         raise ConfigError(
             f"{est_dir}: no audio file has the name of one in {ref_dir}; give folders with equal file names "
@@ -137,7 +137,7 @@ def _score_files(task: _Task, pesq: Pesq) -> FileScore:
     return score_pair(name, ref, est, ref_rate, pesq)
 
 
-def _index(folder: Path) -> dict[str, list[Path]]:
+def named_files(folder: Path) -> dict[str, list[Path]]:
     """The audio files of a folder by relative path without suffix."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: not a folder; give a folder of audio files")

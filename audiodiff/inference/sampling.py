@@ -45,7 +45,9 @@ def sample(
 
 
 def time_grid(model: Model, preset: SamplerPreset) -> list[float]:
-    """Falling times of a preset: its own schedule of betas, or the default grid of the process."""
+    """Falling times of a preset: its own, those of its betas, or the default grid of the process."""
+    if preset.times is not None:
+        return list(preset.times)
     if preset.betas is None:
         return time_grids.default(model.process, preset.steps, model.config.start)
     if not isinstance(model.process, VP):

@@ -31,7 +31,7 @@ SAMPLE = ROOT / "samples" / "interview_noisy.flac"
 COMMANDS = (
     (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("info",), ("mel",), ("mel", "convert"),
     ("mel", "compute"), ("mel", "inspect"), ("models",), ("models", "info"), ("models", "list"),
-    ("models", "verify"), ("pairs",), ("prepare",), ("train",), ("ui",), ("vocode",),
+    ("models", "verify"), ("pairs",), ("prepare",), ("schedule",), ("train",), ("ui",), ("vocode",),
 )  # fmt: skip
 
 Audio = npt.NDArray[np.floating[Any]]
