@@ -94,8 +94,12 @@ def test_candidates_hold_their_grids_and_the_first_is_the_default(process: Proce
 def test_fresh_noise_is_tried_only_where_it_has_a_part() -> None:
     bridge, plain = BrownianBridge(rho=0.5), VP.cosine()
     one, ddim, heun = (
-        Candidate("tau2", SamplerPreset(steps=n, sampler=s, start_noise=0.0))
-        for n, s in ((1, "ddim"), (3, "ddim"), (3, "heun"))
+        Candidate("tau2", preset)
+        for preset in (
+            SamplerPreset(steps=1, start_noise=0.0),
+            SamplerPreset(steps=3, start_noise=0.0),
+            SamplerPreset(steps=3, sampler="heun", start_noise=0.0),
+        )
     )
     assert not list(noise_variants(bridge, 1.0, one))
     assert {(c.preset.eta, c.preset.start_noise) for c in noise_variants(bridge, 1.0, ddim)} == {
