@@ -16,6 +16,12 @@ from audiodiff.diffusion.process import Process, Time, as_double, broadcast
 from audiodiff.diffusion.vp import linear_betas, locate, lookup, root_table, time_of_alpha_bar
 from audiodiff.errors import ConfigError
 
+PUBLISHED_BETAS = linear_betas(1e-4, 0.035, 50)
+"""The table that CDiffuSE is trained on."""
+
+FAST_BETAS = (1e-4, 1e-3, 0.01, 0.05, 0.2, 0.35)
+"""CDiffuSE's schedule of six steps, from data towards noise."""
+
 
 def _drift(root: Doubles) -> Doubles:
     """M = sqrt((1 - alpha_bar)/sqrt(alpha_bar)), from root = sqrt(alpha_bar)."""
@@ -36,14 +42,14 @@ class CDiffuSE(Process):
     would make the log-SNR rise). At inference the last m is 1, a state that training never saw.
 
     Args:
-        betas: variance of each entry, in (0, 1).
+        betas: variance of each entry, in (0, 1); the published training table if left out.
         inference: force the last m to 1.
 
     Raises:
         ConfigError: a beta outside (0, 1), or a table so long that m would reach 1 before its end.
     """
 
-    betas: tuple[float, ...]
+    betas: tuple[float, ...] = PUBLISHED_BETAS
     inference: bool = False
     table: Doubles = field(init=False, repr=False, compare=False)
 
@@ -62,12 +68,12 @@ class CDiffuSE(Process):
     @classmethod
     def published(cls) -> CDiffuSE:
         """The training table: 50 entries, beta from 1e-4 to 0.035."""
-        return cls(linear_betas(1e-4, 0.035, 50))
+        return cls()
 
     @classmethod
     def fast(cls) -> CDiffuSE:
         """The six-step inference table."""
-        return cls((1e-4, 1e-3, 0.01, 0.05, 0.2, 0.35), inference=True)
+        return cls(FAST_BETAS, inference=True)
 
     def alpha_bar(self, t: float) -> float:
         """alpha_bar at a time."""

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from audiodiff.arrays import X
+from audiodiff.diffusion.prediction import Target, x0_gain
 from audiodiff.diffusion.process import Process, Time, as_double, broadcast
 from audiodiff.errors import ConfigError, ShapeError
 
@@ -108,6 +109,18 @@ def snr_weight(process: Process, t: Tensor, limit: float) -> Tensor:
     if not limit > 0.0:
         raise ConfigError(f"the limit of an SNR weight must be above 0, found {limit}")
     return process.log_snr(t).exp().clamp(max=limit)
+
+
+def x0_weight(process: Process, target: Target, t: Tensor) -> Tensor:
+    """Weight min(1, 1/gain^2) by which x0_hat's error counts no more than the prediction's, ``[B]``.
+
+    The gain is `x0_gain`'s. For eps this is min(1, a^2/s^2), Min-SNR with gamma = 1 (Hang et al. 2023): at
+    high noise the squared error of eps, at low noise that of x_0. For x0 and v it is 1.
+
+    Raises:
+        ConfigError: as ``to_x0``.
+    """
+    return x0_gain(process, target, t).clamp(min=1.0).pow(-2)
 
 
 def item_mean(error: Tensor, weight: Tensor | None = None) -> Tensor:

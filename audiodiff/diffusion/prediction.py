@@ -29,6 +29,10 @@ Denoiser: TypeAlias = Callable[[X, float | X], X]
 NetFn: TypeAlias = Callable[[X, X], X]
 """(x_t ``[B, ...]``, t ``[B]``) -> what the network predicts, ``[B, ...]``."""
 
+LARGEST_GAIN = 2.0
+"""Largest s/a at which sampling starts by itself where the estimate is (x_t - b y - s eps_hat)/a: an error of
+the prediction is so many times larger in x_0. DiffWave's table ends at 1.6, DDPM's at 157."""
+
 
 def _refuse_where(bad: npt.NDArray[np.bool_], what: str) -> None:
     if bad.any():
@@ -106,6 +110,64 @@ def to_x0(process: Process, target: Target, prediction: X, x_t: X, y: X | None, 
             return _x0_from_v(process, prediction, x_t, y, t)
         case "velocity":
             return _x0_from_velocity(process, prediction, x_t, y, t)
+
+
+def x0_gain(process: Process, target: Target, t: X) -> X:
+    """By how much an error of the prediction is larger in x0_hat.
+
+    1 for x0, s/a for eps, s/sqrt(a^2 + s^2) for v, |s s'/(a s' - s a')| over |s'| for the velocity.
+
+    Args:
+        process: the process.
+        target: what the network predicts.
+        t: times, ``[B]``.
+
+    Returns:
+        ``[B]`` in the dtype of ``t``.
+
+    Raises:
+        ConfigError: as ``to_x0``.
+    """
+    t64 = as_double(t)
+    nil = np.zeros_like(t64)
+    # x0_hat is linear in the prediction
+    error = to_x0(process, target, nil + 1.0, nil, nil, t64) - to_x0(process, target, nil, nil, nil, t64)
+    return like(np.abs(error), t)
+
+
+def natural_start(process: Process, target: Target) -> float:
+    """The time at which sampling starts where nothing else is said.
+
+    1 for x0 and v. An eps network says next to nothing of x_0 where s/a is large, and nothing where a = 0, so
+    it starts where s/a is `LARGEST_GAIN` at most; so does a velocity where it determines no x_0 at t = 1.
+
+    Raises:
+        ConfigError: the process has no such target.
+    """
+    if target in ("x0", "v"):
+        return 1.0
+    x0_gain(process, target, np.array([0.5]))  # refuses what has no velocity
+    a, _, s = (float(c) for c in process.eps_path(as_double(1.0)))
+    if (target == "velocity" and s > 0.0) or (a > 0.0 and s <= LARGEST_GAIN * a):
+        return 1.0
+    return process.inverse_log_snr(-2.0 * math.log(LARGEST_GAIN))
+
+
+def check_target(process: Process, target: Target, start: float) -> None:
+    """Refuse what cannot be learned: a prediction that says nothing of x_0 at the start, or in between.
+
+    Raises:
+        ConfigError: this process, target and start do not go together; the line says what to change.
+    """
+    times = np.array([start, 0.5 * start])
+    nil = np.zeros_like(times)
+    try:
+        gains = x0_gain(process, target, times)
+        target_of(process, target, nil, nil, nil, times)
+    except ConfigError as error:
+        raise ConfigError(f"target {target!r} with a start at t = {start:g}: {error}") from None
+    if not (gains > 0.0).all():
+        raise ConfigError(f"target {target!r} means nothing in a process without noise; predict x0")
 
 
 def target_of(process: Process, target: Target, x_0: X, y: X | None, eps: X, t: Time) -> X:

@@ -22,7 +22,13 @@ from audiodiff.errors import ConfigError
 
 def linear_betas(first: float, last: float, n_entries: int) -> tuple[float, ...]:
     """``n_entries`` variances from ``first`` to ``last``, evenly spaced (Ho et al. 2020)."""
-    return tuple(np.linspace(first, last, n_entries).tolist())
+    step = (last - first) / max(1, n_entries - 1)
+    # from both ends as torch.linspace, which older versions called: stored recipes hold its numbers
+    below = max(1, n_entries // 2)
+    return (
+        *(first + step * i for i in range(below)),
+        *(last - step * (n_entries - 1 - i) for i in range(below, n_entries)),
+    )
 
 
 def cosine_betas(n_entries: int) -> tuple[float, ...]:

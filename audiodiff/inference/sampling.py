@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from audiodiff.arrays import X
 from audiodiff.diffusion import samplers, time_grids
+from audiodiff.diffusion.cdiffuse import CDiffuSE
 from audiodiff.diffusion.diffwave import diffwave, projected
 from audiodiff.diffusion.prediction import Denoiser, NetFn, make_denoiser
+from audiodiff.diffusion.process import Process
 from audiodiff.diffusion.samplers import Noise, State
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ModelError
@@ -33,38 +36,74 @@ def sample(
         y: The recording in the shape of the state; None for a process without one.
         project: Applied to every estimate of x_0, or None.
     """
-    process = model.process
-    denoiser = make_denoiser(process, model.config.target, evaluate, y)
+    way = way_of(model, preset)
+    process = way.process
+    denoiser = make_denoiser(process, model.config.target, way.aligned(evaluate), y)
     if project is not None:
         denoiser = projected(denoiser, project)
-    grid = time_grid(model, preset)
     # A bridge starts at y itself: its start noise has the factor 0 and need not be drawn.
-    at_y = y is not None and process.coeffs(grid[0])[2] == 0
-    x = process.start(y, 0.0 * y if at_y and y is not None else noise(0), grid[0])
-    return samplers.last(_states(denoiser, model, x, grid, preset, noise, y))
+    at_y = y is not None and process.coeffs(way.grid[0])[2] == 0
+    x = process.start(y, 0.0 * y if at_y and y is not None else noise(0), way.grid[0])
+    x_0: X = samplers.last(_states(denoiser, way, x, preset, noise, y))
+    mixed: X = x_0 if y is None or not preset.mix_back else x_0 + preset.mix_back * (y - x_0)
+    return mixed
 
 
-def time_grid(model: Model, preset: SamplerPreset) -> list[float]:
-    """Falling times of a preset: its own, those of its betas, or the default grid of the process."""
+@dataclass(frozen=True)
+class Way:
+    """What is walked: a process, and falling times on it.
+
+    Attributes:
+        process: The process that is sampled.
+        grid: Falling times of it.
+        trained: The table that the network's times belong to, where that is another one.
+    """
+
+    process: Process
+    grid: list[float]
+    trained: CDiffuSE | None = None
+
+    def aligned(self, net_fn: NetFn[X]) -> NetFn[X]:
+        """The network, told the time at which its own table has as much signal."""
+        ours, theirs = self.process, self.trained
+        if theirs is None or not isinstance(ours, CDiffuSE):
+            return net_fn
+
+        def at_their_time(x_t: X, t: X) -> X:
+            alpha_bar = ours.alpha_bar(float(t[0]))  # the items of a sampling run share their time
+            return net_fn(x_t, 0.0 * t + theirs.time_of(alpha_bar))
+
+        return at_their_time
+
+
+def way_of(model: Model, preset: SamplerPreset) -> Way:
+    """The way of a preset: its own times or schedule of betas, or the default grid of the process.
+
+    CDiffuSE's schedule is a process of its own, whose last state is the recording (Lu et al. 2022).
+    """
+    process = model.process
     if preset.times is not None:
-        return list(preset.times)
+        return Way(process, list(preset.times))
     if preset.betas is None:
-        return time_grids.default(model.process, preset.steps, model.config.start)
-    if not isinstance(model.process, VP):
-        raise ModelError("a schedule of betas needs the process vp; correct the model", code="refused")
-    return time_grids.from_betas(model.process, preset.betas)
+        return Way(process, time_grids.default(process, preset.steps, model.config.start))
+    if isinstance(process, CDiffuSE):
+        return Way(CDiffuSE(preset.betas, inference=True), time_grids.uniform(preset.steps), process)
+    if isinstance(process, VP):
+        return Way(process, time_grids.from_betas(process, preset.betas))
+    raise ModelError(
+        "a schedule of betas needs the process vp or cdiffuse; correct the model", code="refused"
+    )
 
 
 def _states(
     denoiser: Denoiser[X],
-    model: Model,
+    way: Way,
     x: X,
-    grid: Sequence[float],
     preset: SamplerPreset,
     noise: Noise[X],
     y: X | None,
 ) -> Iterator[State[X]]:
-    process = model.process
+    process, grid = way.process, way.grid
     match preset.sampler:
         case "ddim":
             return samplers.ddim(denoiser, process, x, grid, noise, y, preset.eta, preset.start_noise)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from audiodiff.settings import Setting, Settings
 
@@ -39,8 +39,10 @@ class SamplerPreset(Settings):
         eta: Share of fresh noise a step, 0 (deterministic) to 1 (the posterior); only ``ddim`` and
             ``diffwave`` use it.
         start_noise: Scale of the fresh noise that leaves a bridge's start; 0 is the deterministic limit.
-        betas: Inference schedule of ``diffwave``, from data towards noise, a beta a step.
+        betas: Inference schedule of ``diffwave``, from data towards noise, a beta a step; the process is
+            ``vp`` or ``cdiffuse``.
         project: Bring every estimate of the waveform next to the mel (GLA-Grad).
+        mix_back: Share of the recording in the waveform that comes out at the end (0.2 in CDiffuSE).
         times: Times of the grid, falling, from the model's start to 0, one more than steps; None for the
             grid of the process, or of betas.
     """
@@ -51,12 +53,8 @@ class SamplerPreset(Settings):
     start_noise: float = Field(default=1.0, ge=0, le=1)
     betas: tuple[float, ...] | None = None
     project: bool = False
+    mix_back: float = Field(default=0.0, ge=0, le=1)
     times: tuple[float, ...] | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_absent_times(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # what names finished work by the settings of its model must not change for models without times
-        return {key: value for key, value in handler(self).items() if key != "times" or value is not None}
 
     @model_validator(mode="after")
     def _times_fall(self) -> SamplerPreset:
@@ -155,6 +153,7 @@ class ModelConfig(Settings):
         presets = [getattr(self.presets, name) for name in Presets.model_fields]
         clamped = any(preset.sampler == "diffwave" for preset in presets)
         projects = any(preset.project for preset in presets)
+        mixes = any(preset.mix_back > 0 for preset in presets)
         starts = {preset.times[0] for preset in presets if preset.times is not None}
         faults = {
             f"the times of a preset begin at start, which is {self.start:g}; correct presets or start": bool(
@@ -172,6 +171,8 @@ class ModelConfig(Settings):
             "project needs waveforms and a mel; leave it out here": projects
             and (self.stft is not None or self.mel is None),
             "the sampler diffwave clamps waveforms; use ddim for spectra": clamped and self.stft is not None,
+            "mix_back mixes waveforms of a recording; leave it out here": mixes
+            and (self.stft is not None or self.task != "denoise"),
         }
         for line, wrong in faults.items():
             if wrong:

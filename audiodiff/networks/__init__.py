@@ -12,6 +12,7 @@ from typing import Any
 from audiodiff.errors import ConfigError
 from audiodiff.networks.contract import Features, Network, WaveDomain, domain_of, halo_samples
 from audiodiff.networks.spectral_unet import Spectral, SpectralConfig
+from audiodiff.networks.transformer import Transformer, TransformerConfig
 from audiodiff.networks.waveform_unet import UNet1d, UNet1dConfig
 from audiodiff.networks.wavenet import WaveNet, WaveNetConfig
 from audiodiff.settings import keys_of, nearest, parse
@@ -22,6 +23,7 @@ _NETWORKS: dict[str, tuple[type[Any], type[Any]]] = {  # the sizes, and the netw
     "spectral": (SpectralConfig, Spectral),
     "wavenet": (WaveNetConfig, WaveNet),
     "unet1d": (UNet1dConfig, UNet1d),
+    "transformer": (TransformerConfig, Transformer),
 }
 
 

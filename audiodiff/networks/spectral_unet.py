@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -27,6 +27,8 @@ from audiodiff.networks.layers import Block2d, FrameBlock, TimeEmbedding
 
 MAGNITUDE_FLOOR = 1e-6
 """Added to squared magnitudes, so that the gradient of their root is finite on silence."""
+STATE_LIMIT = 20.0
+"""Largest gain on the state of a network that passes it: noise is predicted as the state over s."""
 RESIDUAL_GAIN = 0.1
 """Scale of the additive residual: masks, which keep what is right already, learn first."""
 
@@ -49,6 +51,8 @@ class SpectralConfig:
         gain_limit: Largest gain of a mask in the compressed domain, above 1; with an exponent of 0.3, 1.25 is
             twice the amplitude and 2 ten times. An unbounded gain can ruin a waveform in bands that a
             perceptual loss does not hear.
+        passes: What an untrained network hands on: the ``recording``, or the ``state``, which predictions of
+            noise (eps, v, velocity) are made of.
     """
 
     n_bins: PositiveInt = 769
@@ -62,6 +66,7 @@ class SpectralConfig:
     head: PositiveInt = 32
     detail: PositiveInt = 24
     gain_limit: Annotated[float, Field(gt=1)] = 1.25
+    passes: Literal["recording", "state"] = "recording"
 
     def __post_init__(self) -> None:
         high = self.n_bins - 1 - self.low_bins
@@ -171,6 +176,9 @@ class Spectral(nn.Module):
     factor u, a complex mask m and a residual r, each of single bins. Above: real gains of bands,
     interpolated over bins. At the start g u is near 1, so an untrained network hands the recording on. The
     masks contain the skip that preconditioning would add.
+
+    A network that passes the state says g u x_t + m y + r, with 0 < g < `STATE_LIMIT`: at t = 1 noise is the
+    state itself, which the factor 1 - t would hide.
     """
 
     def __init__(self, config: SpectralConfig) -> None:
@@ -207,18 +215,23 @@ class Spectral(nn.Module):
         low_y = _low(y, self.config.low_bins)
         bins = torch.cat([self.to_bins(v[:, :, : self.config.low_positions]), low_x, low_y], dim=1)
         masks = self.low_masks(functional.silu(self.detail(bins)))
-        limit = self.config.gain_limit
-        low = _apply_low(masks, low_y, low_x, (1 - t)[:, None, None], limit)
         gains = self.high_masks(v[:, :, self.config.low_positions :])
-        high = self._apply_high(gains, y, x_t, (1 - t)[:, None, None, None])
+        if self.config.passes == "state":
+            every = torch.ones_like(t)
+            low = _apply_low(masks, low_x, low_y, every[:, None, None], STATE_LIMIT)
+            high = self._apply_high(gains, x_t, y, every[:, None, None, None], STATE_LIMIT)
+        else:
+            limit = self.config.gain_limit
+            low = _apply_low(masks, low_y, low_x, (1 - t)[:, None, None], limit)
+            high = self._apply_high(gains, y, x_t, (1 - t)[:, None, None, None], limit)
         return torch.cat([low, high], dim=1)
 
-    def _apply_high(self, gains: Tensor, y: Tensor, x_t: Tensor, from_start: Tensor) -> Tensor:
+    def _apply_high(self, gains: Tensor, main: Tensor, other: Tensor, share: Tensor, limit: float) -> Tensor:
         low_bins = self.config.low_bins
-        size = (y.shape[1] - low_bins, y.shape[2])
+        size = (main.shape[1] - low_bins, main.shape[2])
         gains = functional.interpolate(gains, size=size, mode="bilinear", align_corners=False)[..., None]
-        on_y, on_x = _gain(gains[:, 0], self.config.gain_limit), gains[:, 1] * from_start
-        return on_y * y[:, low_bins:] + on_x * x_t[:, low_bins:]
+        on_main, on_other = _gain(gains[:, 0], limit), gains[:, 1] * share
+        return on_main * main[:, low_bins:] + on_other * other[:, low_bins:]
 
 
 def _gain(logit: Tensor, limit: float) -> Tensor:
@@ -232,13 +245,23 @@ def _low(spectrum: Tensor, low_bins: int) -> Tensor:
     return torch.cat([parts, magnitude], dim=1)
 
 
-def _apply_low(masks: Tensor, y: Tensor, x_t: Tensor, from_start: Tensor, limit: float) -> Tensor:
-    """Masks [B, 7, bins, N] on y and x_t [B, 3, bins, N] to [B, bins, N, 2]."""
+def _apply_low(masks: Tensor, main: Tensor, other: Tensor, share: Tensor, limit: float) -> Tensor:
+    """Masks [B, 7, bins, N] on what is passed and on the other [B, 3, bins, N] to [B, bins, N, 2]."""
     gain = _gain(masks[:, 0], limit)
     real, imag = 1 + masks[:, 1], masks[:, 2]
     gain = gain * torch.rsqrt(real.square() + imag.square() + 1e-4)
-    on_y = gain * real, gain * imag
-    on_x = masks[:, 3] * from_start, masks[:, 4] * from_start
-    re = on_y[0] * y[:, 0] - on_y[1] * y[:, 1] + on_x[0] * x_t[:, 0] - on_x[1] * x_t[:, 1]
-    im = on_y[0] * y[:, 1] + on_y[1] * y[:, 0] + on_x[0] * x_t[:, 1] + on_x[1] * x_t[:, 0]
+    on_main = gain * real, gain * imag
+    on_other = masks[:, 3] * share, masks[:, 4] * share
+    re = (
+        on_main[0] * main[:, 0]
+        - on_main[1] * main[:, 1]
+        + on_other[0] * other[:, 0]
+        - on_other[1] * other[:, 1]
+    )
+    im = (
+        on_main[0] * main[:, 1]
+        + on_main[1] * main[:, 0]
+        + on_other[0] * other[:, 1]
+        + on_other[1] * other[:, 0]
+    )
     return torch.stack([re + RESIDUAL_GAIN * masks[:, 5], im + RESIDUAL_GAIN * masks[:, 6]], dim=-1)

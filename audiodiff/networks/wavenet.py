@@ -2,7 +2,7 @@
 
 Letters: B items, C residual channels, M mel bands, N frames, T samples. With its default sizes it is the
 published network to the digit: 2,619,971 parameters in 254 tensors of the published names, so that a
-converted checkpoint loads. Conditioned on a recording instead of a mel it is the network of CDiffuSE
+converted checkpoint loads. Conditioned on a recording instead of a mel it serves the process of CDiffuSE
 (Lu et al. 2022).
 """
 

@@ -193,11 +193,11 @@ def _mrstft(c: Comparison) -> Tensor:
 
 
 def _perceptual(c: Comparison) -> Tensor:
-    return _distance(c.front.sample_rate, c.config.perceptual_follow)(*c.waves)
+    return perceptual_distance(c.front.sample_rate, c.config.perceptual_follow)(*c.waves)
 
 
 @cache
-def _distance(sample_rate: int, follow: bool) -> PerceptualDistance:
+def perceptual_distance(sample_rate: int, follow: bool) -> PerceptualDistance:
     """One distance a rate: its filter bank is computed once."""
     return PerceptualDistance(sample_rate, follow)
 

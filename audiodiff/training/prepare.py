@@ -11,20 +11,14 @@ from audiodiff.model.model import build_prior, build_process
 from audiodiff.networks.contract import Network
 from audiodiff.training.checkpoint import State
 from audiodiff.training.losses import NoiseObjective, ObjectiveConfig
+from audiodiff.training.model_sections import NoisyWaveModel, SpectralModel, WaveModel, plain_table
 from audiodiff.training.muon import Muon
 from audiodiff.training.ranks import ALONE, Ranks
-from audiodiff.training.recipe import (
-    MixData,
-    PairData,
-    Recipe,
-    SpectralModel,
-    TimedOptim,
-    WaveData,
-    WaveModel,
-    plain_table,
-)
+from audiodiff.training.recipe import MixData, PairData, Recipe, TimedOptim, WaveData
+from audiodiff.training.recordings import recording_task
 from audiodiff.training.spectra import spectral_task
 from audiodiff.training.step import Task, TrainingContext
+from audiodiff.training.wave_losses import WaveObjective
 from audiodiff.training.waves import WaveTask
 
 PROBE_S = 1.0  # seconds of audio in each of the two items of a probe
@@ -54,6 +48,13 @@ def make_task(recipe: Recipe) -> Task:
             TimedOptim() as optim,
         ):
             return spectral_task(model, process, data, objective, optim, run)
+        case (
+            NoisyWaveModel() as model,
+            MixData() as data,
+            WaveObjective() as objective,
+            TimedOptim() as optim,
+        ):
+            return recording_task(model, process, data, objective, optim, run)
         case WaveModel() as model, WaveData() as data, NoiseObjective() as objective, _:
             prior = None if model.prior is None else build_prior(model.prior)
             return WaveTask(model, prior, plain_table(process), data, objective, run)

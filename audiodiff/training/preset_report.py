@@ -9,10 +9,11 @@ from typing import Any
 
 from audiodiff.errors import ConfigError
 from audiodiff.extras import install_hint
-from audiodiff.inference.sampling import time_grid
+from audiodiff.inference.sampling import way_of
 from audiodiff.model.config import Presets, SamplerPreset
 from audiodiff.training.preset_search import (
     FOUND,
+    OWN,
     Candidate,
     Sampler,
     Trial,
@@ -23,7 +24,7 @@ from audiodiff.training.preset_search import (
 from audiodiff.training.preset_trials import LABELS, Bench, Metric
 
 WIDTH_IN, HEIGHT_IN, DPI = 8.3, 4.6, 100  # 830 pixels wide, as pages show it
-_NAMES = {"ddim": "DDIM", "dpmpp_2m": "DPM-Solver++ 2M", "heun": "Heun"}
+_NAMES = {"ddim": "DDIM", "dpmpp_2m": "DPM-Solver++ 2M", "heun": "Heun", "diffwave": "DiffWave's"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class SearchPlan:
 
 
 def search(bench: Bench, plan: SearchPlan, tell: Callable[[Trial], None] = lambda _: None) -> list[Trial]:
-    """Try the grids, then fresh noise on the best of each number of steps, then move the times of one.
+    """Try the model's presets and all grids, then fresh noise on the best, then move the times of one grid.
 
     Args:
         bench: What measures.
@@ -65,11 +66,15 @@ def search(bench: Bench, plan: SearchPlan, tell: Callable[[Trial], None] = lambd
         return trial
 
     def best_of(steps: int) -> Trial:
-        rivals = [trial for trial in bench.trials if trial.candidate.preset.steps == steps]
+        all_of = [trial for trial in bench.trials if trial.candidate.preset.steps == steps]
+        rivals = [trial for trial in all_of if trial.candidate.preset.betas is None]
         return max(rivals, key=lambda trial: trial.score(metric))
 
     counts = sorted({*plan.steps, *([plan.descent_steps] if plan.descent_steps > 1 else [])})
-    for candidate in candidates(process, start, counts, plan.samplers):
+    presets = model.config.presets
+    for own in (presets.fast, presets.balanced, presets.best):
+        measure(Candidate(OWN, own))
+    for candidate in candidates(process, start, counts, plan.samplers, presets.balanced.mix_back):
         measure(candidate)
     for steps in counts:
         for variant in noise_variants(process, start, best_of(steps).candidate):
@@ -78,12 +83,12 @@ def search(bench: Bench, plan: SearchPlan, tell: Callable[[Trial], None] = lambd
         base = best_of(plan.descent_steps).candidate
 
         def value(times: tuple[float, ...]) -> float:
-            if list(times) == time_grid(model, base.preset):
+            if list(times) == way_of(model, base.preset).grid:
                 return measure(base).score(metric)
             preset = base.preset.model_copy(update={"times": times})
             return measure(Candidate(FOUND, preset)).score(metric)
 
-        descend(tuple(time_grid(model, base.preset)), value, plan.descent_trials, plan.seed)
+        descend(tuple(way_of(model, base.preset).grid), value, plan.descent_trials, plan.seed)
     return bench.trials
 
 
@@ -155,7 +160,7 @@ def draw(
     figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for sampler, marker in zip(_NAMES, "osD", strict=True):
+    for sampler, marker in zip(_NAMES, "osD^", strict=True):
         of_sampler = [trial for trial in scored if trial.candidate.preset.sampler == sampler]
         if of_sampler:
             _draw_sampler(axes, of_sampler, metric, sampler, marker)

@@ -16,8 +16,8 @@ from audiodiff.model.config import Presets, SamplerPreset
 
 Sampler: TypeAlias = Literal["ddim", "dpmpp_2m", "heun"]
 SAMPLERS: tuple[Sampler, ...] = ("ddim", "dpmpp_2m", "heun")
-FOUND = "descent"
-"""Name of a grid that no formula gives."""
+OWN, FOUND = "own", "descent"
+"""Names of grids: those of the model's presets, and those that no formula gives."""
 ETAS = START_NOISES = (0.0, 0.5, 1.0)
 
 _FIRST_REACH, _LAST_REACH = 0.5, 0.05
@@ -30,7 +30,7 @@ class Candidate:
     """A preset to try.
 
     Attributes:
-        grid: ``uniform``, ``tau2``, ``log_snr``, ``rho`` or `FOUND`.
+        grid: ``uniform``, ``tau2``, ``log_snr``, ``rho``, `OWN` or `FOUND`.
         preset: The preset; without times where its grid is the default one of the process.
     """
 
@@ -82,7 +82,11 @@ def grids(process: Process, steps: int, start: float) -> dict[str, tuple[float, 
 
 
 def candidates(
-    process: Process, start: float, steps: Sequence[int], samplers: Sequence[Sampler] = SAMPLERS
+    process: Process,
+    start: float,
+    steps: Sequence[int],
+    samplers: Sequence[Sampler] = SAMPLERS,
+    mix_back: float = 0.0,
 ) -> Iterator[Candidate]:
     """Every sampler on every grid, without fresh noise; one step is the same with every sampler and grid.
 
@@ -91,6 +95,7 @@ def candidates(
         start: Where its sampling starts.
         steps: Numbers of steps.
         samplers: Samplers to try.
+        mix_back: Share of the recording in every result.
     """
     for n in sorted(set(steps)):
         for sampler in samplers if n > 1 else samplers[:1]:
@@ -98,7 +103,7 @@ def candidates(
                 own = None if place == 0 else times
                 quiet = 0.0 if _at_end_signal(process, start) else 1.0
                 preset = SamplerPreset(steps=n, sampler=sampler, start_noise=quiet, times=own)
-                yield Candidate(name, preset)
+                yield Candidate(name, preset.model_copy(update={"mix_back": mix_back}))
 
 
 def noise_variants(process: Process, start: float, candidate: Candidate) -> Iterator[Candidate]:

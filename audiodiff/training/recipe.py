@@ -2,167 +2,32 @@
 
 A recipe is a TOML file (or its resolved JSON). ``[process]`` and ``[network]`` name a ``kind`` and hold its
 parameters. The kind of ``[data]`` says what is learned: ``mix`` (a denoiser), ``pairs`` (a vocoder that
-starts from a mel inversion) or ``waves`` (a vocoder of waveforms, conditioned on a mel); the other sections
-follow from it. The keys of mixing are in `data.mixing.MixConfig`, the objectives beside the losses.
+starts from a mel inversion) or ``waves`` (a vocoder of waveforms, conditioned on a mel). A denoiser works on
+spectra, or on waveforms by ``model.representation = "waveform"``. The other sections follow. Those of the
+model are in `model_sections`, those of mixing in `data.mixing.MixConfig`, the objectives beside the losses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from audiodiff.data.mixing import MixConfig
-from audiodiff.diffusion import time_grids
-from audiodiff.diffusion.diffwave import FAST_BETAS
-from audiodiff.diffusion.prediction import Target
-from audiodiff.diffusion.process import Process
-from audiodiff.diffusion.vp import VP
-from audiodiff.errors import ConfigError, MelError
-from audiodiff.model.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
-from audiodiff.model.model import build_prior, build_process
+from audiodiff.diffusion.prediction import Target, natural_start
+from audiodiff.errors import ConfigError
+from audiodiff.model.config import ModelConfig
+from audiodiff.model.model import build_process
 from audiodiff.networks import complete, sizes_of
 from audiodiff.networks.contract import Network
 from audiodiff.settings import Setting, Settings, load_json, load_toml, nearest, parse
-from audiodiff.signal.mel_convention import MelSpec
-from audiodiff.signal.mel_presets import get_convention
 from audiodiff.training.best import BestMetric
 from audiodiff.training.losses import NoiseObjective, ObjectiveConfig
+from audiodiff.training.model_sections import STEPS_OF_NOISE, NoisyWaveModel, SpectralModel, WaveModel
 from audiodiff.training.pesq_loss import MIN_RATE
-
-
-class SpectralModel(Settings):
-    """``[model]`` of a model of spectra: what its folder will state.
-
-    Attributes:
-        sample_rate: Rate in Hz at which the model works; the packed store must have it.
-        n_fft, hop: Window of the spectral front end and distance of its frames, in samples.
-        exponent, scale: Compression of the spectrum, z -> scale |z|^exponent e^(i arg z).
-        target: What the network predicts.
-        start: Time in (0, 1] at which sampling starts.
-        steps: Sampler steps of the presets fast, balanced and best.
-        sampler: Solver of the presets.
-        eta: Share of fresh noise a step in the presets.
-        start_noise: Scale of the fresh noise that leaves a bridge's start; 0 is the deterministic limit.
-        inversion: A vocoder's: iterations of the mel inversion that it starts from.
-        licence: Licence of the weights.
-    """
-
-    sample_rate: int = Field(ge=4000, le=384000)
-    n_fft: int = Field(ge=16, le=16384)
-    hop: int = Field(ge=4, le=16384)
-    exponent: float = Field(gt=0, le=1)
-    scale: float = Field(gt=0)
-    target: Target = "x0"
-    start: float = Field(default=1.0, gt=0, le=1)
-    steps: tuple[int, int, int] = (1, 2, 4)
-    sampler: Literal["ddim", "dpmpp_2m", "heun"] = "ddim"
-    eta: float = Field(default=0.0, ge=0, le=1)
-    start_noise: float = Field(default=1.0, ge=0, le=1)
-    inversion: int | None = Field(default=None, ge=0, le=1000)
-    licence: str = Field(min_length=1)
-
-    @property
-    def title(self) -> str:
-        """Heading of the card."""
-        return "Denoiser" if self.inversion is None else "Vocoder from a mel inversion"
-
-    def sizes(self, process: Process) -> dict[str, int]:  # noqa: ARG002  every model's signature
-        """Sizes of the network that follow."""
-        return {"n_bins": self.n_fft // 2 + 1}
-
-    def folder_keys(self, process: Process) -> dict[str, Any]:  # noqa: ARG002
-        """What the model folder states of this model alone."""
-        shared = {"sampler": self.sampler, "eta": self.eta, "start_noise": self.start_noise}
-        fast, balanced, best = (parse(SamplerPreset, {"steps": n, **shared}, at="model") for n in self.steps)
-        return {
-            "task": "denoise" if self.inversion is None else "vocode",
-            "inversion": self.inversion,
-            "stft": StftSettings(n_fft=self.n_fft, hop=self.hop),
-            "compression": CompressionSettings(exponent=self.exponent, scale=self.scale),
-            "start": self.start,
-            "presets": Presets(fast=fast, balanced=balanced, best=best),
-        }
-
-
-class WaveModel(Settings):
-    """``[model]`` of a vocoder of waveforms (DiffWave and its like): what its folder will state.
-
-    Attributes:
-        mel: Name of the mel convention; it gives the rate and the hop.
-        prior: ``kind`` (energy or level) and parameters of the noise's prior, or None.
-        target: What the network predicts: the noise (``eps``, as DiffWave) or ``v`` (Salimans and Ho 2022).
-        schedule: Inference betas of the presets fast and balanced, from data towards noise; best takes the
-            whole table that was trained.
-        project: Whether sampling brings every estimate next to the mel; training does not know it.
-        licence: Licence of the weights.
-    """
-
-    mel: str
-    prior: dict[str, Setting] | None = None
-    target: Literal["eps", "v"] = "eps"
-    schedule: tuple[float, ...] = FAST_BETAS
-    project: bool = False
-    licence: str = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _parts_are_known(self) -> WaveModel:
-        try:
-            get_convention(self.mel)
-        except MelError as error:
-            raise ConfigError(f"model.mel: {error}") from None
-        if self.prior is not None:
-            build_prior(self.prior, "model.prior")
-        return self
-
-    @property
-    def title(self) -> str:
-        """Heading of the card."""
-        return f"Vocoder of waveforms from {self.mel} mels"
-
-    @property
-    def spec(self) -> MelSpec:
-        """The mel convention."""
-        return get_convention(self.mel)
-
-    @property
-    def sample_rate(self) -> int:
-        """Rate in Hz at which the model works."""
-        return self.spec.sample_rate
-
-    def sizes(self, process: Process) -> dict[str, int]:
-        """Sizes of the network that follow."""
-        return {"n_mels": self.spec.n_mels, "hop": self.spec.hop, "table": len(plain_table(process).betas)}
-
-    def folder_keys(self, process: Process) -> dict[str, Any]:
-        """What the model folder states of this model alone."""
-        table = plain_table(process)
-        try:
-            time_grids.from_betas(table, self.schedule)
-        except ConfigError as error:
-            raise ConfigError(f"model.schedule: {error}") from None
-        shared = {"sampler": "diffwave", "eta": 1.0, "project": self.project}
-        fast, best = (
-            parse(SamplerPreset, {"steps": len(betas), "betas": betas, **shared}, at="model")
-            for betas in (self.schedule, table.betas)
-        )
-        return {
-            "task": "vocode",
-            "mel": self.spec.as_dict(),
-            "prior": self.prior,
-            "presets": Presets(fast=fast, balanced=fast, best=best),
-        }
-
-
-def plain_table(process: Process) -> VP:
-    """The process of a recipe of waveforms, whose times are drawn and sampled by its betas."""
-    if not isinstance(process, VP) or process.zero_terminal:
-        raise ConfigError(
-            'process: a recipe of waveforms needs kind = "vp" without zero_terminal; leave [process] out'
-        )
-    return process
+from audiodiff.training.wave_losses import WaveObjective
 
 
 class MixData(MixConfig):
@@ -260,8 +125,9 @@ class TimedOptim(Optim):
     """How the weights of a model of spectra are changed, and at which times of the process.
 
     Attributes:
-        t_steps: Times are drawn around the default sampling grid of this many steps.
-        t_start_share: Probability of the start of sampling itself.
+        t_steps: Times are drawn around the default sampling grid of this many steps; 8 where the network
+            predicts anything but x_0 and nothing is said.
+        t_start_share: Probability of the start of sampling itself; 0.2 in that case.
         t_jitter: Reach of the other times towards their neighbours in the grid; 0.5 covers everything.
     """
 
@@ -314,6 +180,20 @@ _SECTIONS: dict[str, tuple[type[Settings], ...]] = {  # [model] [data] [objectiv
     "pairs": (SpectralModel, PairData, ObjectiveConfig, TimedOptim, RunSection),
     "waves": (WaveModel, WaveData, NoiseObjective, Optim, RunSection),
 }
+_BY_REPRESENTATION: dict[str, tuple[type[Settings], ...]] = {  # of the kind mix, by model.representation
+    "spectrum": _SECTIONS["mix"],
+    "waveform": (NoisyWaveModel, MixData, WaveObjective, TimedOptim, RunSection),
+}
+
+
+_ADVICE = {  # for a network that lacks this size
+    "n_bins": ' and spectra; networks of waveforms need model.representation = "waveform"',
+    "conditioner": ' and waveforms; networks of spectra need model.representation = "spectrum"',
+}
+
+
+_TIMES_OF_NOISE = {"t_steps": 8, "t_start_share": 0.2}
+"""Of [optim], where the network predicts anything but x_0: it is read at every level of noise."""
 
 
 class Recipe(Settings):
@@ -322,11 +202,11 @@ class Recipe(Settings):
     Of a vocoder of waveforms ``[process]`` may be left out: it is DiffWave's table of 50 entries then.
     """
 
-    model: SpectralModel | WaveModel
+    model: SpectralModel | NoisyWaveModel | WaveModel
     process: dict[str, Setting]
     network: dict[str, Setting]
     data: Annotated[MixData | PairData | WaveData, Field(discriminator="kind")]
-    objective: ObjectiveConfig | NoiseObjective
+    objective: ObjectiveConfig | WaveObjective | NoiseObjective
     optim: TimedOptim | Optim
     run: RunSection
 
@@ -337,14 +217,20 @@ class Recipe(Settings):
         if not isinstance(values, Mapping):
             return values
         values = migrate(values)
-        data = values.get("data")
-        kind = data["kind"] if isinstance(data, Mapping) else getattr(data, "kind", "mix")
+        kind = _key(values.get("data"), "kind", "mix")
         if not isinstance(kind, str) or kind not in _SECTIONS:
             raise ConfigError(f"data.kind: unknown kind {kind!r}; {nearest(str(kind), _SECTIONS)}")
+        sections = _SECTIONS[kind]
+        if kind == "mix":
+            wanted = _key(values.get("model"), "representation", "spectrum")
+            if wanted not in _BY_REPRESENTATION:
+                line = f"unknown representation {wanted!r}; {nearest(str(wanted), _BY_REPRESENTATION)}"
+                raise ConfigError(f"model.representation: {line}")
+            sections = _BY_REPRESENTATION[wanted]
         names = ("model", "data", "objective", "optim", "run")
         return values | {
             name: parse(section, values[name], at=name)
-            for name, section in zip(names, _SECTIONS[kind], strict=True)
+            for name, section in zip(names, sections, strict=True)
             if name in values and not isinstance(values[name], section)
         }
 
@@ -353,7 +239,7 @@ class Recipe(Settings):
         process = build_process(self.process)
         self.model.folder_keys(process)  # refused now, not after hours of training
         self.network.update(_sized(self.network, self.model.sizes(process), self.data.kind))
-        if self.network.get("conditioner") == "waveform":
+        if isinstance(self.model, WaveModel) and self.network.get("conditioner") == "waveform":
             raise ConfigError("network.conditioner: a vocoder hears a mel; use published or frames")
         if (self.data.kind == "pairs") != (getattr(self.model, "inversion", None) is not None):
             raise ConfigError('model.inversion and data.kind = "pairs" go together; give both, or neither')
@@ -375,18 +261,42 @@ def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(values.get("data"), Mapping):
         values["data"] = {"kind": "mix", **values["data"]}  # before there were vocoders, there were no kinds
         if values["data"]["kind"] == "waves":
-            values = {"process": {"kind": "vp", "schedule": "diffwave"}, **values}
-    return {"objective": {}, "run": {}, **values}
+            return {"objective": {}, "run": {}, "process": {"kind": "vp", "schedule": "diffwave"}, **values}
+    return {"objective": {}, "run": {}, **values, **_by_target(values)}
 
 
-def _sized(network: Mapping[str, Setting], sizes: Mapping[str, int], kind: str) -> dict[str, Setting]:
+def _by_target(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections ``[model]`` and ``[optim]`` of a denoiser with what follows from what its network predicts."""
+    sections = [values.get(name) for name in ("model", "process", "optim")]
+    if not all(isinstance(section, Mapping) for section in sections):
+        return {}
+    model, process, optim = (dict(section) for section in sections if section is not None)
+    target = model.get("target", "x0")
+    if target not in get_args(Target):
+        return {}
+    start = {} if "start" in model else {"start": natural_start(build_process(process), target)}
+    if target == "x0":
+        return {"model": {**start, **model}}
+    steps = {} if "schedule" in model else {"steps": STEPS_OF_NOISE}
+    return {"model": {**start, **steps, **model}, "optim": {**_TIMES_OF_NOISE, **optim}}
+
+
+def _key(section: Any, name: str, default: str) -> Any:
+    """A key of a section that is plain values or an object already."""
+    return section.get(name, default) if isinstance(section, Mapping) else getattr(section, name, default)
+
+
+def _sized(network: Mapping[str, Setting], sizes: Mapping[str, str | int], kind: str) -> dict[str, Setting]:
     """The section ``[network]`` with the sizes that follow from the model, and every default written out."""
     known = sizes_of(network)
     for name, value in sizes.items():
-        if name == "table" and name not in known:
-            continue  # only some networks of waveforms look times up in the process's table
+        if name in ("table", "passes") and name not in known:
+            continue  # only some networks look times up in a table, or hand something on untrained
         if name not in known:
-            raise ConfigError(f'network.kind = "{network["kind"]}" does not go with data.kind = "{kind}"')
+            advice = _ADVICE.get(name, "") if kind == "mix" else ""
+            raise ConfigError(
+                f'network.kind = "{network["kind"]}" does not go with data.kind = "{kind}"{advice}'
+            )
         if network.get(name, value) != value:
             raise ConfigError(f"network.{name} must be {value}, as the model says; leave it out")
     return complete({**network, **{name: value for name, value in sizes.items() if name in known}})

@@ -51,7 +51,7 @@ from audiodiff.training.step import TrainingContext
 from audiodiff.training.validation import DevItem, missing_scores, score, validate
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_FIXED = ("sample_rate", "n_fft", "hop", "exponent", "scale", "target", "mel", "prior")
+_FIXED = ("representation", "sample_rate", "n_fft", "hop", "exponent", "scale", "target", "mel", "prior")
 """Of [model]: what the weights depend on, where the recipe has it."""
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from audiodiff.data.batches import Batch
 from audiodiff.diffusion import time_grids
-from audiodiff.diffusion.loss import TimeLaw, sample_state
-from audiodiff.diffusion.prediction import Target, make_denoiser
+from audiodiff.diffusion.loss import TimeLaw, sample_state, x0_weight
+from audiodiff.diffusion.prediction import Target, make_denoiser, to_x0
 from audiodiff.diffusion.process import Process
 from audiodiff.inference.denoiser import Denoiser
 from audiodiff.model.model import Model
@@ -23,8 +23,9 @@ from audiodiff.signal.stft import STFT, Compression
 from audiodiff.signal.types import Audio
 from audiodiff.training.loaders import Loader, mixture_loader, pair_loader
 from audiodiff.training.losses import Front, ObjectiveConfig, objective
+from audiodiff.training.model_sections import SpectralModel
 from audiodiff.training.ranks import Ranks
-from audiodiff.training.recipe import MixData, PairData, RunSection, SpectralModel, TimedOptim
+from audiodiff.training.recipe import MixData, PairData, RunSection, TimedOptim
 from audiodiff.training.step import Losses, TrainingContext
 from audiodiff.training.validation import DevItem
 
@@ -52,7 +53,11 @@ class SpectralTask:
     run: RunSection
 
     def losses(self, context: TrainingContext, batch: Batch, step: int, trivial: bool) -> Losses:
-        """``x_t = a x_0 + b y + s eps -> x0_hat -> objective``; the trivial predictor is ``x0_hat = y``."""
+        """``x_t = a x_0 + b y + s eps -> x0_hat -> objective``.
+
+        Items whose prediction says little of x_0 count as much less as their error is larger there. The
+        trivial predictor says ``x0_hat = y`` where the network predicts x_0, and 0 elsewhere.
+        """
         noisy, clean, bandwidth_hz = batch
         n_samples = clean.shape[-1]
         with torch.no_grad():
@@ -61,6 +66,7 @@ class SpectralTask:
             t = self.law.draw(random.uniform((len(clean), 3)))
             eps = random.normal(x_0.shape) * math.sqrt(0.5)  # complex, variance 1: each part carries a half
             x_t = sample_state(self.process, x_0, y, t, eps)
+            weight = x0_weight(self.process, self.target, t)
         with context.autocast():
             h = context.encode(y)
 
@@ -69,13 +75,16 @@ class SpectralTask:
                 return context.forward(x, u, h).float()
 
         def compare(x0_hat: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            return objective(self.objective, self.front, x0_hat, x_0, bandwidth_hz, n_samples)
+            total, terms = objective(self.objective, self.front, x0_hat, x_0, bandwidth_hz, n_samples)
+            return weight * total, terms
 
-        total, terms = compare(make_denoiser(self.process, self.target, net_fn, y)(x_t, t))
+        way = self.process, self.target
+        total, terms = compare(make_denoiser(*way, net_fn, y)(x_t, t))
         baseline = None
         if trivial:
             with torch.no_grad():
-                baseline = compare(y)[0].mean()
+                said = y if self.target == "x0" else to_x0(*way, torch.zeros_like(y), x_t, y, t)
+                baseline = compare(said)[0].mean()
         return Losses(total.mean(), {name: value.mean() for name, value in terms.items()}, baseline)
 
     def probe(self, n_samples: int) -> Batch:

@@ -30,8 +30,8 @@ class Losses:
     Attributes:
         total: What is differentiated.
         terms: The unweighted terms.
-        trivial: Loss of the trivial predictor, if asked for: ``x0_hat = y`` for spectra, no noise at all for
-            waveforms.
+        trivial: Loss of the trivial predictor, if asked for: ``x0_hat = y`` where a denoiser predicts x_0,
+            and a prediction of 0 everywhere else.
     """
 
     total: Tensor

@@ -24,8 +24,9 @@ from audiodiff.signal.mel import mel
 from audiodiff.signal.types import Audio
 from audiodiff.training.loaders import Loader, wave_loader
 from audiodiff.training.losses import NoiseObjective
+from audiodiff.training.model_sections import WaveModel
 from audiodiff.training.ranks import Ranks
-from audiodiff.training.recipe import RunSection, WaveData, WaveModel
+from audiodiff.training.recipe import RunSection, WaveData
 from audiodiff.training.step import Losses, TrainingContext
 from audiodiff.training.validation import DevItem
 

@@ -29,7 +29,8 @@ FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 SAMPLE = ROOT / "samples" / "interview_noisy.flac"
 COMMANDS = (
-    (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("info",), ("mel",), ("mel", "convert"),
+    (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("export",),
+    ("info",), ("mel",), ("mel", "convert"),
     ("mel", "compute"), ("mel", "inspect"), ("models",), ("models", "info"), ("models", "list"),
     ("models", "verify"), ("pairs",), ("prepare",), ("schedule",), ("train",), ("ui",), ("vocode",),
 )  # fmt: skip

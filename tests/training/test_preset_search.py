@@ -20,7 +20,7 @@ from audiodiff.diffusion.process import Process
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.evaluation.pesq import Pesq
-from audiodiff.inference.sampling import time_grid
+from audiodiff.inference.sampling import way_of
 from audiodiff.model.config import ModelConfig, Presets, SamplerPreset
 from audiodiff.model.folder import load, save_presets
 from audiodiff.model.model import Model
@@ -166,21 +166,15 @@ def test_times_begin_at_the_start_of_the_model(toy_config: ModelConfig, toy_mode
         Denoiser(toy_model).with_preset(parse(SamplerPreset, times))
 
 
-def test_a_preset_without_times_is_written_as_before(toy_config: ModelConfig) -> None:
-    plain = toy_config.model_dump(mode="json")
-    assert "times" not in plain["presets"]["best"]
-    assert parse(ModelConfig, plain) == toy_config
-
-
 def test_the_default_grid_spelt_out_gives_the_same_bytes(toy_model: Model, recording: Recording) -> None:
     x, denoiser = recording(0.5)[0], Denoiser(toy_model)
     plain = SamplerPreset(steps=3)
-    spelt = SamplerPreset(steps=3, times=tuple(time_grid(toy_model, plain)))
+    spelt = SamplerPreset(steps=3, times=tuple(way_of(toy_model, plain).grid))
     other = SamplerPreset(steps=3, times=(1.0, 0.9, 0.8, 0.0))
     by_default = denoiser.with_preset(plain).denoise(x, 16000)
     np.testing.assert_array_equal(denoiser.with_preset(spelt).denoise(x, 16000), by_default)
     assert np.abs(denoiser.with_preset(other).denoise(x, 16000) - by_default).max() > 1e-4
-    assert time_grid(toy_model, other) == [1.0, 0.9, 0.8, 0.0]
+    assert way_of(toy_model, other).grid == [1.0, 0.9, 0.8, 0.0]
 
 
 def test_other_steps_than_the_presets_leave_its_times_behind(toy_model: Model, recording: Recording) -> None:

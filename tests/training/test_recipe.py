@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from audiodiff.diffusion.prediction import natural_start
 from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError
 from audiodiff.model.model import build_process
@@ -17,19 +18,19 @@ from audiodiff.networks import build
 from audiodiff.settings import dump_json, parse
 from audiodiff.training import checkpoint
 from audiodiff.training.losses import NoiseObjective, ObjectiveConfig
+from audiodiff.training.model_sections import NoisyWaveModel, SpectralModel, WaveModel
 from audiodiff.training.recipe import (
     MixData,
     Optim,
     PairData,
     Recipe,
-    SpectralModel,
     TimedOptim,
     WaveData,
-    WaveModel,
     load_recipe,
     migrate,
     model_config,
 )
+from audiodiff.training.wave_losses import WaveObjective
 
 STORED = Path(__file__).parent / "stored"
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -65,7 +66,8 @@ def test_stored_recipes_of_older_runs_load(kind: str) -> None:
     assert old.model_dump(exclude={"process"}) == new.model_dump(exclude={"process"})
     assert build_process(old.process) == build_process(new.process)
     net = build(old.network)
-    assert model_config(old, net).network == stored(kind)["network"]
+    later = {"passes": "recording"} if old.network["kind"] == "spectral" else {}
+    assert model_config(old, net).network == stored(kind)["network"] | later
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -108,6 +110,21 @@ def test_sections_may_be_given_as_objects() -> None:
         ("waves", "objective", {"mrstft": 1.0}, "unknown key 'objective.mrstft'; known: noise"),
         ("waves", "model", {"prior": {"flor": 0.1}}, "unknown key 'model.prior.flor'; did you mean 'floor'"),
         ("mix", "network", {"kind": "unet1d"}, 'network.kind = "unet1d" does not go with data.kind = "mix"'),
+        (
+            "mix",
+            "network",
+            {"kind": "wavenet"},
+            'networks of waveforms need model.representation = "waveform"',
+        ),
+        (
+            "mix",
+            "model",
+            {"representation": "wave"},
+            "unknown representation 'wave'; did you mean 'waveform'?",
+        ),
+        ("mix", "model", {"representation": "waveform"}, "unknown key 'model.n_fft'"),
+        ("mix", "model", {"target": "eps", "start": 1.0}, "model.start: target 'eps'"),
+        ("mix", "model", {"target": "velocity", "start": 1.0}, "model.start: target 'velocity'"),
         ("mix", "network", {"kind": "spectrum"}, "network: unknown kind 'spectrum'; did you mean 'spectral'"),
         ("mix", "process", {"kind": "vp"}, "unknown key 'process.rho'"),
         ("waves", "process", {"schedule": "linear"}, "betas and schedule exclude each other"),
@@ -123,6 +140,75 @@ def test_what_does_not_go_together_is_refused(
         parse(Recipe, values, "recipe.json")
     assert str(caught.value).startswith("recipe.json: ")
     assert line in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["cdiffuse", "wave_unet"])
+def test_a_denoiser_of_waveforms_has_sections_of_its_own(name: str) -> None:
+    recipe = load_recipe(RECIPES / name / "recipe.toml")
+    found = (recipe.model, recipe.data, recipe.objective, recipe.optim)
+    assert tuple(type(section) for section in found) == (NoisyWaveModel, MixData, WaveObjective, TimedOptim)
+    assert parse(Recipe, json.loads(dump_json(recipe))) == recipe
+    assert recipe.network["conditioner"] == "waveform"
+    config = model_config(recipe, build(recipe.network))
+    assert (config.task, config.stft, config.mel) == ("denoise", None, None)
+    assert config.level_db == recipe.data.level_db
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ('network.kind="spectral"', 'networks of spectra need model.representation = "spectrum"'),
+        ('network.conditioner="frames"', "network.conditioner must be waveform, as the model says"),
+        ("model.steps=[1, 2, 4]", "model.steps: the schedule has one beta a step"),
+        ('model.sampler="ddim"', 'model.schedule goes with model.sampler = "diffwave"'),
+        ("model.schedule=[0.1, 0.9]", "model.schedule: alpha_bar must lie in"),
+        ("model.schedule=[0.01, 0.02]", "model.schedule: m = 1 needs alpha_bar below 0.5"),
+        ('process.kind="brownian"', "model.schedule: only the processes vp and cdiffuse have a table"),
+        ('model.target="velocity"', "has no velocity"),
+        ("objective.complex=1.0", "unknown key 'objective.complex'"),
+        ("objective.prediction=0.0", "objective: every weight is 0"),
+        ("model.exponent=0.5", "unknown key 'model.exponent'"),
+    ],
+)
+def test_what_a_recipe_of_cdiffuse_cannot_say_is_refused(override: str, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(RECIPES / "cdiffuse" / "recipe.toml", [override])
+    assert line in str(caught.value)
+
+
+@pytest.mark.parametrize("process", ["brownian", "schroedinger", "ouve", "flow"])
+@pytest.mark.parametrize("target", ["x0", "eps", "v", "velocity"])
+@pytest.mark.parametrize("source", ["wave_unet", "tiny"])
+def test_a_target_is_one_line_of_a_recipe(process: str, target: str, source: str) -> None:
+    lines = [f'process={{kind="{process}"}}', f'model.target="{target}"']
+    recipe = load_recipe(RECIPES / source / "recipe.toml", lines)
+    assert isinstance(recipe.model, NoisyWaveModel | SpectralModel)
+    assert recipe.model.start == natural_start(build_process(recipe.process), recipe.model.target)
+
+
+def test_times_and_steps_follow_the_target_unless_they_are_given() -> None:
+    values = stored("mix")
+    for section, names in (("model", ("steps", "start")), ("optim", ("t_steps", "t_start_share"))):
+        for name in names:
+            values[section].pop(name, None)
+    plain = parse(Recipe, values)
+    noise = parse(Recipe, values | {"model": values["model"] | {"target": "v"}})
+    given = values["model"] | {"target": "v", "steps": [1, 1, 1]}
+    for recipe, expected in (
+        (plain, ((1, 2, 4), 4, 0.4)),
+        (noise, ((2, 2, 4), 8, 0.2)),
+        (parse(Recipe, values | {"model": given}), ((1, 1, 1), 8, 0.2)),
+    ):
+        assert isinstance(recipe.model, SpectralModel)
+        assert isinstance(recipe.optim, TimedOptim)
+        assert (recipe.model.steps, recipe.optim.t_steps, recipe.optim.t_start_share) == expected
+
+
+def test_a_start_that_is_given_stays() -> None:
+    lines = ['model.target="eps"', "model.start=0.5"]
+    recipe = load_recipe(RECIPES / "tiny" / "recipe.toml", lines)
+    assert isinstance(recipe.model, SpectralModel)
+    assert recipe.model.start == 0.5
 
 
 def test_a_named_table_reaches_the_model_folder() -> None:
