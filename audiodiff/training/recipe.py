@@ -151,6 +151,7 @@ class RunSection(Settings):
         trivial_after: Steps after which a network that is worse than the trivial predictor ends the run.
         best: Score of the validations (``pesq``, ``estoi`` or ``si_sdr``) whose best model is kept in
             ``model-best``; None keeps the newest only.
+        tensorboard: Write TensorBoard events too, if the package tensorboard is installed.
         patience: Validations without a better score of ``best`` after which the run ends; 0 for never.
     """
 
@@ -163,6 +164,7 @@ class RunSection(Settings):
     validate_minutes: float = Field(default=30.0, ge=0)
     validate_items: int = Field(default=24, ge=1)
     trivial_after: int = Field(default=500, ge=1)
+    tensorboard: bool = False
     best: BestMetric | None = None
     patience: int = Field(default=0, ge=0)
 

@@ -2,6 +2,8 @@
 
 RUN/recipe.json      the resolved recipe
 RUN/log.jsonl        what happened
+RUN/log.csv          the numbers of that, a row for each line of steps and each validation
+RUN/tensorboard/     the same numbers, with ``run.tensorboard``
 RUN/checkpoints/     the last two checkpoints
 RUN/model/           the averaged weights as a model folder (after each validation and at the end)
 RUN/model-best/      the best of these by ``run.best``, if that is set
@@ -41,8 +43,9 @@ from audiodiff.training.card import card
 from audiodiff.training.checkpoint import State
 from audiodiff.training.curves import plot_curves
 from audiodiff.training.loaders import Loader
-from audiodiff.training.log import Bar, RunLog, summary
+from audiodiff.training.log import Bar, RunLog, read_log, summary
 from audiodiff.training.loop import BrokenRun, StepRecord, train
+from audiodiff.training.mirrors import open_mirrors
 from audiodiff.training.prepare import make_task, prepare
 from audiodiff.training.ranks import Ranks, joined
 from audiodiff.training.recipe import Recipe, model_config
@@ -150,6 +153,8 @@ def _locked(
         write_file(folder / "recipe.json", dump_json(recipe).encode())
     log = RunLog(folder / "log.jsonl" if ranks.writes else None, log_bytes)
     try:
+        if ranks.writes:
+            log.mirrors = open_mirrors(folder, read_log(folder / "log.jsonl"), recipe.run.tensorboard)
         context, probes = prepare(recipe, state, device, ranks)
         start = {
             "step": state.progress.step,

@@ -200,6 +200,8 @@ def test_the_folder_holds_recipe_log_curve_and_a_model_that_verifies(recipe: Pat
     )
     assert verify(folder / "model").sample_rate == RATE
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+    table = (folder / "log.csv").read_text(encoding="utf-8").splitlines()
+    assert len(table) == 1 + len(entries(folder, "step")) + len(entries(folder, "valid"))
     step = entries(folder, "step")[-1]
     assert step["step"] == 4
     assert step["terms"].keys() == {"complex", "magnitude"}
