@@ -18,19 +18,21 @@ class Stop:
     Attributes:
         deadline: Value of ``time.monotonic()`` at which to stop, or None.
         signal_number: The signal that came, or None.
+        early_end: What the training itself found to end it, or None.
     """
 
     deadline: float | None = None
     signal_number: int | None = None
+    early_end: str | None = None
 
     @property
     def reason(self) -> str | None:
-        """``SIGTERM``, ``SIGINT`` or ``SIGHUP``, ``time``, or None to go on."""
+        """``SIGTERM``, ``SIGINT`` or ``SIGHUP``, ``time``, `early_end`, or None to go on."""
         if self.signal_number is not None:
             return signal.Signals(self.signal_number).name
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return "time"
-        return None
+        return self.early_end
 
 
 @contextmanager

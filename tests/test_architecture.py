@@ -92,7 +92,7 @@ def test_importing_audiodiff_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["denoise"], ["evaluate"], ["prepare"], ["train"], ["convert"], ["ui"]]
+    "command", [[], ["denoise"], ["evaluate"], ["prepare"], ["train"], ["convert"], ["ui"], ["schedule"]]
 )
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     arguments = [*command, "--help"]

@@ -28,6 +28,7 @@ from audiodiff.cli.mix import mix
 from audiodiff.cli.models import models
 from audiodiff.cli.pairs import pairs
 from audiodiff.cli.prepare import prepare
+from audiodiff.cli.schedule import schedule
 from audiodiff.cli.train import train
 from audiodiff.cli.ui import ui
 from audiodiff.cli.vocode import vocode
@@ -54,6 +55,7 @@ app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(prepare)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(mix)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(pairs)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(train)
+app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(schedule)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(export)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(convert)
 

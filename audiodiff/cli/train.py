@@ -69,6 +69,6 @@ def train(
     if outcome.signal_number is not None:
         line = f"{folder}: stopped at step {outcome.step}; go on with --resume"
         raise Stopped(line, SIGNAL_EXIT + outcome.signal_number)
-    done = "finished" if outcome.finished else "time is up"
+    done = "finished" if outcome.finished else outcome.early_end or "time is up"
     if outcome.writes:
         typer.echo(f"{folder / 'model'}: model after {outcome.step} steps ({done})")

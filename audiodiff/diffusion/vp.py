@@ -38,8 +38,44 @@ def cosine_betas(n_entries: int) -> tuple[float, ...]:
     return tuple(min(1.0 - ratio, 0.999) for ratio in ratios)
 
 
-Schedule: TypeAlias = Literal["linear", "cosine", "diffwave"]
-"""Published tables by name; ``linear`` and ``cosine`` have 1000 entries, ``diffwave`` has 50."""
+def sigmoid_betas(
+    n_entries: int, start: float = -3.0, end: float = 3.0, tau: float = 1.0
+) -> tuple[float, ...]:
+    """Variances of a sigmoid alpha_bar (Jabri, Fleet and Chen 2023, "Scalable Adaptive Computation").
+
+    With the logistic function sigma and u = i / n_entries,
+
+        alpha_bar(u) = (sigma(end / tau) - sigma((start + u (end - start)) / tau))
+                       / (sigma(end / tau) - sigma(start / tau)),
+
+    not below 1e-9, as published: 1 at u = 0, all but 0 at u = 1. A beta is 1 - alpha_bar(u) / alpha_bar(u
+    before).
+
+    Args:
+        n_entries: Entries of the table, at least 1.
+        start: Where the stretch of the sigmoid begins.
+        end: Where it ends, above `start`.
+        tau: Temperature, above 0; a larger one brings the curve nearer to a straight line.
+
+    Raises:
+        ConfigError: end not above start, or tau not above 0.
+    """
+    if not (end > start and tau > 0):
+        raise ConfigError(
+            f"a sigmoid schedule needs end > start and tau > 0, found {start}, {end} and {tau}; correct them"
+        )
+    first, last = _logistic(start / tau), _logistic(end / tau)
+    curve = [_logistic((start + i / n_entries * (end - start)) / tau) for i in range(n_entries + 1)]
+    bars = [max((last - value) / (last - first), 1e-9) for value in curve]
+    return tuple(1.0 - after / before for before, after in pairwise(bars))
+
+
+def _logistic(value: float) -> float:
+    return 0.5 * (1.0 + math.tanh(0.5 * value))
+
+
+Schedule: TypeAlias = Literal["linear", "cosine", "sigmoid", "diffwave"]
+"""Published tables by name; ``diffwave`` has 50 entries, the others have 1000."""
 
 
 def betas_of(schedule: Schedule) -> tuple[float, ...]:
@@ -49,6 +85,8 @@ def betas_of(schedule: Schedule) -> tuple[float, ...]:
             return linear_betas(1e-4, 0.02, 1000)
         case "cosine":
             return cosine_betas(1000)
+        case "sigmoid":
+            return sigmoid_betas(1000)
         case "diffwave":
             return linear_betas(1e-4, 0.05, 50)
 

@@ -66,8 +66,8 @@ def evaluate_folders(
         dnsmos: Scores opinions, too.
     """
     _require_packages()
-    refs, ests = _index(ref_dir), _index(est_dir)
-    noisy = _index(noisy_dir) if noisy_dir else {}
+    refs, ests = named_files(ref_dir), named_files(est_dir)
+    noisy = named_files(noisy_dir) if noisy_dir else {}
     if not refs.keys() & ests.keys():
         raise ConfigError(
             f"{est_dir}: no audio file has the name of one in {ref_dir}; give folders with equal file names "
@@ -172,7 +172,7 @@ def _at_rate(est: Audio, rate: int, wanted: int, ref: Audio) -> Audio:
     return fit_length(y, ref.shape[1]) if abs(y.shape[1] - ref.shape[1]) <= grid else y
 
 
-def _index(folder: Path) -> dict[str, list[Path]]:
+def named_files(folder: Path) -> dict[str, list[Path]]:
     """The audio files of a folder by relative path without suffix."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: not a folder; give a folder of audio files")

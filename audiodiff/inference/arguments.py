@@ -52,7 +52,7 @@ def preset_of(presets: Presets, quality: Quality, steps: int | None) -> SamplerP
         return chosen
     stored = {preset.steps: preset for preset in (presets.best, presets.fast, presets.balanced)}
     if chosen.betas is None:
-        return chosen.model_copy(update={"steps": steps})
+        return chosen.model_copy(update={"steps": steps, "times": None})  # which are of its own steps
     if steps in stored:
         return stored[steps]
     known = ", ".join(map(str, sorted(stored)))

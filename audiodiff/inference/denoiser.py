@@ -8,6 +8,8 @@ sample, strength 0 changes nothing, and what lies above the model's band passes 
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 import os
 from collections import deque
@@ -32,6 +34,7 @@ from audiodiff.inference.chunks import Chunk
 from audiodiff.inference.engine import Engine, Samples
 from audiodiff.inference.evaluator import Runtime, evaluator_of
 from audiodiff.io.formats import MAX_CHANNELS
+from audiodiff.model.config import SamplerPreset
 from audiodiff.model.folder import open_model
 from audiodiff.model.model import Model
 from audiodiff.signal.level import LevelMeter
@@ -113,6 +116,22 @@ class Denoiser:
         limits = SuppressionLimits(self.strength, 10 ** (-max_reduction_db / 20), channels == "linked")
         preset = preset_of(self.model.config.presets, quality, steps)
         self._worker = ChunkDenoiser(self.model, preset, seed, evaluator, limits)
+
+    def with_preset(self, preset: SamplerPreset) -> Denoiser:
+        """The same denoiser with another way to run its model; the loaded network is shared.
+
+        Args:
+            preset: Sampler, steps and grid of times.
+
+        Raises:
+            ConfigError: The preset's times begin elsewhere than the model's start.
+        """
+        start = self.model.config.start
+        if preset.times is not None and preset.times[0] != start:
+            raise ConfigError(f"times must begin at the model's start {start:g}, found {preset.times[0]:g}")
+        other = copy.copy(self)
+        other._worker = dataclasses.replace(self._worker, preset=preset)
+        return other
 
     @property
     def name(self) -> str:

@@ -77,11 +77,13 @@ class Way:
 
 
 def way_of(model: Model, preset: SamplerPreset) -> Way:
-    """The way of a preset: its own schedule of betas, or the default grid of the process.
+    """The way of a preset: its own times or schedule of betas, or the default grid of the process.
 
     CDiffuSE's schedule is a process of its own, whose last state is the recording (Lu et al. 2022).
     """
     process = model.process
+    if preset.times is not None:
+        return Way(process, list(preset.times))
     if preset.betas is None:
         return Way(process, time_grids.default(process, preset.steps, model.config.start))
     if isinstance(process, CDiffuSE):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from audiodiff.settings import Setting, Settings
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of the model folder that this code writes; it reads every version up to this one. Version 2 added
-models of waveforms and mels: stft, compression and level_db may be absent, mel and prior may be there."""
+models of waveforms and mels: stft, compression and level_db may be absent, mel and prior may be there.
+Version 3 added a preset's own grid of times."""
 
 
 class StftSettings(Settings):
@@ -41,6 +43,8 @@ class SamplerPreset(Settings):
             ``vp`` or ``cdiffuse``.
         project: Bring every estimate of the waveform next to the mel (GLA-Grad).
         mix_back: Share of the recording in the waveform that comes out at the end (0.2 in CDiffuSE).
+        times: Times of the grid, falling, from the model's start to 0, one more than steps; None for the
+            grid of the process, or of betas.
     """
 
     steps: int = Field(ge=1, le=1000)
@@ -50,6 +54,20 @@ class SamplerPreset(Settings):
     betas: tuple[float, ...] | None = None
     project: bool = False
     mix_back: float = Field(default=0.0, ge=0, le=1)
+    times: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _times_fall(self) -> SamplerPreset:
+        if self.times is None:
+            return self
+        if self.sampler == "diffwave":
+            raise ValueError("diffwave takes betas, no times; use ddim, or leave times out")
+        if len(self.times) != self.steps + 1:
+            raise ValueError(f"{self.steps} steps need {self.steps + 1} times, found {len(self.times)}")
+        falling = all(u < t for t, u in pairwise(self.times))
+        if not falling or self.times[0] > 1 or self.times[-1] != 0:
+            raise ValueError(f"times must fall from the model's start to 0, found {list(self.times)}")
+        return self
 
     @model_validator(mode="after")
     def _eta_is_used(self) -> SamplerPreset:
@@ -105,7 +123,7 @@ class ModelConfig(Settings):
         licence: Licence of the weights (SPDX name or a short sentence).
     """
 
-    format_version: Literal[1, 2] = 2
+    format_version: Literal[1, 2, 3] = 3
     task: Literal["denoise", "vocode"] = "denoise"
     sample_rate: int = Field(ge=4000, le=384000)
     level_db: float | None = Field(default=None, ge=-60, le=0)
@@ -136,7 +154,11 @@ class ModelConfig(Settings):
         clamped = any(preset.sampler == "diffwave" for preset in presets)
         projects = any(preset.project for preset in presets)
         mixes = any(preset.mix_back > 0 for preset in presets)
+        starts = {preset.times[0] for preset in presets if preset.times is not None}
         faults = {
+            f"the times of a preset begin at start, which is {self.start:g}; correct presets or start": bool(
+                starts - {self.start}
+            ),
             "stft and compression go together; give both, or neither for a model of waveforms": (
                 (self.stft is None) != (self.compression is None)
             ),

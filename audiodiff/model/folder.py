@@ -29,7 +29,7 @@ import safetensors.numpy
 from audiodiff.errors import AudiodiffError, ConfigError, ModelError
 from audiodiff.io.atomic import atomic_folder, set_aside
 from audiodiff.model import graph
-from audiodiff.model.config import FORMAT_VERSION, ModelConfig
+from audiodiff.model.config import FORMAT_VERSION, ModelConfig, Presets
 from audiodiff.model.model import Model, assemble, build_process, check_network, outline
 from audiodiff.model.shipped import SHIPPED
 from audiodiff.settings import dump_json, nearest, parse
@@ -50,6 +50,7 @@ __all__ = [
     "load_model",
     "open_model",
     "save",
+    "save_presets",
     "verify",
 ]
 
@@ -258,6 +259,34 @@ def add_graphs(model: str | os.PathLike[str], folder: Path) -> None:
     files = {name: content for name, content in _read_files(found).items() if name not in graph.FILES}
     made = graphs(loaded.net, loaded.stft.n_bins, files[_WEIGHTS], _WEIGHTS)
     _write(folder, files | made)
+
+
+def save_presets(model: str | os.PathLike[str], folder: Path, presets: Presets, note: str) -> None:
+    """Write a copy of a model with other presets; weights and graphs stay as they are.
+
+    Args:
+        model: Name of a shipped model, or path of a model folder.
+        folder: Target, which must not exist.
+        presets: In place of the model's.
+        note: What the copy's card says of them.
+
+    Raises:
+        ModelError: As `load`; the target exists, or the presets do not fit the model; code ``refused``.
+    """
+    if folder.exists():
+        raise ModelError(f"{folder}: exists; choose another name", code="refused")
+    files = _read_files(find(model))
+    config = _read_config(find(model), files[_CONFIG])
+    plain = config.model_dump(mode="json") | {
+        "presets": presets.model_dump(mode="json"),
+        "format_version": FORMAT_VERSION,
+    }
+    try:
+        files[_CONFIG] = dump_json(parse(ModelConfig, plain)).encode()
+    except ConfigError as error:
+        raise ModelError(f"{folder}: {error}", code="refused") from None
+    files[_CARD] = files[_CARD].rstrip(b"\n") + f"\n\n## Presets of this copy\n\n{note}\n".encode()
+    _write(folder, files)
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

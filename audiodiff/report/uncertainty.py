@@ -61,7 +61,7 @@ def disagree(
 def _with_fresh_noise(model: Model, steps: int) -> Model:
     presets = model.config.presets
     fresh = presets.balanced.model_copy(
-        update={"steps": steps, "sampler": "ddim", "eta": 1.0, "start_noise": 1.0}
+        update={"steps": steps, "sampler": "ddim", "eta": 1.0, "start_noise": 1.0, "times": None}
     )
     config = model.config.model_copy(update={"presets": presets.model_copy(update={"balanced": fresh})})
     return dataclasses.replace(model, config=config)

@@ -210,7 +210,8 @@ def _load_moments(tensors: dict[str, Tensor], state: State) -> None:
         owner = owners.get(parameter)
         if owner is None:
             continue
-        kinds = ("momentum_buffer",) if isinstance(owner, Muon) else ("step", "exp_avg", "exp_avg_sq")
+        with_momentum = isinstance(owner, Muon | torch.optim.SGD)
+        kinds = ("momentum_buffer",) if with_momentum else ("step", "exp_avg", "exp_avg_sq")
         found = {kind: tensors.get(f"optimiser.{kind}.{name}") for kind in kinds}
         entry: dict[str, Tensor] = {}
         for kind, value in found.items():

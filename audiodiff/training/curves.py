@@ -43,7 +43,7 @@ def plot_curves(log_path: Path, png_path: Path) -> None:
     for axes in panels[: 1 + len(names)]:
         axes.set_xlabel("hours of audio heard")
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=9)
     figure.savefig(png_path, dpi=DPI)
 
 

@@ -19,21 +19,29 @@ from audiodiff.errors import DataError
 
 if TYPE_CHECKING:
     from audiodiff.training.loop import StepRecord
+    from audiodiff.training.mirrors import Mirror
 
 
 class RunLog:
-    """An append-only JSON-lines file, one flushed line an entry."""
+    """An append-only JSON-lines file, one flushed line an entry.
+
+    Attributes:
+        mirrors: What else takes every entry from here on; closed with the log.
+    """
 
     def __init__(self, path: Path | None, keep_bytes: int = 0) -> None:
         """Open the log and cut it to its first `keep_bytes` bytes (0: start anew)."""
         self._file: BinaryIO = io.BytesIO() if path is None else path.open("ab")
         self._file.truncate(min(keep_bytes, self._file.tell()))
         self._file.seek(0, 2)
+        self.mirrors: list[Mirror] = []
 
     def write(self, kind: str, values: Mapping[str, Any]) -> None:
         """Append one entry and flush it."""
         self._file.write(json.dumps({"kind": kind, **values}).encode() + b"\n")
         self._file.flush()
+        for mirror in self.mirrors:
+            mirror.write(kind, values)
 
     @property
     def n_bytes(self) -> int:
@@ -43,6 +51,8 @@ class RunLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        for mirror in self.mirrors:
+            mirror.close()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from audiodiff.model.model import build_process
 from audiodiff.networks import complete, sizes_of
 from audiodiff.networks.contract import Network
 from audiodiff.settings import Setting, Settings, load_json, load_toml, nearest, parse
+from audiodiff.training.best import BestMetric
 from audiodiff.training.losses import NoiseObjective, ObjectiveConfig
 from audiodiff.training.model_sections import STEPS_OF_NOISE, NoisyWaveModel, SpectralModel, WaveModel
 from audiodiff.training.pesq_loss import MIN_RATE
@@ -87,14 +88,16 @@ class Optim(Settings):
     """How the weights are changed.
 
     Attributes:
-        kind: ``adamw``, or ``muon`` for the inner matrices and kernels with AdamW for all else.
+        kind: ``adamw``, ``adam`` (weight decay goes through the moments), ``sgd`` with momentum, or ``muon``
+            for the inner matrices and kernels with AdamW for all else.
         steps: Length of the schedule; training ends there.
-        lr: Highest learning rate of AdamW.
+        lr: Highest learning rate, of all that Muon does not change.
         shape: What follows the warm-up: half a ``cosine`` over all steps, or a ``constant`` rate with a tail.
         tail: Steps at the end of a constant rate in which it falls in a straight line; 0 for none.
         lr_floor: Last learning rate as a share of the highest.
         warmup: Steps of the linear warm-up.
-        betas: AdamW's decay rates.
+        betas: Decay rates of AdamW and Adam.
+        momentum: Of SGD; 0 for none.
         weight_decay: On matrices and kernels only; 0 makes AdamW Adam.
         clip: Largest norm of the gradient; 0 leaves it as it is.
         ema: Largest decay of the average of the weights.
@@ -103,7 +106,7 @@ class Optim(Settings):
             embeddings. What has fewer than two axes stays there anyway.
     """
 
-    kind: Literal["adamw", "muon"] = "adamw"
+    kind: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
     steps: int = Field(ge=1)
     lr: float = Field(gt=0)
     shape: Literal["cosine", "constant"] = "cosine"
@@ -111,6 +114,7 @@ class Optim(Settings):
     lr_floor: float = Field(default=0.01, ge=0, le=1)
     warmup: int = Field(default=200, ge=0)
     betas: tuple[float, float] = (0.9, 0.99)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0)
     clip: float = Field(default=1.0, ge=0)
     ema: float = Field(default=0.999, ge=0, lt=1)
@@ -147,6 +151,10 @@ class RunSection(Settings):
         validate_minutes: Minutes between two validations; 0 turns them off.
         validate_items: Dev items that a validation runs the model on.
         trivial_after: Steps after which a network that is worse than the trivial predictor ends the run.
+        best: Score of the validations (``pesq``, ``estoi`` or ``si_sdr``) whose best model is kept in
+            ``model-best``; None keeps the newest only.
+        tensorboard: Write TensorBoard events too, if the package tensorboard is installed.
+        patience: Validations without a better score of ``best`` after which the run ends; 0 for never.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -158,6 +166,17 @@ class RunSection(Settings):
     validate_minutes: float = Field(default=30.0, ge=0)
     validate_items: int = Field(default=24, ge=1)
     trivial_after: int = Field(default=500, ge=1)
+    tensorboard: bool = False
+    best: BestMetric | None = None
+    patience: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _best_is_validated(self) -> RunSection:
+        if self.best is not None and not self.validate_minutes:
+            raise ConfigError("run.best needs validations; set run.validate_minutes, or leave it out")
+        if self.patience and self.best is None:
+            raise ConfigError('run.patience needs run.best, such as "si_sdr", to tell what is better')
+        return self
 
 
 _SECTIONS: dict[str, tuple[type[Settings], ...]] = {  # [model] [data] [objective] [optim] [run] by data.kind

@@ -2,8 +2,11 @@
 
 RUN/recipe.json      the resolved recipe
 RUN/log.jsonl        what happened
+RUN/log.csv          the numbers of that, a row for each line of steps and each validation
+RUN/tensorboard/     the same numbers, with ``run.tensorboard``
 RUN/checkpoints/     the last two checkpoints
 RUN/model/           the averaged weights as a model folder (after each validation and at the end)
+RUN/model-best/      the best of these by ``run.best``, if that is set
 RUN/curve.png        the learning curve, if matplotlib is there
 """
 
@@ -34,12 +37,15 @@ from audiodiff.model.folder import load, save
 from audiodiff.model.model import build_process
 from audiodiff.settings import dump_json, parse
 from audiodiff.training import checkpoint
+from audiodiff.training.best import FOLDER as BEST
+from audiodiff.training.best import Standing, keep_best, standing_of
 from audiodiff.training.card import card
 from audiodiff.training.checkpoint import State
 from audiodiff.training.curves import plot_curves
 from audiodiff.training.loaders import Loader
-from audiodiff.training.log import Bar, RunLog, summary
+from audiodiff.training.log import Bar, RunLog, read_log, summary
 from audiodiff.training.loop import BrokenRun, StepRecord, train
+from audiodiff.training.mirrors import open_mirrors
 from audiodiff.training.prepare import make_task, prepare
 from audiodiff.training.ranks import Ranks, joined
 from audiodiff.training.recipe import Recipe, model_config
@@ -61,12 +67,14 @@ class Outcome:
         finished: Whether the schedule is complete.
         signal_number: The signal that stopped it, or None.
         writes: Whether this process, of several that train together, is the one that wrote the model.
+        early_end: Why it ended before its time, where it did so itself, or None.
     """
 
     step: int
     finished: bool
     signal_number: int | None
     writes: bool = True
+    early_end: str | None = None
 
 
 @dataclass
@@ -79,6 +87,7 @@ class _Job:
     context: TrainingContext
     log: RunLog
     items: Sequence[DevItem]
+    standing: Standing | None = None
     noisy_scores: dict[str, Any] = field(default_factory=dict)
     pending: list[StepRecord] = field(default_factory=list)
 
@@ -144,6 +153,8 @@ def _locked(
         write_file(folder / "recipe.json", dump_json(recipe).encode())
     log = RunLog(folder / "log.jsonl" if ranks.writes else None, log_bytes)
     try:
+        if ranks.writes:
+            log.mirrors = open_mirrors(folder, read_log(folder / "log.jsonl"), recipe.run.tensorboard)
         context, probes = prepare(recipe, state, device, ranks)
         start = {
             "step": state.progress.step,
@@ -168,6 +179,9 @@ def _locked(
                 {"text": f"validations go without {' and '.join(missing)}: {install_hint('eval')}"},
             )
         job = _Job(recipe, folder, state, context, log, items)
+        if items:
+            best, patience = recipe.run.best, recipe.run.patience
+            job.standing = standing_of(folder / "log.jsonl", best, patience, missing_scores())
         return _train(job, loader, stop)
     finally:
         log.close()
@@ -266,6 +280,7 @@ def _train(job: _Job, loader: Loader, stop: Stop) -> Outcome:
                     _flush(job)
                 if job.items and validate_due.now():
                     _export_and_validate(job)
+                    stop.early_end = job.standing.early_end if job.standing else None
                 if ranks.writes and save_due.now():
                     _checkpoint(job)
         except BrokenRun as error:
@@ -276,14 +291,16 @@ def _train(job: _Job, loader: Loader, stop: Stop) -> Outcome:
     finished = progress.step >= recipe.optim.steps
     if not ranks.writes:
         return Outcome(progress.step, finished, stop.signal_number, writes=False)
-    if stop.signal_number is None:  # after a signal there may be seconds only: the checkpoint is what counts
+    if (
+        stop.signal_number is None and stop.early_end is None
+    ):  # after a signal there may be seconds only: the checkpoint is what counts
         _export_and_validate(job)
     job.log.write("end", {"step": progress.step, "reason": "finished" if finished else stop.reason})
     _checkpoint(job)
     can_plot = progress.step > 0 and importlib.util.find_spec("matplotlib") is not None
     if stop.signal_number is None and can_plot:
         plot_curves(job.folder / "log.jsonl", job.folder / "curve.png")
-    return Outcome(progress.step, finished, stop.signal_number)
+    return Outcome(progress.step, finished, stop.signal_number, early_end=stop.early_end)
 
 
 @dataclass
@@ -340,3 +357,6 @@ def _export_and_validate(job: _Job) -> None:
     }
     _flush(job)
     job.log.write("valid", entry)
+    if job.standing is not None and job.standing.take(entry):
+        keep_best(folder, job.folder / BEST)
+        _checkpoint(job)  # so that a resumed run knows of it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -44,8 +44,19 @@ def set_rate(optimisers: Optimisers, factor: float) -> None:
             group["lr"] = factor * group["highest_lr"]
 
 
+def _for_all(groups: list[dict[str, Any]], config: Optim) -> torch.optim.Optimizer:
+    """What changes every parameter that Muon does not."""
+    match config.kind:
+        case "sgd":
+            return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=True)
+        case "adam":
+            return torch.optim.Adam(groups, lr=config.lr, betas=config.betas, fused=True)
+        case "adamw" | "muon":
+            return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+
+
 def make_optimisers(net: nn.Module, config: Optim) -> Optimisers:
-    """AdamW in its fused form, and Muon if it is asked for; weight decay never on gains and biases.
+    """The optimiser of ``optim.kind``, fused; with Muon two. Weight decay never on gains and biases.
 
     Their learning rates are set before every step.
     """
@@ -62,14 +73,14 @@ def make_optimisers(net: nn.Module, config: Optim) -> Optimisers:
     inner = [p for name, p in named if config.kind == "muon" and is_inner(name, p)]
     taken = {id(p) for p in inner}
     others = [p for _, p in named if id(p) not in taken]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in others if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     optimisers: list[torch.optim.Optimizer] = []
     if groups:
-        optimisers.append(torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True))
+        optimisers.append(_for_all(groups, config))
     if inner:
         optimisers.append(Muon(inner, config.muon_lr, config.muon_momentum, config.weight_decay))
     for optimiser in optimisers:

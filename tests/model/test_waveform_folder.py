@@ -13,7 +13,7 @@ import torch
 from audiodiff import Denoiser, networks
 from audiodiff.diffusion.noise_prior import EnergyPrior, LevelPrior
 from audiodiff.errors import AudiodiffError, ConfigError, ModelError
-from audiodiff.model.config import ModelConfig
+from audiodiff.model.config import FORMAT_VERSION, ModelConfig
 from audiodiff.model.folder import load, save, verify
 from audiodiff.model.model import assemble
 from audiodiff.model.representation import Waveform
@@ -138,7 +138,7 @@ def test_diffwave_is_not_for_spectra(toy_config: ModelConfig) -> None:
         parse(ModelConfig, plain, "test")
 
 
-def test_folders_of_version_1_load_and_are_written_as_version_2(toy_folder: Path) -> None:
+def test_folders_of_version_1_load_and_are_written_anew(toy_folder: Path) -> None:
     path = toy_folder / "config.json"
     new = ("mel", "prior")
     plain = {key: value for key, value in json.loads(path.read_text()).items() if key not in new}
@@ -154,4 +154,4 @@ def test_folders_of_version_1_load_and_are_written_as_version_2(toy_folder: Path
     old = load(toy_folder)
     assert old.config.format_version == 1
     save(toy_folder, old.config, old.net.state_dict(), "# toy\n")
-    assert load(toy_folder).config == old.config.model_copy(update={"format_version": 2})
+    assert load(toy_folder).config == old.config.model_copy(update={"format_version": FORMAT_VERSION})

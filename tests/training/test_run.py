@@ -200,6 +200,8 @@ def test_the_folder_holds_recipe_log_curve_and_a_model_that_verifies(recipe: Pat
     )
     assert verify(folder / "model").sample_rate == RATE
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+    table = (folder / "log.csv").read_text(encoding="utf-8").splitlines()
+    assert len(table) == 1 + len(entries(folder, "step")) + len(entries(folder, "valid"))
     step = entries(folder, "step")[-1]
     assert step["step"] == 4
     assert step["terms"].keys() == {"complex", "magnitude"}
@@ -215,6 +217,34 @@ def test_the_folder_holds_recipe_log_curve_and_a_model_that_verifies(recipe: Pat
     assert cli.run(["train", str(folder / "recipe.json"), "-o", str(again), "--max-minutes", "0"]) == 0
     assert not entries(again, "step")
     assert verify(again / "model").sample_rate == RATE
+
+
+def test_the_best_model_stays_and_a_run_without_gain_ends_early(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    keys = ["run.validate_minutes=1e-9", "run.best=si_sdr", "run.patience=1", "optim.ema=0.0"]
+    keys += ["optim.lr=0.03", "optim.warmup=0", "optim.steps=20", "run.validate_items=1"]
+    assert cli.run(["train", str(recipe), "-o", str(folder), *keys]) == 0
+    told = capsys.readouterr().out.splitlines()
+    scores = [(entry["si_sdr"], entry["step"]) for entry in entries(folder, "valid")]
+    best = max(scores)
+    last = scores[-1][1]
+    assert last == best[1] + 1 < 20
+    assert entries(folder, "end")[-1]["reason"] != "finished"
+    assert len(told) == 1
+    assert str(last) in told[0]
+    # the model that was kept scores what its validation said
+    again = tmp_path / "again"
+    more = ["--init", str(folder / "model-best"), "--max-minutes", "0"]
+    assert cli.run(["train", str(folder / "recipe.json"), "-o", str(again), *more]) == 0
+    assert entries(again, "valid")[-1]["si_sdr"] == pytest.approx(best[0], abs=1e-4)
+    assert scores[-1][0] < best[0]
+    # a resumed run knows the best of before
+    assert cli.run(["train", str(folder / "recipe.json"), "-o", str(folder), "--resume"]) == 0
+    after = [(entry["si_sdr"], entry["step"]) for entry in entries(folder, "valid")]
+    assert after[: len(scores)] == scores
+    assert len(after) == len(scores) + 1 or max(after) > best
 
 
 def test_a_run_may_start_from_the_weights_of_a_model(recipe: Path, tmp_path: Path) -> None:

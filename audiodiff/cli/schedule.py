@@ -1,0 +1,129 @@
+"""``audiodiff schedule``: find the steps, sampler and times that suit a model."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from audiodiff.cli._common import say
+from audiodiff.cli._progress import progress_bar
+
+if TYPE_CHECKING:
+    from audiodiff.training.preset_search import Trial
+
+SEARCH, RESULT = "Search", "Result"
+
+
+class Solver(StrEnum):
+    """The samplers that can be tried."""
+
+    DDIM, DPMPP_2M, HEUN = "ddim", "dpmpp_2m", "heun"
+
+
+def schedule(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="Name of a shipped model, or a model folder; it denoises."),
+    ],
+    data: Annotated[Path, typer.Option(help="Folder with noisy/ and clean/, whose files have equal names.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder for trials and picture; default: runs/schedule-NAME.",
+            rich_help_panel=RESULT,
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a copy of the model with the presets that were found.", rich_help_panel=RESULT
+        ),
+    ] = None,
+    steps: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1, max=1000, help="Steps to try; repeatable; default: 1 2 4 8.", rich_help_panel=SEARCH
+        ),
+    ] = None,
+    sampler: Annotated[
+        list[Solver] | None,
+        typer.Option(help="Sampler to try; repeatable; default: all three.", rich_help_panel=SEARCH),
+    ] = None,
+    metric: Annotated[
+        Literal["pesq_wb", "si_sdr", "estoi"] | None,
+        typer.Option(
+            help="Score that decides; default: pesq_wb where pesq is installed, else si_sdr.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    descend: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1000,
+            help="Steps of the grid whose times are moved; default: 4.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    trials: Annotated[
+        int, typer.Option(min=0, help="Grids that the descent tries at most.", rich_help_panel=SEARCH)
+    ] = 20,
+    files: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many pairs.", rich_help_panel=SEARCH)
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the noise and of the search.", rich_help_panel=SEARCH)
+    ] = 0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; default: all cores.", rich_help_panel=SEARCH)
+    ] = None,
+) -> None:
+    """Find the steps, sampler and times that suit a model.
+
+    Samplers, numbers of steps and time grids are tried on pairs of noisy and clean recordings, then fresh
+    noise on the best of them, then the times of one grid are moved one by one as long as the score rises. A
+    table of quality against seconds of work per second of audio is printed; a picture and the trials go to
+    one folder, and the same command goes on where it was stopped. Choose other pairs than those you report.
+
+    Examples: audiodiff schedule podcast --data dev; audiodiff schedule runs/a/model --data dev --save tuned
+    """
+    from audiodiff.errors import ConfigError
+    from audiodiff.evaluation.pesq import Pesq
+    from audiodiff.inference.denoiser import Denoiser
+    from audiodiff.model.folder import save_presets
+    from audiodiff.training.preset_report import SearchPlan, card_note, describe, draw, search, table
+    from audiodiff.training.preset_search import SAMPLERS, choose
+    from audiodiff.training.preset_trials import Bench, metrics_for, read_pairs
+
+    if save is not None and save.exists():
+        raise ConfigError(f"{save}: exists; choose another folder for --save")
+    metrics = metrics_for(metric)
+    denoiser = Denoiser(model, seed=seed, threads=threads)
+    folder = output or Path("runs") / f"schedule-{Path(model).resolve().name}"
+    samplers = tuple(name for name in SAMPLERS if not sampler or name in sampler)
+    plan = SearchPlan(tuple(steps or (1, 2, 4, 8)), samplers, descend or 4, trials, seed)
+    pairs = read_pairs(data, files)
+    with Pesq() as pesq, progress_bar("trials", shown=True) as show:
+        bench = Bench(denoiser, pairs, metrics, folder / "trials.jsonl", pesq)
+
+        def tell(trial: Trial) -> None:
+            show(len(bench.trials), 0, f"{trial.candidate.preset.sampler} {trial.candidate.preset.steps}")
+
+        before = bench.unprocessed()
+        found = search(bench, plan, tell)
+    presets = choose(found, metrics[0])
+    typer.echo("\n".join(table(found, before, metrics)))
+    for name in type(presets).model_fields:
+        typer.echo(f"{name:9} {describe(getattr(presets, name))}")
+    try:
+        draw(found, before, metrics[0], folder / "quality.png")
+    except ConfigError as error:
+        say(f"no picture: {error}")
+    if save is not None:
+        save_presets(model, save, presets, card_note(presets, bench, found))
+        typer.echo(f"{save}: {model} with these presets")
