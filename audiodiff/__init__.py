@@ -5,7 +5,8 @@
     clean = denoiser.denoise(noisy, sample_rate)   # (T,) or (T, C), as soundfile gives it
     speech = audiodiff.Vocoder().vocode(mel, "hifigan")    # [80, N] to (T,) at 22050 Hz
 
-Importing this package is cheap: torch is loaded when a `Denoiser`, a `Vocoder` or a model is first asked for.
+Importing this package is cheap: numpy and ONNX Runtime are loaded when a `Denoiser` is first asked for, torch
+with a `Vocoder`, a loaded model, or a denoiser that runs on a GPU or whose model has no graphs.
 """
 
 from __future__ import annotations

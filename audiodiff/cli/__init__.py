@@ -21,6 +21,7 @@ from audiodiff.cli.convert import convert
 from audiodiff.cli.denoise import DenoiseCommand, denoise
 from audiodiff.cli.doctor import doctor
 from audiodiff.cli.evaluate import evaluate
+from audiodiff.cli.export import export
 from audiodiff.cli.info import info
 from audiodiff.cli.mel import mel
 from audiodiff.cli.mix import mix
@@ -53,7 +54,12 @@ app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(prepare)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(mix)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(pairs)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(train)
+app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(export)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(convert)
+
+
+_EXTRAS = {"evaluate": "eval", "export": "export", "prepare": "train", "pairs": "train", "train": "train"}
+"""The extra that brings what a command needs beyond the core; of all others it is ``vocode``, for torch."""
 
 
 def _version(wanted: bool) -> None:
@@ -76,7 +82,8 @@ def _root(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line."""
-    return guarded(lambda: app(list(arguments), prog_name="audiodiff", standalone_mode=False))
+    extra = _EXTRAS.get(arguments[0], "vocode") if arguments else ""
+    return guarded(lambda: app(list(arguments), prog_name="audiodiff", standalone_mode=False), extra)
 
 
 def main() -> None:

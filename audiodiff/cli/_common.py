@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ import typer
 
 from audiodiff.cli._streams import UNREAD
 from audiodiff.errors import TARGET_CODES, AudiodiffError, AudioFileError
+from audiodiff.extras import CORE, install_hint, packages
 
 OK, SOME_FAILED, REFUSED, INTERNAL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 """Exit codes: all good; an input failed; usage, configuration, target or model refused, or the system refused
@@ -38,8 +40,13 @@ class Stopped(Exception):
         self.code = code
 
 
-def guarded(command: Callable[[], object]) -> int:
-    """Run a command; whatever happens becomes one line on standard error and an exit code."""
+def guarded(command: Callable[[], object], extra: str = "") -> int:
+    """Run a command; whatever happens becomes one line on standard error and an exit code.
+
+    Args:
+        command: What to run.
+        extra: The extra that installs what this command needs beyond the core; empty for none.
+    """
     try:
         with _endings_raise():
             code = _unless_unread(command)
@@ -59,11 +66,25 @@ def guarded(command: Callable[[], object]) -> int:
         remedy = "check the path, its rights and the space on the disk"
         return _fail(f"{place}{error.strerror or error}; {remedy}", REFUSED)
     except Exception as error:  # noqa: BLE001  the boundary: a fault of ours must not look like a usage error
-        traceback.print_exc()
-        return _fail(f"internal fault, please report it: {type(error).__name__}: {error}", INTERNAL)
+        return _unexpected(error, extra)
     if code == INTERRUPTED:  # typer turns Ctrl-C into this code
         return _fail("interrupted; no partial file was left", INTERRUPTED)
     return code if isinstance(code, int) else OK
+
+
+def _unexpected(error: Exception, extra: str) -> int:
+    """A package that is not installed, or a fault of ours."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if name and name != "audiodiff":
+        known = extra if any(_requires(line, name) for line in packages(extra)) else CORE
+        return _fail(f"this needs the package {name}; {install_hint(known)}", REFUSED)
+    traceback.print_exception(error)
+    return _fail(f"internal fault, please report it: {type(error).__name__}: {error}", INTERNAL)
+
+
+def _requires(requirement: str, module: str) -> bool:
+    """Whether a line such as ``torch>=2.11`` brings a module; names of packages and modules agree here."""
+    return re.split(r"[^\w-]", requirement)[0].replace("-", "_") == module
 
 
 def exit_code(error: AudiodiffError) -> int:

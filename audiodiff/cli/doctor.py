@@ -20,18 +20,19 @@ from audiodiff.errors import AudiodiffError, ConfigError
 from audiodiff.extras import CORE, install_hint
 
 NEEDED = (
-    "numpy", "torch", "soundfile", "soxr", "scipy", "safetensors", "typer", "pydantic", "filelock", "jinja2",
-    "numba",
+    "numpy", "onnxruntime", "soundfile", "soxr", "safetensors", "typer", "pydantic", "filelock", "jinja2",
 )  # fmt: skip
 """Modules of the packages that audiodiff always needs."""
 
 EXTRAS = {
+    "vocode": (("torch", "numba"), "speech from mels; denoisers without graphs, GPUs"),
     "media": (("av",), "video, m4a and aac; covers and chapters"),
     "tags": (("mutagen",), "tags of ogg and opus files"),
     "ui": (("starlette", "uvicorn"), "the local page"),
-    "eval": (("librosa", "pesq", "pystoi", "matplotlib"), "scores"),
+    "eval": (("torch", "librosa", "pesq", "pystoi", "matplotlib"), "scores"),
+    "export": (("torch", "onnx", "onnxscript"), "graphs of models"),
     "mos": (("distillmos",), "a score without a reference"),
-    "train": (("torchaudio", "pyroomacoustics", "matplotlib"), "training"),
+    "train": (("torch", "torchaudio", "scipy", "numba", "pyroomacoustics", "matplotlib"), "training"),
     "ray": (("ray",), "batches on a cluster"),
     "docs": (("mkdocs",), "building the documentation"),
 }
@@ -121,8 +122,9 @@ def _with_hint(faults: list[ImportFault], extra: str) -> str:
 def _versions() -> list[str]:
     import soundfile
 
+    known = ("onnxruntime", "torch", "numpy", "soundfile", "soxr")
     packages = (
-        f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy", "soundfile", "soxr")
+        f"{name} {importlib.metadata.version(name)}" for name in known if importlib.util.find_spec(name)
     )
     return [
         f"audiodiff {audiodiff.__version__}, Python {platform.python_version()} on {platform.platform()}",
@@ -131,10 +133,12 @@ def _versions() -> list[str]:
 
 
 def _processor() -> list[str]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if importlib.util.find_spec("torch") is None:
+        return [f"{cores} cores"]
     import torch
 
     able = torch.backends.cpu.get_cpu_capability()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     lines = [f"{cores} cores, torch uses {torch.get_num_threads()} threads and {able}"]
     if torch.cuda.is_available():
         lines.append(f"GPU {torch.cuda.get_device_name()}")

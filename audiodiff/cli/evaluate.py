@@ -1,137 +1,226 @@
-"""``audiodiff evaluate``: score estimates against references, file by file or folder by folder."""
+"""``audiodiff evaluate``: score estimates against references, and systems against each other."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from audiodiff.cli import _comparison, _evaluation
 from audiodiff.cli._common import SOME_FAILED
 from audiodiff.cli._progress import progress_bar
+from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
-    from audiodiff.evaluation.pair import FileScore
-    from audiodiff.evaluation.report import Report, Summary
+    from audiodiff.evaluation.comparison import Comparison
+    from audiodiff.evaluation.report import Report
+    from audiodiff.evaluation.transcripts import TextErrors
 
-LABELS = {
-    "pesq_wb": "PESQ-WB",
-    "pesq_nb": "PESQ-NB",
-    "estoi": "ESTOI",
-    "si_sdr_db": "SI-SDR dB",
-    "lsd_db": "LSD dB",
-}
-
-LOWER_IS_BETTER = {"lsd_db"}
+_FILES, _JUDGES = "Results in files", "Words and opinions"
+_NEEDED = "give a reference and at least one estimate, or --transcripts and --hypotheses"
 
 
 def evaluate(
     reference: Annotated[
-        Path, typer.Argument(metavar="REFERENCE", help="Clean reference, or a folder of them.")
-    ],
-    estimate: Annotated[
-        Path,
+        Path | None,
+        typer.Argument(metavar="REFERENCE", help="Clean reference, or a folder of them."),
+    ] = None,
+    estimates: Annotated[
+        list[Path] | None,
         typer.Argument(
-            metavar="ESTIMATE", help="Estimate, or a folder of them; files are named like the references."
+            metavar="ESTIMATE...",
+            help="Estimate, or a folder of them; files are named like the references. Several are compared.",
         ),
-    ],
+    ] = None,
     noisy: Annotated[
-        Path | None, typer.Option(help="Noisy original, or a folder of them, to show the gain.")
+        Path | None,
+        typer.Option(
+            help="Noisy original, or a folder of them, to show the gain; with several estimates, the first "
+            "system."
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Number of files to score at a time.")] = 2,
     worst: Annotated[int, typer.Option(min=0, help="Number of worst files to list.")] = 5,
-    json_lines: Annotated[
+    as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per file, then one with the summary.")
     ] = False,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write the scores of every clip as CSV.", rich_help_panel=_FILES)
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the tables as Markdown.", rich_help_panel=_FILES)
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the tables as one HTML page.", rich_help_panel=_FILES)
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel=_FILES)
+    ] = False,
+    transcripts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of .txt files with what is said in the references, for word error rates.",
+            rich_help_panel=_JUDGES,
+        ),
+    ] = None,
+    hypotheses: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of .txt files that a recogniser made of an estimate; one for each, in order.",
+            rich_help_panel=_JUDGES,
+        ),
+    ] = None,
+    dnsmos: Annotated[
+        Path | None,
+        typer.Option(help="Folder with DNSMOS's sig_bak_ovr.onnx, to use it.", rich_help_panel=_JUDGES),
+    ] = None,
 ) -> None:
-    """Score estimates against clean references.
+    """Score estimates against clean references, and compare systems.
 
-    The scores are PESQ, ESTOI and SI-SDR, of which more is better, and the log-spectral distance (LSD), of
-    which less is better. Two files are scored whatever their names; in folders, files are paired by their
-    relative names, and suffixes may differ. A file that cannot be scored is listed with the reason instead of
-    a number, and the exit code is then 1.
+    The scores are PESQ, ESTOI, SI-SDR, the log-spectral distance (LSD), the ratings CSIG, CBAK and COVL, and
+    the Frechet and kernel distances between all estimates and all references; the table says which way is
+    better. Two files are scored whatever their names; in folders, files are paired by their relative names,
+    and suffixes may differ. An estimate of another sample rate is resampled for scoring, and a note names it.
+    Several estimates, one for each system, are compared with the first of them. A file that cannot be scored
+    is listed with the reason instead of a number, and the exit code is then 1.
 
-    Examples: audiodiff evaluate clean.wav talk.denoised.wav --noisy talk.wav; audiodiff evaluate clean out
+    Examples: audiodiff evaluate clean.wav talk.denoised.wav --noisy talk.wav; audiodiff evaluate clean out;
+    audiodiff evaluate clean noisy out1 out2 --html systems.html
     """
-    from audiodiff.evaluation.folders import evaluate_files, evaluate_folders
-
-    single = reference.is_file() or estimate.is_file()
-    with progress_bar("scoring", shown=True) as show:
-        if single:
-            report = evaluate_files(reference, estimate, noisy=noisy, on_progress=show)
-        else:
-            report = evaluate_folders(reference, estimate, noisy_dir=noisy, jobs=jobs, on_progress=show)
-    lines = _json_lines(report) if json_lines else _text_lines(report, 0 if single else worst)
+    outputs = _Outputs(csv, markdown, html, overwrite)
+    outputs.check()
+    single = len(estimates or []) == 1
+    systems = [*([noisy] if noisy and not single else []), *(estimates or [])]
+    if (reference is None) == bool(systems) or not (systems or transcripts):
+        raise ConfigError(_NEEDED)
+    names = _names(systems or hypotheses or [])
+    texts = _texts(transcripts, hypotheses or [], names)
+    if single:
+        report = _one(_Sources(reference, systems, noisy, dnsmos, jobs))
+        n_worst = 0 if systems[0].is_file() else worst
+        lines = _of_one(report, next(iter(texts.values()), None), n_worst, as_json)
+        comparison = _beside_noisy(report, names[0], texts)
+    else:
+        comparison = _several(_Sources(reference, systems, None, dnsmos, jobs), names, texts)
+        lines = (_comparison.json_lines if as_json else _comparison.text_lines)(comparison)
+    outputs.write(comparison)
     typer.echo("\n".join(lines))
-    if report.unscored():
+    estimated = [found for name, found in comparison.reports.items() if name in names]
+    if any(found.unscored() for found in estimated):
         raise typer.Exit(SOME_FAILED)
 
 
-def _text_lines(report: Report, n_worst: int) -> list[str]:
-    lines = [*_table(report), ""]
-    if n_worst:
-        ranked = report.worst("pesq_wb", n_worst)
-        lines.append(
-            "worst by PESQ-WB: " + (", ".join(f"{name} {value:.2f}" for name, value in ranked) or "none")
+@dataclass(frozen=True)
+class _Sources:
+    """What is scored, by what."""
+
+    reference: Path | None
+    systems: list[Path]
+    noisy: Path | None
+    dnsmos: Path | None
+    jobs: int
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """Files that are asked for."""
+
+    csv: Path | None
+    markdown: Path | None
+    html: Path | None
+    overwrite: bool
+
+    def check(self) -> None:
+        """Refuse what cannot be written before the work is done."""
+        from audiodiff.io.output_checks import check_existing, check_folder
+
+        paths = [path.absolute() for path in (self.csv, self.markdown, self.html) if path is not None]
+        if len(set(paths)) < len(paths):
+            raise ConfigError(f"{paths[0]}: is named twice; name another file for each kind of result")
+        for path in paths:
+            check_existing(path, self.overwrite)
+            check_folder(path.parent)
+
+    def write(self, comparison: Comparison) -> None:
+        """Write each of them whole."""
+        from audiodiff.report import comparison as pages
+
+        for path, make in (
+            (self.csv, pages.csv_of_clips),
+            (self.markdown, pages.markdown),
+            (self.html, pages.html),
+        ):
+            if path is not None:
+                pages.save(path, make(comparison), self.overwrite)
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """Names of the systems, as short as tells them apart."""
+    from audiodiff.report.text import distinct
+
+    absolute = [path.absolute() for path in paths]
+    if len(set(absolute)) < len(absolute):
+        raise ConfigError("a system is given twice; give each once, the one to compare with first")
+    return distinct(absolute)
+
+
+def _texts(transcripts: Path | None, hypotheses: list[Path], names: list[str]) -> Mapping[str, TextErrors]:
+    """Errors of words by system; empty where no texts are given."""
+    if transcripts is None and not hypotheses:
+        return {}
+    if transcripts is None or not names or len(hypotheses) != len(names):
+        raise ConfigError(
+            "give --transcripts once, and --hypotheses once for each system in the same order; "
+            f"found {len(hypotheses)} of --hypotheses for {len(names)}"
         )
-    if report.noisy:
-        worse = report.worse_than_noisy()
-        count = len(report.differences("pesq_wb"))
-        names = f": {', '.join(worse)}" if worse else ""
-        lines.append(f"worse than noisy by more than 0.1 PESQ-WB: {len(worse)} of {count}{names}")
-    said = [f"note: {file.name}: {note}" for file in report.files for note in file.notes]
-    said += [f"not scored: {name} ({metric}): {reason.text}" for name, metric, reason in report.unscored()]
-    said += [f"noisy not scored: {name} ({metric}): {r.text}" for name, metric, r in report.noisy_unscored()]
-    # A name may hold a line break; what is said of it stays one line.
-    return [*lines, *(" ".join(line.split()) for line in said)]
+    from audiodiff.evaluation.transcripts import compare_folders
 
-
-def _table(report: Report) -> list[str]:
-    header = f"{'':10} {'mean':>8} {'95 %':>7} {'files':>6}"
-    if report.noisy:
-        header += f" {'noisy':>8} {'gain':>8} {'95 %':>7}"
-    lines = [header]
-    noisy = report.noisy_summary()
-    for metric, summary in report.summary().items():
-        line = f"{LABELS[metric]:10} {_mean(summary)} {_interval(summary)} {summary.count:6d}"
-        if report.noisy:
-            gain = report.gain(metric)
-            line += f" {_mean(noisy[metric])} {_mean(gain)} {_interval(gain)}"
-        lines.append(f"{line}  {'lower' if metric in LOWER_IS_BETTER else 'higher'} is better")
-    return lines
-
-
-def _mean(summary: Summary) -> str:
-    return f"{'-':>8}" if summary.mean is None else f"{summary.mean:8.3f}"
-
-
-def _interval(summary: Summary) -> str:
-    return f"{'-':>7}" if summary.ci95 is None else f"±{summary.ci95:6.3f}"
-
-
-def _json_lines(report: Report) -> list[str]:
-    noisy = {file.name: file for file in report.noisy}
-    lines = []
-    for file in report.files:
-        row: dict[str, object] = {"file": file.name, **_as_json(file)}
-        if file.name in noisy:
-            row["noisy"] = _as_json(noisy[file.name])
-        lines.append(json.dumps(row, ensure_ascii=False))
-    total: dict[str, object] = {"summary": {m: asdict(s) for m, s in report.summary().items()}}
-    if report.noisy:
-        total["noisy"] = {m: asdict(s) for m, s in report.noisy_summary().items()}
-        total["gain"] = {m: asdict(report.gain(m)) for m in LABELS}
-        total["worse_than_noisy"] = report.worse_than_noisy()
-    total["unscored"] = [{"file": n, "metric": m, **asdict(r)} for n, m, r in report.unscored()]
-    return [*lines, json.dumps(total, ensure_ascii=False)]
-
-
-def _as_json(file: FileScore) -> dict[str, object]:
-    reasons = file.reasons
     return {
-        "scores": {m: None if m in reasons else s for m, s in file.scores.items()},
-        "reasons": {m: asdict(r) for m, r in reasons.items()},
-        "notes": list(file.notes),
+        name: compare_folders(transcripts, folder) for name, folder in zip(names, hypotheses, strict=True)
     }
+
+
+def _one(sources: _Sources) -> Report:
+    from audiodiff.evaluation.dnsmos import Dnsmos
+    from audiodiff.evaluation.folders import evaluate_files, evaluate_folders
+
+    assert sources.reference is not None
+    ref, est, noisy = sources.reference, sources.systems[0], sources.noisy
+    judge = Dnsmos(sources.dnsmos) if sources.dnsmos else None
+    with progress_bar("scoring", shown=True) as show:
+        if ref.is_file() or est.is_file():
+            return evaluate_files(ref, est, noisy=noisy, on_progress=show, dnsmos=judge)
+        return evaluate_folders(ref, est, noisy_dir=noisy, jobs=sources.jobs, on_progress=show, dnsmos=judge)
+
+
+def _of_one(report: Report, texts: TextErrors | None, n_worst: int, as_json: bool) -> list[str]:
+    if as_json:
+        return _evaluation.json_lines(report, texts)
+    return _evaluation.text_lines(report, n_worst, texts)
+
+
+def _beside_noisy(report: Report, name: str, texts: Mapping[str, TextErrors]) -> Comparison:
+    """One system as the second of two, where the noisy originals were given."""
+    from audiodiff.evaluation.comparison import Comparison
+    from audiodiff.evaluation.report import Report
+
+    noisy = {"noisy original": Report(report.noisy, metrics=report.metrics)} if report.noisy else {}
+    return Comparison({**noisy, name: Report(report.files, metrics=report.metrics)}, texts)
+
+
+def _several(sources: _Sources, names: list[str], texts: Mapping[str, TextErrors]) -> Comparison:
+    from audiodiff.evaluation.comparison import Comparison, evaluate_systems
+    from audiodiff.evaluation.dnsmos import Dnsmos
+
+    if sources.reference is None:  # texts alone
+        return Comparison({}, texts)
+    systems = dict(zip(names, sources.systems, strict=True))
+    judge = Dnsmos(sources.dnsmos) if sources.dnsmos else None
+    with progress_bar("scoring", shown=True) as show:
+        reports = evaluate_systems(
+            sources.reference, systems, jobs=sources.jobs, on_progress=show, dnsmos=judge
+        )
+    return Comparison(reports, texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,6 +78,41 @@ def info(
             typer.echo(json.dumps({"v": 1, "model": path.name, **facts}))
         else:
             typer.echo("\n".join([path.name, *(f"  {key:<9} {text}" for key, text in _rows(path, config))]))
+
+    each(names, one)
+
+
+@models.command("inspect")
+def inspect(
+    names: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Names of shipped models, or model folders.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per model.")] = False,
+) -> None:
+    """Count parameters and operations of models.
+
+    Loads the network and counts the multiply-accumulates of its convolutions and matrix products for a second
+    of audio: of the condition, once per recording; of one step; and of all that each preset does. The
+    transform between audio and spectrum is not counted. Needs torch.
+
+    Examples: audiodiff models inspect podcast; audiodiff models inspect --json trained/voice
+    """
+
+    def one(name: str) -> None:
+        from audiodiff.model import folder
+        from audiodiff.model.cost import cost
+
+        path = folder.find(name)
+        model = folder.load(path)
+        found, presets = cost(model), model.config.presets
+        runs = {key: found.macs(getattr(presets, key).evaluations) for key in type(presets).model_fields}
+        if as_json:
+            typer.echo(json.dumps({"v": 1, "model": path.name, **asdict(found), "preset_macs": runs}))
+            return
+        typer.echo(f"{path.name}\n  {'parameters':<12} {found.parameters:,}")
+        rows = {"condition": found.encode_macs, "step": found.step_macs, **runs}
+        for key, macs in rows.items():
+            typer.echo(f"  {key:<12} {macs / 1e9:.3f} GMAC for a second of audio")
 
     each(names, one)
 

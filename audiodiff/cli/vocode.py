@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
 from audiodiff.cli._common import say
 from audiodiff.cli._help import MODEL, OUTPUT
-from audiodiff.cli._options import BitRate, FormatName, MelAxes, bit_rate_of, place_of, shard_of
+from audiodiff.cli._options import BitRate, MelAxes, bit_rate_of, place_of, shard_of
 from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import refuse_report, reported
 from audiodiff.cli._runner import Command, run
@@ -81,6 +81,14 @@ MelName: TypeAlias = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
+SpeechFormat: TypeAlias = Annotated[
+    Literal["wav", "flac", "mp3", "ogg", "opus"] | None,
+    typer.Option(
+        "--format",
+        help="Format of the outputs, and the suffix of their default names.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 
 
 def vocode(
@@ -92,7 +100,7 @@ def vocode(
     seed: Seed = 0,
     mel: MelName = None,
     mel_axes: MelAxes = None,
-    output_format: FormatName = None,
+    output_format: SpeechFormat = None,
     bitrate: BitRate = None,
     report: Report = None,
     device: Device = "auto",
@@ -127,7 +135,7 @@ def vocode(
         sidecar=True,
         tag=True,
         bit_rate=bit_rate_of(bitrate),
-        format=output_format.value if output_format else "",
+        format=output_format or "",
     )
     name = default_vocoder() if model is None else model
     command = Command(

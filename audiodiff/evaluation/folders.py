@@ -6,11 +6,13 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 
 from audiodiff.errors import AudioFileError, ConfigError
+from audiodiff.evaluation.dnsmos import Dnsmos
+from audiodiff.evaluation.metrics import METRICS
 from audiodiff.evaluation.pair import FileScore, score_pair, unscored
 from audiodiff.evaluation.pesq import Pesq
 from audiodiff.evaluation.report import Report
@@ -18,6 +20,8 @@ from audiodiff.evaluation.score import Unscored
 from audiodiff.extras import install_hint
 from audiodiff.io.folders import audio_files
 from audiodiff.io.reader import probe, read
+from audiodiff.signal.resample import fit_length, resample
+from audiodiff.signal.types import Audio
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,18 @@ class _Task:
     role: str = "estimate"
 
 
+@dataclass(frozen=True)
+class _Setup:
+    """How files are scored."""
+
+    jobs: int
+    dnsmos: Dnsmos | None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return (*METRICS, *self.dnsmos.names) if self.dnsmos else METRICS
+
+
 def evaluate_folders(
     ref_dir: Path,
     est_dir: Path,
@@ -37,6 +53,7 @@ def evaluate_folders(
     noisy_dir: Path | None = None,
     jobs: int = 2,
     on_progress: Callable[[int, int], None] | None = None,
+    dnsmos: Dnsmos | None = None,
 ) -> Report:
     """Score every file of `est_dir` against the reference of the same relative name.
 
@@ -46,6 +63,7 @@ def evaluate_folders(
     Args:
         jobs: Files scored at the same time, each with a PESQ process; no effect on the scores.
         on_progress: Called with the number of results so far and in all.
+        dnsmos: Scores opinions, too.
     """
     _require_packages()
     refs, ests = _index(ref_dir), _index(est_dir)
@@ -61,7 +79,7 @@ def evaluate_folders(
         tasks += [
             _Task(name, refs[name], noisy.get(name, []), "noisy original") for name in names if name in refs
         ]
-    return _report(tasks, len(names), jobs, on_progress)
+    return _report(tasks, len(names), _Setup(jobs, dnsmos), on_progress)
 
 
 def evaluate_files(
@@ -70,71 +88,88 @@ def evaluate_files(
     *,
     noisy: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    dnsmos: Dnsmos | None = None,
+    name: str | None = None,
 ) -> Report:
     """Score one file against one reference, whatever their names; the report bears the estimate's.
 
     Args:
         on_progress: As for `evaluate_folders`.
+        dnsmos: Scores opinions, too.
+        name: What the report calls it instead.
     """
     _require_packages()
     for path in filter(None, (ref, est, noisy)):
         if path.is_dir():
             raise ConfigError(f"{path}: is a folder; give files alone, or folders alone")
         probe(path)  # what is no recording is refused, not reported without a score
-    tasks = [_Task(est.name, [ref], [est])]
+    name = name or est.name
+    tasks = [_Task(name, [ref], [est])]
     if noisy is not None:
-        tasks.append(_Task(est.name, [ref], [noisy], "noisy original"))
-    return _report(tasks, 1, 1, on_progress)
+        tasks.append(_Task(name, [ref], [noisy], "noisy original"))
+    return _report(tasks, 1, _Setup(1, dnsmos), on_progress)
 
 
 def _report(
-    tasks: list[_Task], n_estimates: int, jobs: int, on_progress: Callable[[int, int], None] | None
+    tasks: list[_Task], n_estimates: int, setup: _Setup, on_progress: Callable[[int, int], None] | None
 ) -> Report:
     """The scores of all tasks: first the estimates, behind them the noisy originals."""
     results: list[FileScore] = []
-    for score in _scored(tasks, jobs):
+    for score in _scored(tasks, setup):
         results.append(score)
         if on_progress:
             on_progress(len(results), len(tasks))
-    return Report(tuple(results[:n_estimates]), tuple(results[n_estimates:]))
+    return Report(tuple(results[:n_estimates]), tuple(results[n_estimates:]), setup.metrics)
 
 
-def _scored(tasks: list[_Task], jobs: int) -> Iterator[FileScore]:
+def _scored(tasks: list[_Task], setup: _Setup) -> Iterator[FileScore]:
     """Results in the order of the tasks; threads, because the time is spent in the PESQ processes."""
     with ExitStack() as stack:
         idle: SimpleQueue[Pesq] = SimpleQueue()
-        for _ in range(max(1, jobs)):
+        for _ in range(max(1, setup.jobs)):
             idle.put(stack.enter_context(Pesq()))
 
         def run(task: _Task) -> FileScore:
             pesq = idle.get()
             try:
-                return _score_files(task, pesq)
+                return _score_files(task, pesq, setup)
             finally:
                 idle.put(pesq)
 
-        pool = stack.enter_context(ThreadPoolExecutor(max(1, jobs)))
+        pool = stack.enter_context(ThreadPoolExecutor(max(1, setup.jobs)))
         stack.callback(pool.shutdown, cancel_futures=True)
         yield from pool.map(run, tasks)
 
 
-def _score_files(task: _Task, pesq: Pesq) -> FileScore:
+def _score_files(task: _Task, pesq: Pesq, setup: _Setup) -> FileScore:
     """A score or a reason for every metric; more or less than one file on a side is a reason."""
     name, refs, ests = task.name, task.refs, task.ests
     for paths, role in ((refs, "reference"), (ests, task.role)):
         if not paths:
-            return unscored(name, Unscored("unpaired", f"there is no {role} of this name"))
+            return unscored(name, Unscored("unpaired", f"there is no {role} of this name"), setup.metrics)
         if len(paths) > 1:
             found = ", ".join(path.name for path in paths)
-            return unscored(name, Unscored("ambiguous", f"more than one {role}: {found}"))
+            return unscored(name, Unscored("ambiguous", f"more than one {role}: {found}"), setup.metrics)
     try:
         ref, ref_rate = read(refs[0])
         est, est_rate = read(ests[0])
     except AudioFileError as error:
-        return unscored(name, Unscored(error.code, str(error)))
-    if ref_rate != est_rate:
-        return unscored(name, Unscored("rate", f"{ref_rate} Hz in the reference, {est_rate} Hz here"))
-    return score_pair(name, ref, est, ref_rate, pesq)
+        return unscored(name, Unscored(error.code, str(error)), setup.metrics)
+    if ref_rate == est_rate:
+        return score_pair(name, ref, est, ref_rate, pesq, setup.dnsmos)
+    scored = score_pair(name, ref, _at_rate(est, est_rate, ref_rate, ref), ref_rate, pesq, setup.dnsmos)
+    note = f"{est_rate} Hz, scored at the {ref_rate} Hz of the reference"
+    return replace(scored, notes=(note, *scored.notes))
+
+
+def _at_rate(est: Audio, rate: int, wanted: int, ref: Audio) -> Audio:
+    """A copy of the estimate at the reference's rate.
+
+    It is fitted to the reference's length where the two differ by what the ends of two grids can.
+    """
+    y = resample(est, rate, wanted)
+    grid = -(-wanted // rate) + 1
+    return fit_length(y, ref.shape[1]) if abs(y.shape[1] - ref.shape[1]) <= grid else y
 
 
 def _index(folder: Path) -> dict[str, list[Path]]:
@@ -149,7 +184,7 @@ def _index(folder: Path) -> dict[str, list[Path]]:
 
 
 def _require_packages() -> None:
-    missing = [name for name in ("pesq", "pystoi") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("pesq", "pystoi", "torch") if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
             f"{' and '.join(missing)} not installed; {install_hint('eval')} (pesq needs a C compiler)"

@@ -19,13 +19,11 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from audiodiff.evaluation.score import Score, Signal, Unscored, check_pair
-from audiodiff.signal.resample import resample
+from audiodiff.evaluation.score import SAMPLE_RATE, Score, Signal, Unscored, at_16_khz, check_pair
 
 Band: TypeAlias = Literal["wb", "nb"]
 
 WINDOW_S = 20.0
-SAMPLE_RATE = 16000
 QUIET_DB = -40.0
 """A window this far below the loudest one holds a pause, not speech."""
 
@@ -84,7 +82,7 @@ class Pesq:
         pair = check_pair(ref, est)
         if isinstance(pair, Unscored):
             return [pair]
-        r, e = (_at_16_khz(x, sample_rate) for x in pair)
+        r, e = (at_16_khz(x, sample_rate) for x in pair)
         n_windows = max(1, int(np.ceil(r.size / (WINDOW_S * SAMPLE_RATE))))
         parts = list(zip(np.array_split(r, n_windows), np.array_split(e, n_windows), strict=True))
         power = np.array([np.mean(part**2) for part, _ in parts])
@@ -171,8 +169,3 @@ def mean_of_windows(windows: list[Score]) -> Score:
     if broken:
         return broken[0]
     return float(np.mean(values)) if values else reasons[0]
-
-
-def _at_16_khz(x: Signal, sample_rate: int) -> Signal:
-    y: Signal = resample(x[None].astype(np.float32), sample_rate, SAMPLE_RATE)[0].astype(np.float64)
-    return y

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audiodiff.evaluation.pair import METRICS, FileScore
-from audiodiff.evaluation.score import Unscored
+from audiodiff.evaluation.distances import frechet_distance, kernel_distance
+from audiodiff.evaluation.metrics import BY_NAME, METRICS
+from audiodiff.evaluation.pair import FileScore
+from audiodiff.evaluation.score import Score, Unscored
 
 WORSE_BY = 0.1
 """PESQ-WB by which a file must lose against its noisy original to be listed."""
@@ -46,18 +48,20 @@ class Report:
     Attributes:
         files: One entry for every reference or estimate, in order of names.
         noisy: Scores of the noisy originals under the same names, or empty.
+        metrics: Names of the scores that every file has.
     """
 
     files: tuple[FileScore, ...]
     noisy: tuple[FileScore, ...] = ()
+    metrics: tuple[str, ...] = METRICS
 
     def summary(self) -> dict[str, Summary]:
         """Per metric, over the files that have a number."""
-        return {m: summarise(list(_numbers(self.files, m).values())) for m in METRICS}
+        return {m: summarise(list(_numbers(self.files, m).values())) for m in self.metrics}
 
     def noisy_summary(self) -> dict[str, Summary]:
         """Per metric, over the noisy originals of the files that have a number."""
-        return {m: summarise([noisy for _, noisy in self._both(m).values()]) for m in METRICS}
+        return {m: summarise([noisy for _, noisy in self._both(m).values()]) for m in self.metrics}
 
     def differences(self, metric: str) -> dict[str, float]:
         """Estimate minus noisy, for the files with both numbers."""
@@ -74,8 +78,20 @@ class Report:
 
     def worst(self, metric: str, n: int) -> list[tuple[str, float]]:
         """The `n` files with the worst number, worst first."""
-        sign = -1 if metric == "lsd_db" else 1
-        return sorted(_numbers(self.files, metric).items(), key=lambda item: (sign * item[1], item[0]))[:n]
+        gain = BY_NAME[metric].gain
+        return sorted(_numbers(self.files, metric).items(), key=lambda item: (gain(item[1]), item[0]))[:n]
+
+    def numbers(self, metric: str) -> dict[str, float]:
+        """The score of every file that has one, by name."""
+        return _numbers(self.files, metric)
+
+    def distances(self) -> dict[str, Score]:
+        """How far the estimates as a set lie from their references: `frechet` and `kernel`."""
+        return _distances(self.files)
+
+    def noisy_distances(self) -> dict[str, Score]:
+        """The same for the noisy originals."""
+        return _distances(self.noisy)
 
     def unscored(self) -> list[tuple[str, str, Unscored]]:
         """(file, metric, reason) for every number that is missing; one metric "all" where all agree."""
@@ -90,6 +106,15 @@ class Report:
         return {n: (v, noisy[n]) for n, v in _numbers(self.files, metric).items() if n in noisy}
 
 
+def _distances(files: Sequence[FileScore]) -> dict[str, Score]:
+    points = [file.points for file in files if file.points is not None]
+    if not points:
+        none = Unscored("few", "no file was scored")
+        return {"frechet": none, "kernel": none}
+    ref, est = np.concatenate([p.ref for p in points]), np.concatenate([p.est for p in points])
+    return {"frechet": frechet_distance(ref, est), "kernel": kernel_distance(ref, est)}
+
+
 def _numbers(files: Sequence[FileScore], metric: str) -> dict[str, float]:
     scores = {file.name: file.scores[metric] for file in files}
     return {name: score for name, score in scores.items() if not isinstance(score, Unscored)}
@@ -99,8 +124,8 @@ def _missing(files: Sequence[FileScore]) -> list[tuple[str, str, Unscored]]:
     rows: list[tuple[str, str, Unscored]] = []
     for file in files:
         reasons = file.reasons
-        if len(reasons) == len(METRICS) and len(set(reasons.values())) == 1:
-            rows.append((file.name, "all", reasons[METRICS[0]]))
+        if len(reasons) == len(file.scores) and len(set(reasons.values())) == 1:
+            rows.append((file.name, "all", next(iter(reasons.values()))))
         else:
             rows.extend((file.name, metric, reason) for metric, reason in reasons.items())
     return rows

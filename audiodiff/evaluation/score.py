@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiodiff.errors import ShapeError
+from audiodiff.signal.resample import resample
 
 Signal: TypeAlias = NDArray[np.float64]
+
+SAMPLE_RATE = 16000
+"""Hz at which PESQ and the ratings made of it are defined."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +60,11 @@ def check_pair(ref: NDArray[np.floating], est: NDArray[np.floating]) -> tuple[Si
         if np.ptp(signal) == 0:
             return Unscored("silence", f"the {name} is silent")
     return r, e
+
+
+def at_16_khz(x: Signal, sample_rate: int) -> Signal:
+    """A mono signal ``[T]`` at `SAMPLE_RATE`; one that is there already is given back as it is."""
+    if sample_rate == SAMPLE_RATE:
+        return x
+    y: Signal = resample(x[None].astype(np.float32), sample_rate, SAMPLE_RATE)[0].astype(np.float64)
+    return y

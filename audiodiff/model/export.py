@@ -145,15 +145,29 @@ def _linked(proto: onnx.ModelProto, stored: _Stored) -> bytes:
     body = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *body])
-    for node in graph.node:
-        node.ClearField("doc_string")
-        node.ClearField("metadata_props")
+    _name_anew(graph)
     for field in ("value_info", "metadata_props", "doc_string"):
         graph.ClearField(field)
     for field in ("metadata_props", "doc_string", "producer_name", "producer_version"):
         proto.ClearField(field)
     content: bytes = proto.SerializeToString(deterministic=True)
     return content
+
+
+def _name_anew(graph: onnx.GraphProto) -> None:
+    """Number what is inside the graph, so that the same network gives the same bytes."""
+    fixed = {value.name for value in (*graph.input, *graph.output)}
+    fixed |= {tensor.name for tensor in graph.initializer if tensor.data_location == TensorProto.EXTERNAL}
+    names = {name: name for name in ("", *sorted(fixed))}  # "" is an input that is left out
+    for tensor in graph.initializer:
+        tensor.name = names.setdefault(tensor.name, f"constant {len(names)}")
+    for node in graph.node:
+        inputs = [names.setdefault(name, f"value {len(names)}") for name in node.input]
+        outputs = [names.setdefault(name, f"value {len(names)}") for name in node.output]
+        for field in ("name", "doc_string", "metadata_props", "input", "output"):
+            node.ClearField(field)
+        node.input.extend(inputs)
+        node.output.extend(outputs)
 
 
 def _reading(name: str, wanted: str, turned: bool, stored: _Stored) -> Sequence[onnx.NodeProto]:

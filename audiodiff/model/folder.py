@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,20 +165,41 @@ def _network(folder: Path, config: ModelConfig, weights: bytes) -> Network:
 
 
 def verify(folder: Path) -> Model:
-    """Load a model and run its network once on silence at the start of sampling.
+    """Load a model and run its network once on silence at the start of sampling, in all that can run it.
 
     Raises:
         ModelError: As `load`, or the network gives NaN or the wrong shape.
     """
-    import torch
-
-    model = load(folder)
-    cond, x_t = (torch.from_numpy(silent) for silent in model.representation.silence())
-    with torch.inference_mode():
-        out = model.net(x_t, torch.tensor([model.config.start]), model.net.encode(cond))
-    if out.shape != x_t.shape or not bool(torch.isfinite(out).all()):
+    model = _opened(_standing(folder), "a loaded model")
+    outputs = []
+    has_torch = find_spec("torch") is not None
+    if has_torch or model.graphs is None:
+        outputs.append(_tried_in_torch(model))
+    if model.graphs is not None and graph.has_runtime():
+        outputs.append(_tried_as_graph(model, model.graphs))
+    shape = model.representation.silence()[1].shape
+    if not all(out.shape == shape and np.isfinite(out).all() for out in outputs):
         raise ModelError(f"{folder}: the network fails on silence; do not use this model", code="refused")
     return model
+
+
+def _tried_in_torch(model: Model) -> npt.NDArray[Any]:
+    import torch
+
+    cond, x_t = (torch.from_numpy(silent) for silent in model.representation.silence())
+    with torch.inference_mode():
+        out: Tensor = model.net(x_t, torch.tensor([model.config.start]), model.net.encode(cond))
+    return out.numpy()
+
+
+def _tried_as_graph(model: Model, folder: Path) -> npt.NDArray[Any]:
+    encode, step = graph.sessions(folder, 1)
+    cond, x_t = model.representation.silence()
+    names = [node.name for node in encode.get_outputs()]
+    features = dict(zip(names, encode.run(None, {"cond": cond}), strict=True))
+    time = np.array([model.config.start], dtype=np.float32)
+    out: npt.NDArray[Any] = step.run(None, {"x_t": x_t, "t": time, **features})[0]
+    return out
 
 
 def save(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from audiodiff.io.mel_file import Axes, read_mel
 from audiodiff.io.reader import AtomicWriter, read_blocks
 from audiodiff.signal.level import mono_mix
-from audiodiff.signal.mel_inversion import invert_long
 from audiodiff.signal.resample import StreamResampler
 from audiodiff.signal.types import Samples
+
+if TYPE_CHECKING:
+    from audiodiff.io.mel_file import Axes
 
 ITERATIONS = 4
 """Of the plain inversion that stands for a mel: enough to be understood."""
@@ -37,6 +38,11 @@ def write_recording(source: Path, target: Path, sample_rate: int) -> str:
 
 def write_mel(source: Path, target: Path, preset: str | None, axes: Axes | None) -> str:
     """Write the plain inversion of a mel file."""
+    import torch
+
+    from audiodiff.io.mel_file import read_mel
+    from audiodiff.signal.mel_inversion import invert_long
+
     found = read_mel(source, preset, axes)
     waves = invert_long([torch.from_numpy(found.values)], found.spec, ITERATIONS)
     _write((wave.numpy()[np.newaxis] for wave in waves), target, found.spec.sample_rate)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audiodiff.signal.frames import frame_power
-from audiodiff.signal.mel import filterbank
+from audiodiff.signal.mel_bands import mel_filters
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.types import Samples
 
@@ -94,4 +94,4 @@ def _bank(sample_rate: int, n_fft: int, hop: int) -> Grid:
         n_mels=N_BANDS,
         norm="none",
     )
-    return np.asarray(filterbank(spec).numpy(), dtype=np.float32)
+    return mel_filters(spec).astype(np.float32)

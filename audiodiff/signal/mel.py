@@ -9,15 +9,14 @@ import math
 from dataclasses import fields
 from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from audiodiff.errors import MelError, ShapeError
+from audiodiff.signal.mel_bands import mel_filters
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.mel_presets import PRESETS
-from audiodiff.signal.mel_scale import hz_to_mel, mel_to_hz
 from audiodiff.signal.stft import transform_frames
 
 __all__ = [
@@ -47,25 +46,12 @@ def analysis_window(spec: MelSpec) -> Tensor:
 
 @lru_cache(maxsize=32)
 def filterbank(spec: MelSpec) -> Tensor:
-    """Triangular mel filters, computed in float64; their corners lie evenly on the mel scale.
-
-    Returns:
-        float32 [M, F], shared by all callers: not to be written to.
-    """
+    """The filters of `mel_bands.mel_filters`: float32 [M, F], shared by all callers, not to be written to."""
     return _filters(spec).float()
 
 
 def _filters(spec: MelSpec) -> Tensor:
-    """The filters in float64 [M, F]."""
-    low, high = (float(hz_to_mel(hz, spec.scale)) for hz in (spec.f_min, spec.f_max))
-    mels = np.linspace(low, high, spec.n_mels + 2)
-    corners = torch.from_numpy(mel_to_hz(mels, spec.scale))
-    hz = torch.arange(spec.n_bins, dtype=torch.float64) * (spec.bank_rate / spec.n_fft)
-    left, peak, right = corners[:-2, None], corners[1:-1, None], corners[2:, None]
-    rising = (hz - left) / (peak - left)
-    falling = (right - hz) / (right - peak)
-    filters = torch.minimum(rising, falling).clamp_min(0)
-    return filters * (2 / (right - left)) if spec.norm == "slaney" else filters
+    return torch.from_numpy(mel_filters(spec))
 
 
 def stft(wave: Tensor, spec: MelSpec) -> Tensor:

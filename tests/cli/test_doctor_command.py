@@ -101,7 +101,7 @@ def test_the_packages_are_those_of_the_project() -> None:
 
 def test_the_extras_are_those_of_the_package() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(doctor.EXTRAS) == set(extras) - {"dev"}
+    assert set(doctor.EXTRAS) == set(extras) - {"dev", "all"}
     for name, (modules, _) in doctor.EXTRAS.items():
         assert len(modules) == len(extras[name])
 

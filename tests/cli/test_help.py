@@ -82,7 +82,7 @@ def test_shells_complete_without_torch() -> None:
     assert completed("bash", "audiodiff den") == ["denoise"]
     assert completed("bash", "audiodiff denoise --quality ") == ["fast", "balanced", "best"]
     assert [line.split("\t")[0] for line in completed("fish", "audiodiff models ")] == [
-        "list", "info", "verify",
+        "list", "info", "inspect", "verify",
     ]  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from audiodiff.errors import ConfigError
 from audiodiff.evaluation.folders import evaluate_folders
-from audiodiff.evaluation.pair import METRICS
+from audiodiff.evaluation.metrics import METRICS
+from audiodiff.signal.resample import resample
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +85,7 @@ def test_what_cannot_be_scored_is_listed_and_has_no_number(
     codes = {name: (metric, reason.code) for name, metric, reason in report.unscored()}
     assert set(codes) == {file.name for file in report.files} - {"stereo", "sub/good"}
     assert {metric for metric, _ in codes.values()} == {"all"}
-    expected = {"length": "length", "mono": "channels", "rate": "rate", "silent": "silence"}
+    expected = {"length": "length", "mono": "channels", "rate": "length", "silent": "silence"}
     expected |= {"twice": "ambiguous", "no_estimate": "unpaired", "no_reference": "unpaired"}
     assert {name: code for name, (_, code) in codes.items() if name not in ("empty", "text")} == expected
     assert report.summary()["pesq_wb"].count == 2
@@ -116,3 +117,24 @@ def test_folders_without_a_common_name_are_refused(folders: tuple[Path, Path], t
         evaluate_folders(folders[0], tmp_path / "other")
     with pytest.raises(ConfigError, match="not a folder"):
         evaluate_folders(folders[0], tmp_path / "missing")
+
+
+def test_an_estimate_of_another_rate_is_resampled_and_named(
+    folders: tuple[Path, Path], speech: Wave, noisy: Wave
+) -> None:
+    ref, est = folders
+    for name, rate in (("up", 22050), ("down", 8000)):
+        write(ref / f"{name}.wav", speech)
+        write(est / f"{name}.wav", resample(noisy[None], RATE, rate)[0], rate)
+    same = evaluate_folders(ref, est)
+    down, _, good, up = same.files
+    assert same.unscored() == []
+    assert up.notes == ("22050 Hz, scored at the 16000 Hz of the reference",)
+    assert down.notes == ("8000 Hz, scored at the 16000 Hz of the reference",)
+    assert good.notes == ()
+    # what the higher rate carries is all there; the lower one has lost a band, and some scores with it
+    assert up.scores["si_sdr_db"] == pytest.approx(good.scores["si_sdr_db"], abs=0.2)
+    assert up.scores["pesq_nb"] == pytest.approx(good.scores["pesq_nb"], abs=0.05)
+    assert down.scores["lsd_db"] != pytest.approx(good.scores["lsd_db"], abs=0.5)
+    write(est / "up.wav", np.zeros(30000, np.float32), 22050)
+    assert [reason.code for _, _, reason in evaluate_folders(ref, est).unscored()] == ["length"]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from audiodiff.evaluation.pair import METRICS, FileScore, unscored
+from audiodiff.cli._evaluation import text_lines
+from audiodiff.evaluation.distances import frechet_distance, kernel_distance
+from audiodiff.evaluation.metrics import METRICS
+from audiodiff.evaluation.pair import Embedded, FileScore, unscored
 from audiodiff.evaluation.report import Report, Summary, summarise
 from audiodiff.evaluation.score import Unscored
 
@@ -56,3 +60,20 @@ def test_differences_are_paired() -> None:
     assert report.noisy_summary()["pesq_wb"].mean == pytest.approx((1.0 + 1.2 + 1.55) / 3)
     assert report.worse_than_noisy() == ["b"]
     assert report.noisy_unscored() == [("d", "all", LOST)]
+
+
+def test_the_distances_are_those_of_all_clips_together() -> None:
+    rng = np.random.default_rng(0)
+    points = [Embedded(rng.standard_normal((12, 4)), rng.standard_normal((9, 4)) + 1) for _ in range(2)]
+    files = [
+        FileScore(name, dict.fromkeys(METRICS, 1.0), (), p) for name, p in zip("ab", points, strict=True)
+    ]
+    report = Report((*files, unscored("c", LOST)))
+    ref, est = np.concatenate([p.ref for p in points]), np.concatenate([p.est for p in points])
+    found = report.distances()
+    assert found == {"frechet": frechet_distance(ref, est), "kernel": kernel_distance(ref, est)}
+    (line,) = (line for line in text_lines(report, 0, None) if line.startswith("Frechet"))
+    assert line.split() == ["Frechet", f"{found['frechet']:.3f}", "-", "2", "lower", "is", "better"]
+    few = Report((FileScore("a", {}, (), Embedded(ref[:5], est[:5])), unscored("c", LOST)), metrics=())
+    assert {s.code for s in few.distances().values() if isinstance(s, Unscored)} == {"few"}
+    assert [line for line in text_lines(few, 0, None) if line.startswith("note: no distances between sets")]

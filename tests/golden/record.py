@@ -29,9 +29,10 @@ FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 SAMPLE = ROOT / "samples" / "interview_noisy.flac"
 COMMANDS = (
-    (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("info",), ("mel",), ("mel", "convert"),
-    ("mel", "compute"), ("mel", "inspect"), ("mix",), ("models",), ("models", "info"), ("models", "list"),
-    ("models", "verify"), ("pairs",), ("prepare",), ("train",), ("ui",), ("vocode",),
+    (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("export",), ("info",), ("mel",),
+    ("mel", "convert"), ("mel", "compute"), ("mel", "inspect"), ("mix",), ("models",), ("models", "info"),
+    ("models", "inspect"), ("models", "list"), ("models", "verify"), ("pairs",), ("prepare",), ("train",),
+    ("ui",), ("vocode",),
 )  # fmt: skip
 
 Audio = npt.NDArray[np.floating[Any]]
