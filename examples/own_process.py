@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from audiodiff.diffusion import samplers, time_grids
@@ -18,11 +19,11 @@ class SineBridge(Process):
     rho: float = 1.0
 
     def path(self, t):  # the three coefficients (a, b, s) at float64 times
-        b = torch.sin(0.5 * math.pi * t) ** 2
-        return 1 - b, b, self.rho * torch.sqrt(b * (1 - b))
+        b = np.sin(0.5 * math.pi * t) ** 2
+        return 1 - b, b, self.rho * np.sqrt(b * (1 - b))
 
     def noise_ratio(self, t):  # s^2/a, which path alone would make 0/0 at t = 1
-        return self.rho**2 * torch.sin(0.5 * math.pi * t) ** 2
+        return self.rho**2 * np.sin(0.5 * math.pi * t) ** 2
 
     def time_at(self, ratio):  # the time at which s^2/a^2 is `ratio`
         return 2 / math.pi * math.asin(math.sqrt(ratio / (self.rho**2 + ratio)))

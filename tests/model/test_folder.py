@@ -254,7 +254,7 @@ def test_a_table_may_be_called_by_its_name(name: str, table: VP) -> None:
         ({}, "process: give either betas, each in"),
         ({"betas": []}, "process: give either betas, each in"),
         ({"betas": [0.1], "schedule": "linear"}, "process: betas and schedule exclude each other"),
-        ({"schedule": "linaer"}, "process.schedule: .*'linear', 'cosine' or 'diffwave'"),
+        ({"schedule": "linaer"}, "process.schedule: .*'linear', 'cosine', 'sigmoid' or 'diffwave'"),
         ({"shedule": "linear"}, "unknown key 'process.shedule'; did you mean 'schedule'"),
         ({"table": [0.5]}, "unknown key 'process.table'"),
     ],
