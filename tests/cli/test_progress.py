@@ -90,4 +90,4 @@ def test_results_of_a_folder_stand_on_lines_of_their_own(tmp_path: Path, width: 
     lines = [line.rsplit("\r", 1)[-1].rstrip() for line in plain.replace("\r\n", "\n").split("\n")]
     for name in names:
         assert lines.count(str(out / name)) == 1
-    assert lines[-2].startswith("3 recordings: 3 done")
+    assert sum(line.startswith("3 recordings: 3 done") for line in lines) == 1
