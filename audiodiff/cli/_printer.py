@@ -165,7 +165,7 @@ class Printer:
             told = {"v": JSON_VERSION, "event": "summary", "files": n_items, **counts, **times}
             print(json.dumps(told), flush=True)
         words = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
-        line = f"{n_items} recordings: {', '.join(words)}"
+        line = f"{n_items} recording{'s' * (n_items != 1)}: {', '.join(words)}"
         if self._seconds:
             factor = elapsed / self._seconds
             line += f"; {self._seconds:.1f} s of audio in {elapsed:.1f} s (real-time factor {factor:.3f})"

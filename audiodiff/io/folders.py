@@ -35,7 +35,7 @@ _PLURALS = {
     "image": "images",
     "text": "texts",
     "playlist": "playlists",
-    "other": "others",
+    "of another kind": "of another kind",
 }
 
 
@@ -77,7 +77,7 @@ def kind_of(name: str) -> str:
     """What a file that is passed over counts as; empty for a side file of audiodiff."""
     if name.startswith("."):
         return _hidden(name)
-    return "" if name.endswith(SIDECAR_SUFFIX) else _KIND_OF.get(Path(name).suffix.lower(), "other")
+    return "" if name.endswith(SIDECAR_SUFFIX) else _KIND_OF.get(Path(name).suffix.lower(), "of another kind")
 
 
 def _hidden(name: str) -> str:
