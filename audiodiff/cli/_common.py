@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +16,7 @@ from typing import TypeVar
 
 import typer
 
-from audiodiff.cli._streams import UNREAD
+from audiodiff.cli._streams import UNREAD, is_terminal
 from audiodiff.errors import TARGET_CODES, AudiodiffError, AudioFileError
 
 OK, SOME_FAILED, REFUSED, INTERNAL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
@@ -89,8 +91,16 @@ def each(sources: Sequence[T], work: Callable[[T], None]) -> None:
 
 
 def say(line: str) -> None:
-    """Print one line on standard error, if there still is one (the terminal may have been closed)."""
+    """Print one line on standard error, if there still is one (the terminal may have been closed).
+
+    A terminal would break a long line within a word; there it is broken between two.
+    """
     with contextlib.suppress(OSError, ValueError):
+        if is_terminal(sys.stderr):
+            width = max(20, shutil.get_terminal_size().columns)
+            line = textwrap.fill(
+                line, width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+            )
         print(line, file=sys.stderr, flush=True)  # not typer.echo, which writes past a bar, into it
 
 

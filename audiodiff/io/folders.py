@@ -86,7 +86,9 @@ def _hidden(name: str) -> str:
 
 def counted(passed: Mapping[str, int]) -> str:
     """What was passed over, in words for one line; empty where nothing was."""
-    return ", ".join(f"{n} {kind if n == 1 else _PLURALS[kind]}" for kind, n in passed.items())
+    return ", ".join(
+        f"{n} {kind if n == 1 else plural}" for kind, plural in _PLURALS.items() if (n := passed.get(kind, 0))
+    )
 
 
 @contextlib.contextmanager

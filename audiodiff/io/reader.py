@@ -285,7 +285,7 @@ def _sound(fd: int, path: Path, part: Part) -> _ForwardFile:
 def _plain(error: soundfile.LibsndfileError) -> str:
     """Give the words of libsndfile without its "Error :" and full stop, or ours for them."""
     words = str(error.error_string).strip().removeprefix("Error :").strip().rstrip(".")
-    return _WORDS.get(words, words)
+    return "its header is damaged" if words.startswith("Error in ") else _WORDS.get(words, words)
 
 
 def _header(fd: int, path: Path, part: Part) -> AudioInfo:
