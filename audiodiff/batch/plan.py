@@ -72,10 +72,10 @@ def plan(
     """Find the recordings of a batch, in the order of the words and of their names, and their targets.
 
     A folder or a pattern that stands alone is mirrored straight below the output folder; of several, each
-    keeps its own name there.
+    keeps its own name there. A recording that is named twice, in whatever spelling, is done once.
     """
     alone, passed_over = is_single(inputs), Counter[str]()
-    items: dict[tuple[Path, Path], Item] = {}
+    items: dict[tuple[str, Path], Item] = {}
     own: set[Path] = set()
     for word in inputs:
         for found in _expand(word, len(inputs) == 1, output, settings.suffixes, passed_over):
@@ -84,7 +84,8 @@ def plan(
                 continue
             place = None if output is None else output / found.place
             target = target_of(found.source, place, settings, options, mark)
-            items.setdefault((found.source, target), Item(found.source, target, found.place.as_posix()))
+            same = os.path.realpath(found.source), _real_place(target)
+            items.setdefault(same, Item(found.source, target, found.place.as_posix()))
             if len(items) > MAX_FILES:
                 raise ConfigError(f"more than {MAX_FILES} recordings; name a smaller folder", code="too_many")
     if not items:
@@ -243,8 +244,7 @@ def _check_collisions(items: Sequence[Item], options: Options) -> None:
     owner: dict[Path, Path] = {}
     for item in items:
         for target in outputs(item.target, options):
-            place = Path(os.path.realpath(target.parent)) / target.name
-            other = owner.setdefault(place, item.source)
+            other = owner.setdefault(_real_place(target), item.source)
             if other != item.source:
                 raise AudioFileError(
                     f"{display_path(target)}: would be the result of both {display_path(other)} and "
@@ -261,6 +261,11 @@ def _check_collisions(items: Sequence[Item], options: Options) -> None:
                     "choose another folder with -o",
                     code="same_file",
                 )
+
+
+def _real_place(target: Path) -> Path:
+    """A target whose folder is spelled without links and detours."""
+    return Path(os.path.realpath(target.parent)) / target.name
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +17,7 @@ from typing import TypeVar
 
 import typer
 
-from audiodiff.cli._streams import UNREAD
+from audiodiff.cli._streams import UNREAD, is_terminal
 from audiodiff.errors import TARGET_CODES, AudiodiffError, AudioFileError
 from audiodiff.extras import CORE, install_hint, packages
 
@@ -110,8 +112,16 @@ def each(sources: Sequence[T], work: Callable[[T], None]) -> None:
 
 
 def say(line: str) -> None:
-    """Print one line on standard error, if there still is one (the terminal may have been closed)."""
+    """Print one line on standard error, if there still is one (the terminal may have been closed).
+
+    A terminal would break a long line within a word; there it is broken between two.
+    """
     with contextlib.suppress(OSError, ValueError):
+        if is_terminal(sys.stderr):
+            width = max(20, shutil.get_terminal_size().columns)
+            line = textwrap.fill(
+                line, width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+            )
         print(line, file=sys.stderr, flush=True)  # not typer.echo, which writes past a bar, into it
 
 

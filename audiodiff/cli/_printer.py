@@ -164,8 +164,13 @@ class Printer:
             times = {"seconds": round(self._seconds, 3), "elapsed_s": round(elapsed, 3)}
             told = {"v": JSON_VERSION, "event": "summary", "files": n_items, **counts, **times}
             print(json.dumps(told), flush=True)
-        words = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
-        line = f"{n_items} recordings: {', '.join(words)}"
+        n_exist = len(self._exist)  # failed for programs; for people nothing is wrong with them
+        shown = counts | {
+            "failed": counts["failed"] - n_exist,
+            f"exist{'s' * (n_exist == 1)} already": n_exist,
+        }
+        words = [f"{count} {name.replace('_', ' ')}" for name, count in shown.items() if count]
+        line = f"{n_items} recording{'s' * (n_items != 1)}: {', '.join(words)}"
         if self._seconds:
             factor = elapsed / self._seconds
             line += f"; {self._seconds:.1f} s of audio in {elapsed:.1f} s (real-time factor {factor:.3f})"

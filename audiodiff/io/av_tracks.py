@@ -14,6 +14,7 @@ from audiodiff.io.formats import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioInfo, di
 from audiodiff.io.tags import is_cover
 
 _DEPTHS = {"u8": "PCM_U8", "s16": "PCM_16", "flt": "FLOAT", "dbl": "DOUBLE"}
+_PADDING_PACKETS = 3
 _LOSSLESS = frozenset({"flac", "alac", "wavpack", "tta", "truehd", "mlp"})
 
 
@@ -179,10 +180,23 @@ def tells_end(container: Any) -> bool:
 
 def _announced(container: Any, stream: Any, rate: int) -> int:
     if stream.duration and tells_end(container):
-        return round(Fraction(stream.duration * stream.time_base * rate))
+        return 0 if _goes_on(stream) else round(Fraction(stream.duration * stream.time_base * rate))
     if container.duration and container.format.name not in {"aac", "amr"}:
         return max(0, round(Fraction(container.duration, 1_000_000) * rate))
     return 0
+
+
+def _goes_on(stream: Any) -> bool:
+    """Whether the index of an mp4 holds packets behind the stated end, which is no end then.
+
+    The last packets of a codec hold some padding, which the stated end rightly leaves out.
+    """
+    index = stream.index_entries
+    if len(index) < 2 or index[-1].is_discard:
+        return False
+    packet = index[-1].timestamp - index[-2].timestamp
+    there = index[-1].timestamp + packet - (stream.start_time or 0)
+    return bool(there > stream.duration + _PADDING_PACKETS * packet)
 
 
 def _number(text: str) -> int:

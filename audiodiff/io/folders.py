@@ -35,7 +35,7 @@ _PLURALS = {
     "image": "images",
     "text": "texts",
     "playlist": "playlists",
-    "other": "others",
+    "of another kind": "of another kind",
 }
 
 
@@ -77,7 +77,7 @@ def kind_of(name: str) -> str:
     """What a file that is passed over counts as; empty for a side file of audiodiff."""
     if name.startswith("."):
         return _hidden(name)
-    return "" if name.endswith(SIDECAR_SUFFIX) else _KIND_OF.get(Path(name).suffix.lower(), "other")
+    return "" if name.endswith(SIDECAR_SUFFIX) else _KIND_OF.get(Path(name).suffix.lower(), "of another kind")
 
 
 def _hidden(name: str) -> str:
@@ -86,7 +86,9 @@ def _hidden(name: str) -> str:
 
 def counted(passed: Mapping[str, int]) -> str:
     """What was passed over, in words for one line; empty where nothing was."""
-    return ", ".join(f"{n} {kind if n == 1 else _PLURALS[kind]}" for kind, n in passed.items())
+    return ", ".join(
+        f"{n} {kind if n == 1 else plural}" for kind, plural in _PLURALS.items() if (n := passed.get(kind, 0))
+    )
 
 
 @contextlib.contextmanager

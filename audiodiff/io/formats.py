@@ -59,6 +59,7 @@ AUDIO_SUFFIXES = frozenset(_CONTAINERS) | MEDIA_SUFFIXES
 
 WRITTEN_AS = {
     ".aac": ".m4a",
+    ".amr": ".m4a",
     ".m4r": ".m4a",
     ".3gp": ".mp4",
     ".3g2": ".mp4",

@@ -43,8 +43,8 @@ def count(fd: int) -> Count:
         return Count(lengths_flac.count(window, start, _before_tags(window)))
     pcm = _pcm(window, start, head)
     if pcm is not None:
-        parts, missing = pcm
-        return Count(parts, missing) if parts else _cut(fd, size)
+        parts, promised = pcm
+        return _short(promised, size, parts) if parts else _cut(fd, size)
     found = lengths_mp3.count(window, start)
     return Count(found.parts, _LAST_FRAME if found.cut else "") if found else _cut(fd, size)
 
@@ -72,14 +72,15 @@ def strange_mp3(fd: int) -> Count:
     return Count(found.parts, _LAST_FRAME if found.cut else "") if found else Count()
 
 
-def _pcm(window: Window, start: int, head: bytes) -> tuple[tuple[Part, ...], str] | None:
+def _pcm(window: Window, start: int, head: bytes) -> tuple[tuple[Part, ...], int] | None:
+    """The parts of a file of plain samples, and the bytes that it promises; None if it is none."""
     stop = _before_tags(window)
     if head[:4] in {b"RIFF", b"RIFX", b"RF64", b"BW64"} and head[8:] == b"WAVE":
-        return lengths_pcm.riff(window, start, stop), ""
+        return lengths_pcm.riff(window, start, stop), 0
     if head[:4] == b"FORM":
-        return lengths_pcm.aiff(window, start, stop), ""
+        return lengths_pcm.aiff(window, start, stop), 0
     if head[:4] == b"caff":
-        return lengths_pcm.caf(window, start, stop), ""
+        return lengths_pcm.caf(window, start, stop)
     if head[:4] in {b".snd", b"dns."}:
         return lengths_pcm.au(window, start, stop)
     return None
@@ -122,9 +123,16 @@ def _cut(fd: int, size: int) -> Count:
         promised = 8 + int.from_bytes(head[20:28], "little")
     elif head[:4] == b"riff":
         promised = int.from_bytes(head[16:24], "little")
+    return _short(promised, size)
+
+
+def _short(promised: int, size: int, parts: tuple[Part, ...] = ()) -> Count:
+    """Parts of a file of `size` bytes whose header promises more, or does not."""
     if promised <= size + _SLACK_BYTES:
-        return Count()
-    return Count((), f"{promised} bytes promised, {size} there", promised / size)
+        return Count(parts)
+    start, stop = parts[-1].pieces[-1] if parts else (0, size)
+    there = int(stop) - int(start)
+    return Count(parts, f"{promised} bytes promised, {size} there", 1 + (promised - size) / there)
 
 
 def _missing_ogg(fd: int, size: int) -> str:

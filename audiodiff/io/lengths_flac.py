@@ -13,6 +13,8 @@ _STEP = 60_000
 _MAX_PARTS = 1 << 12
 _TAIL = 1 << 18
 _MAX_TRIES = 64
+_LEAST_BLOCK = 10
+"""Bytes: header, a constant sub-block and the checksum (RFC 9639, section 9)."""
 _TOTAL = 21
 """Where the four low bits before the total count stand, behind the start."""
 
@@ -50,7 +52,9 @@ def _part(window: Window, start: int, stop: int) -> tuple[Part, bool]:
     rate = int.from_bytes(head[18:21], "big") >> 4
     total = int.from_bytes(head[_TOTAL : _TOTAL + 5], "big") & 0xFFFFFFFFF
     there = _last(window, start, stop) if len(head) == 42 and total else 0
-    if there <= total:
+    # More blocks than there are bytes for: the count is wrong, and nothing tells that something is missing.
+    possible = (stop - start) // _LEAST_BLOCK * int.from_bytes(head[10:12], "big")
+    if there <= total <= possible:
         return Part(((start, stop),), seconds=total / rate if rate else 0.0), True
     field = (head[_TOTAL] & 0xF0) << 32 | min(there, (1 << 36) - 1)
     pieces: tuple[Piece, ...] = (

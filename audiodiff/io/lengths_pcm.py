@@ -161,8 +161,13 @@ def aiff(window: Window, start: int, stop: int) -> tuple[Part, ...]:
     return ()
 
 
-def caf(window: Window, start: int, stop: int) -> tuple[Part, ...]:
-    """Find the samples of a caf file whose size is unknown (-1, which Apple permits) or too small."""
+def caf(window: Window, start: int, stop: int) -> tuple[tuple[Part, ...], int]:
+    """Find the samples of a caf file whose size is unknown (-1, which Apple permits), too small or too large.
+
+    Returns:
+        The part, none where libsndfile reads the file as it is, and the bytes that its header promises; 0
+        if they are there.
+    """
     plain = False
     for place, name, size in _chunks(window, start + 8, stop, 8):
         if name == b"desc":
@@ -170,13 +175,13 @@ def caf(window: Window, start: int, stop: int) -> tuple[Part, ...]:
         if name != b"data":
             continue
         body = place + 12
-        if not plain or (0 <= size != stop - body and size > stop - body):
-            return ()
-        if size >= 0 and (stop - body - size < _NO_SOUND or _caf_chunk(window, body + size, stop)):
-            return ()
-        length = (stop - body).to_bytes(8, "big")
-        return (Part(((start, place + 4), length, (body, stop))),)
-    return ()
+        there = stop - body
+        whole = size == there or (0 < there - size < _NO_SOUND) or _caf_chunk(window, body + size, stop)
+        if not plain or (0 <= size <= there and whole):
+            return (), 0
+        part = Part(((start, place + 4), there.to_bytes(8, "big"), (body, stop)))
+        return (part,), body - start + size if size > there else 0
+    return (), 0
 
 
 def _caf_chunk(window: Window, place: int, stop: int) -> bool:
@@ -198,20 +203,19 @@ def _chunks(window: Window, place: int, stop: int, width: int) -> Iterator[tuple
         place += 4 + width + size + (size % 2 if width == 4 else 0)
 
 
-def au(window: Window, start: int, stop: int) -> tuple[tuple[Part, ...], str]:
+def au(window: Window, start: int, stop: int) -> tuple[tuple[Part, ...], int]:
     """Find the samples of an au file; nothing may follow them.
 
     Returns:
-        The part, none where libsndfile reads the file as it is, and what is missing of it.
+        As `caf`.
     """
     head = window.at(start, 12)
     order: Endian = "big" if head[:4] == b".snd" else "little"
     offset, size = int.from_bytes(head[4:8], order), int.from_bytes(head[8:12], order)
     there = stop - start - offset
     if offset < 24 or there <= 0 or size == _UNKNOWN or 0 <= there - size < (_NO_SOUND if size else 1):
-        return (), ""
+        return (), 0
     if size < there and window.at(start + offset + size, 11).startswith(_FOREIGN):
-        return (), ""
-    promised = f"{offset + size} bytes promised, {there + offset} there"
+        return (), 0
     part = Part(((start, start + 8), b"\xff\xff\xff\xff", (start + 12, stop)))
-    return (part,), promised if size > there and not unknown_size(size) else ""
+    return (part,), offset + size if size > there and not unknown_size(size) else 0

@@ -21,10 +21,13 @@ def check_existing(path: Path, overwrite: bool) -> None:
     """Refuse a target that is there.
 
     Args:
-        overwrite: Whether a file may be replaced; a folder never is.
+        overwrite: Whether a file may be replaced; a folder, a device or a pipe never is.
     """
     if path.is_dir():
         raise AudioFileError(f"{display_path(path)}: is a folder; name a file", code="exists")
+    if path.exists() and not path.is_file():
+        line = f"{display_path(path)}: is a device or a pipe; name a file, or - for standard output"
+        raise AudioFileError(line, code="exists")
     if not overwrite and os.path.lexists(path):
         raise target_exists(path)
 

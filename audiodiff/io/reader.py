@@ -200,6 +200,8 @@ def _open(path: Path) -> int:
         raise AudioFileError(
             f"{display_path(path)}: the file is empty (0 bytes); record or copy it again", code="empty"
         )
+    if stat.S_ISFIFO(status.st_mode):
+        raise AudioFileError(f"{display_path(path)}: is a pipe; give it as - < {display_path(path)}")
     raise AudioFileError(f"{display_path(path)}: not a regular file; name an audio file")
 
 
@@ -213,6 +215,13 @@ class _Survey:
 
 
 _WHOLE = Part(())
+_WORDS = {
+    "Format not recognised": "its first bytes are those of no audio format",
+    "Supported file format but file is malformed": "its header is damaged",
+    "Internal error : SF_INFO struct incomplete": "its header tells no possible sample rate",
+    "Channel count is zero": "its header tells of no channels",
+}
+"""What libsndfile's words mean to somebody who has never heard of it."""
 
 
 def _survey(fd: int, path: Path) -> _Survey:
@@ -274,8 +283,9 @@ def _sound(fd: int, path: Path, part: Part) -> _ForwardFile:
 
 
 def _plain(error: soundfile.LibsndfileError) -> str:
-    """Give the words of libsndfile without its "Error :" and full stop."""
-    return str(error.error_string).strip().removeprefix("Error :").strip().rstrip(".")
+    """Give the words of libsndfile without its "Error :" and full stop, or ours for them."""
+    words = str(error.error_string).strip().removeprefix("Error :").strip().rstrip(".")
+    return "its header is damaged" if words.startswith("Error in ") else _WORDS.get(words, words)
 
 
 def _header(fd: int, path: Path, part: Part) -> AudioInfo:

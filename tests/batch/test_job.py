@@ -205,7 +205,7 @@ def _nan(folder: Path) -> None:
         ),
         (lambda folder: (folder / "a.wav").mkdir(), "unreadable", "not a regular file"),
         (_nothing, "unreadable", "cannot be opened"),
-        (lambda folder: os.mkfifo(folder / "a.wav"), "unreadable", "not a regular file"),
+        (lambda folder: os.mkfifo(folder / "a.wav"), "unreadable", "is a pipe"),
         (lambda folder: write(folder / "a.wav", np.zeros((1, 0))), "empty", "no samples"),
         (_nan, "nonfinite", "0.375 s"),
     ],

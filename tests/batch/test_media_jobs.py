@@ -70,15 +70,21 @@ def test_a_podcast_keeps_what_surrounds_its_sound(tmp_path: Path, denoiser: Deno
 
 
 @pytest.mark.parametrize(
-    ("muxer", "suffix", "written"),
-    [("adts", ".aac", ".m4a"), ("3gp", ".3gp", ".mp4"), ("3g2", ".3g2", ".mp4"), ("mov", ".qt", ".mov")],
+    ("recipe", "suffix", "written"),
+    [
+        (Recipe("adts"), ".aac", ".m4a"),
+        (Recipe("amr", "libopencore_amrnb", rate=8000), ".amr", ".m4a"),
+        (Recipe("3gp"), ".3gp", ".mp4"),
+        (Recipe("3g2"), ".3g2", ".mp4"),
+        (Recipe("mov"), ".qt", ".mov"),
+    ],
 )
 def test_what_a_phone_records_is_found_and_written(
-    tmp_path: Path, denoiser: Denoiser, muxer: str, suffix: str, written: str
+    tmp_path: Path, denoiser: Denoiser, recipe: Recipe, suffix: str, written: str
 ) -> None:
     source = tmp_path / "shows" / f"talk{suffix}"
     source.parent.mkdir()
-    make(source, Recipe(muxer, "aac"))
+    make(source, recipe)
     [item] = plan([source.parent], tmp_path / "clean", Options(), DenoiseSettings()).items
     assert (item.source, item.target) == (source, tmp_path / "clean" / f"talk{written}")
     assert denoise_file(item.source, item.target, denoiser).status == "done"

@@ -50,6 +50,15 @@ def test_several_inputs_keep_their_names(shows: Path) -> None:
     ]
 
 
+def test_a_folder_that_is_named_twice_is_done_once(shows: Path) -> None:
+    link = shows.parent / "link"
+    link.symlink_to(shows)
+    for output in (None, shows.parent / "clean"):
+        once = plan([shows / "old", shows / "a.wav"], output, Options(), DENOISE).items
+        words = [shows / "old", shows / "a.wav", shows / ".." / "shows" / "old", link / "a.wav"]
+        assert plan(words, output, Options(), DENOISE).items == once
+
+
 def test_patterns(shows: Path) -> None:
     clean = shows.parent / "clean"
     assert not is_single([shows / "*.wav"])

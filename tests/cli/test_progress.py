@@ -47,7 +47,7 @@ def test_the_bar_is_for_terminals(
         bar(1.0, 0.0)
 
 
-def on_a_terminal(*words: str, width: int) -> str:
+def on_a_terminal(*words: str, width: int, code: int = 0) -> str:
     """What a command writes where standard output and error are one terminal."""
     ours, theirs = pty.openpty()
     environment = os.environ | {"COLUMNS": str(width), "TERM": "xterm"}
@@ -65,7 +65,7 @@ def on_a_terminal(*words: str, width: int) -> str:
                 break
             pieces.append(piece)
     os.close(ours)
-    assert process.returncode == 0, b"".join(pieces).decode()
+    assert process.returncode == code, b"".join(pieces).decode()
     return b"".join(pieces).decode()
 
 
@@ -90,4 +90,20 @@ def test_results_of_a_folder_stand_on_lines_of_their_own(tmp_path: Path, width: 
     lines = [line.rsplit("\r", 1)[-1].rstrip() for line in plain.replace("\r\n", "\n").split("\n")]
     for name in names:
         assert lines.count(str(out / name)) == 1
-    assert lines[-2].startswith("3 recordings: 3 done")
+    assert sum(line.startswith("3 recordings: 3 done") for line in lines) == 1
+
+
+def test_a_terminal_breaks_no_word_and_counts_what_exists_by_itself(tmp_path: Path) -> None:
+    folder, out = tmp_path / "shows", tmp_path / "clean"
+    for place in (folder, out):
+        place.mkdir()
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(folder / name, 0.1 * np.sin(np.arange(8000) * 0.1), 16000)
+    soundfile.write(out / "b.wav", np.zeros(100), 16000)
+    for name in ("cover.jpg", "notes.txt", "show.rpp"):
+        (folder / name).write_bytes(b"x")
+    text = on_a_terminal("denoise", str(folder), "-o", str(out), "--jobs", "1", width=40, code=1)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n")
+    assert "audiodiff: 3 other files left alone: 1\nimage, 1 text, 1 of another kind\n" in plain
+    assert "2 recordings: 1 done, 1 exists already;" in plain.replace("\n", " ")
+    assert "failed" not in plain

@@ -76,6 +76,7 @@ _FORMATS = {
     "pcm_f32le": "flt",
     "libmp3lame": "fltp",
     "ac3": "fltp",
+    "libopencore_amrnb": "s16",
 }
 _STYLES = (
     b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\n"

@@ -151,6 +151,24 @@ def test_a_file_that_is_cut_is_read_as_far_as_it_goes_and_told(tmp_path: Path) -
         assert "cut short" in str(reader.truncated)
 
 
+@pytest.mark.parametrize("codec", ["aac", "alac"])
+def test_an_mp4_that_states_too_short_a_duration_is_read_whole(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "talk.m4a"
+    make(path, Recipe(codec=codec, seconds=2))
+    x, _ = whole(path)
+    data = bytearray(path.read_bytes())
+    for box, offset in ((b"mvhd", 20), (b"tkhd", 24), (b"mdhd", 20)):
+        at = data.find(box) + offset
+        stated = int.from_bytes(data[at : at + 4], "big")
+        data[at : at + 4] = (stated * 3 // 10).to_bytes(4, "big")
+    path.write_bytes(data)
+    y, reader = whole(path)
+    assert reader.truncated is None
+    assert reader.info.n_samples == 0
+    assert 0 <= y.shape[1] - x.shape[1] < 2 * 4096  # the padding of the last packet
+    np.testing.assert_array_equal(y[:, : x.shape[1]], x)
+
+
 def _with_index_first(source: Path, target: Path) -> None:
     import av
 

@@ -204,6 +204,16 @@ def test_flac_header_that_counts_too_little(tmp_path: Path, total: int) -> None:
     assert np.array_equal(whole(put(tmp_path, lying)), truth(data))
 
 
+def test_flac_header_that_counts_more_than_its_bytes_can_hold(tmp_path: Path) -> None:
+    data = made("FLAC", "PCM_16", 1.1)
+    absurd = data[:21] + bytes([data[21] | 15]) + b"\xff" * 4 + data[26:]
+    assert np.array_equal(whole(put(tmp_path, absurd)), truth(data))
+    x, note = got(put(tmp_path, absurd[: len(absurd) * 2 // 3]))
+    assert note is not None
+    assert np.array_equal(x, truth(data)[:, : x.shape[1]])
+    assert x.shape[1] > 0.6 * truth(data).shape[1]
+
+
 HOSTILE = [
     b"\xff" * 300_000,
     b"\xff\xfb\x90\x00" * 75_000,

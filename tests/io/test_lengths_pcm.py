@@ -139,7 +139,7 @@ def test_cut_au_gives_what_is_there_and_a_note(tmp_path: Path) -> None:
     assert "96024 bytes promised, 60024 there" in str(note)
 
 
-@pytest.mark.parametrize("container", ["WAV", "AIFF", "W64", "RF64"])
+@pytest.mark.parametrize("container", ["WAV", "AIFF", "W64", "RF64", "CAF", "AU"])
 def test_cut_file_tells_about_how_much_is_missing(tmp_path: Path, container: str) -> None:
     data = made(container, "PCM_16")
     x, note = got(put(tmp_path, data[: len(data) - 48_000]))

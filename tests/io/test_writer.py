@@ -14,6 +14,7 @@ import soundfile
 
 from audiodiff.errors import AudioFileError, ShapeError
 from audiodiff.io.formats import _SUBTYPES
+from audiodiff.io.output_checks import check_existing
 from audiodiff.io.reader import AtomicWriter, probe, read
 
 RATE = 48000
@@ -208,6 +209,19 @@ def test_target_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
         writer.__exit__(None, None, None)
     assert path.read_bytes() == b"from another job"
     assert left_over(tmp_path) == []
+
+
+def test_a_device_or_a_pipe_is_never_replaced(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe.wav", tmp_path / "link.wav"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for target in (pipe, link):
+        with pytest.raises(AudioFileError) as caught:
+            check_existing(target, overwrite=True)
+        assert caught.value.code == "exists"
+    dangling = tmp_path / "dangling.wav"
+    dangling.symlink_to("nowhere.wav")
+    check_existing(dangling, overwrite=True)
 
 
 def test_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
