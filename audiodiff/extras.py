@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 import sys
@@ -33,6 +32,15 @@ def _name(requirement: str) -> str:
     return re.split(r"[^\w-]", requirement)[0]
 
 
+def _has_pip() -> bool:
+    """Whether this Python has pip; asked of its metadata, since looking for the module touches distutils."""
+    try:
+        metadata.distribution("pip")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def install_hint(extra: str, again: Collection[str] = ()) -> str:
     """The command that installs an extra (or `CORE`) into the Python that runs now.
 
@@ -45,7 +53,7 @@ def install_hint(extra: str, again: Collection[str] = ()) -> str:
     needed = [line for line in packages(extra) if not again or _name(line) in again]
     if not needed:
         return f"install audiodiff with its extra [{extra}]" if extra else "install audiodiff"
-    with_pip = importlib.util.find_spec("pip") is not None
+    with_pip = _has_pip()
     more = ["--force-reinstall", "--no-deps"] if again else []
     words = [sys.executable, "-m", "pip", "install"] if with_pip else ["uv", "pip", "install", "--python"]
     return shlex.join([*words, *([] if with_pip else [sys.executable]), *more, *needed])

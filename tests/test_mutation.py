@@ -92,6 +92,5 @@ def test_no_reader_trusts_an_announced_length_with_memory(tmp_path: Path) -> Non
     data[22:26] = b"\xff" * 4
     path.write_bytes(data)
     with read_blocks(path) as reader:
-        assert reader.info.n_samples > 1 << 35
         assert next(reader).shape == (1, 1000)
         assert reader.truncated is not None

@@ -244,7 +244,8 @@ class DenoiseWork:
             self.warnings.append(str(short))
         self.warnings += notes(source, self.levels)
         self.flags = self._flagged()
-        self.warnings += [flag.line(source) for flag in self.flags]
+        told = {"half_missing"} if short else set()  # how much is missing was said just now
+        self.warnings += [flag.line(source) for flag in self.flags if flag.code not in told]
 
     def _flagged(self) -> tuple[Flag, ...]:
         """What the two passes tell about the whole recording."""

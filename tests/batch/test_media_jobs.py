@@ -161,6 +161,7 @@ def test_tag_and_sidecar_tell_the_origin(tmp_path: Path, toy_folder: Path, suffi
         "strength": 1.0,
         "max_reduction_db": pytest.approx(20.0),
         "channels": "each",
+        "runtime": "torch",
         "start_s": 0.0,
         "end_s": None,
     }

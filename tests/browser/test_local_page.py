@@ -98,7 +98,9 @@ def share(browser: Browser) -> float:
 
 
 def press(browser: Browser, place: int, name: str) -> None:
-    browser.all(".row")[place].find_element("css selector", "." + name).click()
+    button = browser.all(".row")[place].find_element("css selector", "." + name)
+    browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+    button.click()
 
 
 def number(browser: Browser, selector: str) -> float:
