@@ -92,5 +92,5 @@ def test_no_reader_trusts_an_announced_length_with_memory(tmp_path: Path) -> Non
     data[22:26] = b"\xff" * 4
     path.write_bytes(data)
     with read_blocks(path) as reader:
+        assert reader.info.n_samples == 0  # more than its bytes can hold: as if it were not said
         assert next(reader).shape == (1, 1000)
-        assert reader.truncated is not None

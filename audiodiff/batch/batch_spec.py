@@ -57,8 +57,8 @@ class JobSpec:
     def key(self) -> str:
         """Identifies what is written for a given input, see `journal`."""
         decisions = asdict(self.settings)
-        for name in ("device", "threads", "runtime"):
-            del decisions[name]
+        for name in ("device", "threads", "runtime"):  # how, not what
+            decisions.pop(name, None)
         files = self.options
         loudness = None if files.loudness is None else asdict(files.loudness)
         return key_of(

@@ -98,9 +98,8 @@ def share(browser: Browser) -> float:
 
 
 def press(browser: Browser, place: int, name: str) -> None:
-    button = browser.all(".row")[place].find_element("css selector", "." + name)
-    browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
-    button.click()
+    # found and pressed in one go: the page may draw the row anew between two commands
+    browser.run(f"document.querySelectorAll('.row')[{place}].querySelector('.{name}').click()")
 
 
 def number(browser: Browser, selector: str) -> float:
