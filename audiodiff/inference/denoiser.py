@@ -14,6 +14,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 
 import numpy as np
@@ -31,7 +32,7 @@ from audiodiff.inference.arguments import (
 )
 from audiodiff.inference.chunk_denoiser import ChunkDenoiser, SuppressionLimits
 from audiodiff.inference.chunks import Chunk
-from audiodiff.inference.engine import Engine, Samples
+from audiodiff.inference.engine import Engine, Later, Samples
 from audiodiff.inference.evaluator import Runtime, evaluator_of
 from audiodiff.io.formats import MAX_CHANNELS
 from audiodiff.model.config import SamplerPreset
@@ -307,27 +308,30 @@ class Denoiser:
         scale, margin = self.model.sample_rate / sample_rate, _MARGIN_S * self.model.sample_rate
         begin, end = only[0] * scale - margin, only[1] * scale + margin
 
-        def work(audio: Samples, chunk: Chunk) -> Samples:
+        def work(audio: Samples, chunk: Chunk) -> Later:
             if chunk.stop <= begin or chunk.start >= end:
-                return np.zeros((n_rows, chunk.stop - chunk.start), dtype=np.float32)
-            removed = self._worker.residual(audio, chunk, gain, edge_hz)
+                return lambda: np.zeros((n_rows, chunk.stop - chunk.start), dtype=np.float32)
+            removed = self._worker.begin(audio, chunk, gain, edge_hz, crew)
+            if edge_hz is None:
+                return removed
             heard = audio[:, chunk.start - chunk.first_sample : chunk.stop - chunk.first_sample]
-            return removed if edge_hz is None else np.concatenate([removed, heard])
+            return lambda: np.concatenate([removed(), heard])
 
         down = StreamResampler(sample_rate, self.model.sample_rate, channels)
         up = StreamResampler(self.model.sample_rate, sample_rate, n_rows)
-        engine = Engine(self._worker.plan(), channels, work, n_rows)
-        n_in = n_out = 0
-        block: Samples | None = first
-        while block is not None:
-            n_in += block.shape[1]
-            ready = up.push(engine.push(down.push(block)))
-            n_out += ready.shape[1]
-            if ready.shape[1]:
-                yield ready
-            block = next(iterator, None)
-        rest = (engine.push(down.flush()), engine.flush())
-        tail = [*(up.push(part) for part in rest), up.flush()]
+        with closing(self._worker.crew(channels)) as crew:
+            engine = Engine(self._worker.plan(), channels, work, n_rows, crew.ahead)
+            n_in = n_out = 0
+            block: Samples | None = first
+            while block is not None:
+                n_in += block.shape[1]
+                ready = up.push(engine.push(down.push(block)))
+                n_out += ready.shape[1]
+                if ready.shape[1]:
+                    yield ready
+                block = next(iterator, None)
+            rest = (engine.push(down.flush()), engine.flush())
+            tail = [*(up.push(part) for part in rest), up.flush()]
         # Two roundings up can leave samples beyond the end.
         if n_in > n_out:
             yield np.concatenate(tail, axis=1)[:, : n_in - n_out]

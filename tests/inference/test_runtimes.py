@@ -200,3 +200,28 @@ def test_denoise_runs_without_torch_scipy_and_numba(tmp_path: Path, recording: R
     assert soundfile.info(target).frames == 48000
     assert "torch" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_channels_that_fall_silent_are_heard_anew(graph_folder: Path, recording: Recording) -> None:
+    # with chunks of 2 s: the first channel is silent in the third, the second at both ends
+    x = recording(9.5, 16000, channels=2)
+    x[0, 60_000:110_000] = 0
+    x[1, :40_000] = 0
+    x[1, 120_000:] = 0
+    clean = {
+        name: Denoiser(graph_folder, runtime=name, threads=1).denoise(x.T, 16000)
+        for name in ("onnx", "torch")
+    }
+    sounding = x.T != 0  # how much silence a chunk needs to be passed over depends on its length
+    np.testing.assert_allclose(clean["onnx"][sounding], clean["torch"][sounding], rtol=0, atol=1e-5)
+
+
+def test_a_stretch_has_the_bytes_of_the_whole(graph_folder: Path, recording: Recording) -> None:
+    x = recording(9.5, 16000)
+    denoiser = Denoiser(graph_folder, runtime="onnx", threads=1)
+    whole, part = (
+        np.concatenate(list(denoiser.stream([x], 16000, 1.5, only)), axis=1)
+        for only in ((0, 1 << 40), (100_000, 120_000))
+    )
+    np.testing.assert_array_equal(part[:, 100_000:120_000], whole[:, 100_000:120_000])
+    assert not np.array_equal(part, whole)
