@@ -165,7 +165,9 @@ class ChunkDenoiser:
         self, scaled: Samples, names: npt.NDArray[np.intp], chunk: Chunk, crew: Crew
     ) -> tuple[Chunk, list[Future[Pair]]]:
         """The chunk whose bins will come, and the bins and what the model would remove of them."""
-        if not self.evaluator.hears_on:
+        # nothing comes after a recording of one chunk, and hearing it to its end would take a reach more
+        is_all = chunk.start == 0 and chunk.stop == chunk.stop_sample
+        if is_all or not self.evaluator.hears_on:
             parts = [scaled[i : i + _ROWS] for i in range(0, len(scaled), _ROWS)]
             return chunk, [crew.run(partial(self._bins, rows, chunk)) for rows in parts]
         plan, reach = self.plan(), self.preset.evaluations * self.model.config.reach_step

@@ -222,19 +222,23 @@ class Spectral(nn.Module):
         if self.config.passes == "state":
             every = torch.ones_like(t)
             low = _apply_low(masks, low_x, low_y, every[:, None, None], STATE_LIMIT)
-            high = self._apply_high(gains, x_t, y, every[:, None, None, None], STATE_LIMIT)
+            high = self._apply_high(gains, x_t, y, every[:, None, None], STATE_LIMIT)
         else:
             limit = self.config.gain_limit
             low = _apply_low(masks, low_y, low_x, (1 - t)[:, None, None], limit)
-            high = self._apply_high(gains, y, x_t, (1 - t)[:, None, None, None], limit)
+            high = self._apply_high(gains, y, x_t, (1 - t)[:, None, None], limit)
         return torch.cat([low, high], dim=1)
 
     def _apply_high(self, gains: Tensor, main: Tensor, other: Tensor, share: Tensor, limit: float) -> Tensor:
         low_bins = self.config.low_bins
         size = (main.shape[1] - low_bins, main.shape[2])
-        gains = functional.interpolate(gains, size=size, mode="bilinear", align_corners=False)[..., None]
+        gains = functional.interpolate(gains, size=size, mode="bilinear", align_corners=False)
         on_main, on_other = _gain(gains[:, 0], limit), gains[:, 1] * share
-        return on_main * main[:, low_bins:] + on_other * other[:, low_bins:]
+        # parts for themselves: gains that were spread over a last axis of two would be slow
+        parts = (
+            on_main * main[:, low_bins:, :, part] + on_other * other[:, low_bins:, :, part] for part in (0, 1)
+        )
+        return torch.stack(list(parts), dim=-1)
 
 
 def _gain(logit: Tensor, limit: float) -> Tensor:
