@@ -130,9 +130,11 @@ def stretch(start: str | None, end: str | None, preview: str | None) -> tuple[fl
     return first, last
 
 
-def shard_of(text: str | None) -> tuple[int, int]:
-    """Read ``K/N``; None is all of it, 1/1."""
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text or "1/1")
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """Read ``K/N``."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     numbers = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= numbers[0] <= numbers[1]:
         raise ConfigError(f"--shard {text!r}: expected K/N with K from 1 to N, such as 2/4")

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from audiodiff.cli._common import Stopped, say
+from audiodiff.cli._options import place_of
 from audiodiff.cli._pipe import PIPE
 from audiodiff.cli._progress import progress_bar
+from audiodiff.cli._runner import run
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
 
 if TYPE_CHECKING:
@@ -28,6 +30,34 @@ if TYPE_CHECKING:
     from audiodiff.report import Disagreement, ReportEntry, ReportRun
 
 _SUFFIXES = (".html", ".htm")
+
+
+def run_reported(
+    inputs: Sequence[Path],
+    output: str | None,
+    command: Command,
+    printer: Printer,
+    page: Path | None,
+    seeds: int | None = None,
+    note: str = "",
+) -> None:
+    """Run the command, and write its page if one is wanted.
+
+    Args:
+        inputs: As they were given.
+        output: Where results go, as it was given.
+        command: What to do.
+        printer: What tells of it.
+        page: The report, None for none.
+        seeds: Samples of the model to compare in it.
+        note: What to say before the work.
+    """
+    place = place_of(output)
+    refuse_report(page, (*inputs, place.path if place else None))
+    with reported(page, seeds, command, printer):
+        if note and not printer.quiet:
+            say(f"audiodiff: {note}")
+        run(inputs, place, command, printer)
 
 
 @contextlib.contextmanager

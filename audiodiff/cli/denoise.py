@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -20,13 +21,12 @@ from audiodiff.cli._options import (
     FormatName,
     bit_rate_of,
     cluster_of,
-    place_of,
     shard_of,
     stretch,
 )
 from audiodiff.cli._printer import Printer
-from audiodiff.cli._report import refuse_report, reported
-from audiodiff.cli._runner import Command, run
+from audiodiff.cli._report import run_reported
+from audiodiff.cli._runner import Command
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -340,40 +340,16 @@ def denoise(
     from audiodiff.batch.denoise_task import DenoiseSettings
     from audiodiff.batch.job_options import Options
 
-    target, part = loudness(lufs, true_peak), stretch(start, end, preview)
-    options = Options(
-        overwrite,
-        skip_existing,
-        strict,
-        *part,
-        residual,
-        max_hours,
-        tag,
-        sidecar,
-        loudness=target,
-        bit_rate=bit_rate_of(bitrate),
-        format=output_format.value if output_format else "",
-        preview=preview is not None,
-    )
+    level, part = loudness(lufs, true_peak), stretch(start, end, preview)
+    options = Options(overwrite, skip_existing, strict, *part, residual, max_hours, tag, sidecar, level)
+    suffix = output_format.value if output_format else ""
+    options = replace(options, bit_rate=bit_rate_of(bitrate), format=suffix, preview=bool(preview))
     settings = DenoiseSettings(
         quality.value, steps, strength, max_reduction, channels.value, seed, device, threads, runtime.value
     )
     cluster = cluster_of(engine, address, jobs)
-    command = Command(
-        settings,
-        model,
-        options,
-        mark=".preview" if preview else "",
-        part=shard_of(shard),
-        workers=cluster or jobs,
-        dry_run=dry_run,
-        batch=bool(shard or cluster),
-    )
-    printer = Printer(json_lines, quiet)
-    place = place_of(output)
-    refuse_report(report, (*inputs, place.path if place else None))
-    with reported(report, report_seeds, command, printer):
-        run(inputs, place, command, printer)
+    command = Command(settings, model, options, shard_of(shard), cluster or jobs, dry_run)
+    run_reported(inputs, output, command, Printer(json_lines, quiet), report, report_seeds)
 
 
 def loudness(lufs: float | None, true_peak: float | None) -> Target | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -92,24 +92,15 @@ def evaluate(
     """
     outputs = _Outputs(csv, markdown, html, overwrite)
     outputs.check()
-    single = len(estimates or []) == 1
-    systems = [*([noisy] if noisy and not single else []), *(estimates or [])]
-    if (reference is None) == bool(systems) or not (systems or transcripts):
+    sources = _Sources(reference, tuple(estimates or ()), noisy, dnsmos, jobs)
+    asked = _Texts(transcripts, tuple(hypotheses or ()))
+    if (reference is None) == bool(sources.systems) or not (sources.systems or transcripts):
         raise ConfigError(_NEEDED)
-    names = _names(systems or hypotheses or [])
-    texts = _texts(transcripts, hypotheses or [], names)
-    if single:
-        report = _one(_Sources(reference, systems, noisy, dnsmos, jobs))
-        n_worst = 0 if systems[0].is_file() else worst
-        lines = _of_one(report, next(iter(texts.values()), None), n_worst, as_json)
-        comparison = _beside_noisy(report, names[0], texts)
-    else:
-        comparison = _several(_Sources(reference, systems, None, dnsmos, jobs), names, texts)
-        lines = (_comparison.json_lines if as_json else _comparison.text_lines)(comparison)
+    names = _names(sources.systems or asked.hypotheses)
+    comparison, lines = _scored(sources, names, asked.errors(names), worst, as_json)
     outputs.write(comparison)
     typer.echo("\n".join(lines))
-    estimated = [found for name, found in comparison.reports.items() if name in names]
-    if any(found.unscored() for found in estimated):
+    if any(comparison.reports[name].unscored() for name in comparison.reports.keys() & names):
         raise typer.Exit(SOME_FAILED)
 
 
@@ -118,10 +109,42 @@ class _Sources:
     """What is scored, by what."""
 
     reference: Path | None
-    systems: list[Path]
+    estimates: tuple[Path, ...]
     noisy: Path | None
     dnsmos: Path | None
     jobs: int
+
+    @property
+    def single(self) -> bool:
+        """Whether one system is scored, not several compared."""
+        return len(self.estimates) == 1
+
+    @property
+    def systems(self) -> tuple[Path, ...]:
+        """All that get a column: beside several, the noisy originals are one."""
+        return self.estimates if self.single or self.noisy is None else (self.noisy, *self.estimates)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """What is said, and what a recogniser made of it."""
+
+    transcripts: Path | None
+    hypotheses: tuple[Path, ...]
+
+    def errors(self, names: list[str]) -> Mapping[str, TextErrors]:
+        """Errors of words by system; empty where no texts are given."""
+        if self.transcripts is None and not self.hypotheses:
+            return {}
+        if self.transcripts is None or not names or len(self.hypotheses) != len(names):
+            raise ConfigError(
+                "give --transcripts once, and --hypotheses once for each system in the same order; "
+                f"found {len(self.hypotheses)} of --hypotheses for {len(names)}"
+            )
+        from audiodiff.evaluation.transcripts import compare_folders
+
+        said, heard = self.transcripts, zip(names, self.hypotheses, strict=True)
+        return {name: compare_folders(said, folder) for name, folder in heard}
 
 
 @dataclass(frozen=True)
@@ -157,7 +180,7 @@ class _Outputs:
                 pages.save(path, make(comparison), self.overwrite)
 
 
-def _names(paths: list[Path]) -> list[str]:
+def _names(paths: Sequence[Path]) -> list[str]:
     """Names of the systems, as short as tells them apart."""
     from audiodiff.report.text import distinct
 
@@ -167,20 +190,17 @@ def _names(paths: list[Path]) -> list[str]:
     return distinct(absolute)
 
 
-def _texts(transcripts: Path | None, hypotheses: list[Path], names: list[str]) -> Mapping[str, TextErrors]:
-    """Errors of words by system; empty where no texts are given."""
-    if transcripts is None and not hypotheses:
-        return {}
-    if transcripts is None or not names or len(hypotheses) != len(names):
-        raise ConfigError(
-            "give --transcripts once, and --hypotheses once for each system in the same order; "
-            f"found {len(hypotheses)} of --hypotheses for {len(names)}"
-        )
-    from audiodiff.evaluation.transcripts import compare_folders
-
-    return {
-        name: compare_folders(transcripts, folder) for name, folder in zip(names, hypotheses, strict=True)
-    }
+def _scored(
+    sources: _Sources, names: list[str], texts: Mapping[str, TextErrors], worst: int, as_json: bool
+) -> tuple[Comparison, list[str]]:
+    """The scores, and the lines to print."""
+    if not sources.single:
+        comparison = _several(sources, names, texts)
+        return comparison, (_comparison.json_lines if as_json else _comparison.text_lines)(comparison)
+    report = _one(sources)
+    n_worst = 0 if sources.estimates[0].is_file() else worst
+    lines = _of_one(report, next(iter(texts.values()), None), n_worst, as_json)
+    return _beside_noisy(report, names[0], texts), lines
 
 
 def _one(sources: _Sources) -> Report:
@@ -188,7 +208,7 @@ def _one(sources: _Sources) -> Report:
     from audiodiff.evaluation.folders import evaluate_files, evaluate_folders
 
     assert sources.reference is not None
-    ref, est, noisy = sources.reference, sources.systems[0], sources.noisy
+    ref, est, noisy = sources.reference, sources.estimates[0], sources.noisy
     judge = Dnsmos(sources.dnsmos) if sources.dnsmos else None
     with progress_bar("scoring", shown=True) as show:
         if ref.is_file() or est.is_file():

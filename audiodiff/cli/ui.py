@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,30 +50,52 @@ def ui(
 
     Examples: audiodiff ui; audiodiff ui --port 8080 --no-browser
     """
-    try:
-        from audiodiff.ui.server import serve, user_folder
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in {"starlette", "uvicorn"}:
-            raise
-        raise ConfigError(f"the page needs starlette and uvicorn; {install_hint('ui')}") from error
+    _require_server()
     from audiodiff.io.formats import display_path
-    from audiodiff.model.folder import find
+    from audiodiff.ui.server import serve, user_folder
 
-    find(model)  # what is wrong is told now, not on the page
-    if device not in {"auto", "cpu"}:
-        from audiodiff.inference.device import pick_device
-
-        pick_device(device)
-
-    def load() -> Denoiser:
-        from audiodiff.inference.denoiser import Denoiser
-
-        return Denoiser(model, seed=seed, device=device, threads=threads)
-
+    engine = _Engine(model, seed, device, threads)
+    engine.check()
     kept = (folder or user_folder()).absolute()
 
     def announce(address: str) -> None:
         typer.echo(address)
         say(f"audiodiff: recordings and results are kept in {display_path(kept)}; Ctrl-C ends the page")
 
-    serve(load, kept, port, max_mb << 20, announce, browser)
+    serve(engine.load, kept, port, max_mb << 20, announce, browser)
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """What cleans, as `Denoiser` explains it."""
+
+    model: str
+    seed: int
+    device: str
+    threads: int | None
+
+    def check(self) -> None:
+        """Refuse now what would only be told on the page."""
+        from audiodiff.model.folder import find
+
+        find(self.model)
+        if self.device not in {"auto", "cpu"}:
+            from audiodiff.inference.device import pick_device
+
+            pick_device(self.device)
+
+    def load(self) -> Denoiser:
+        """The denoiser, at the first recording."""
+        from audiodiff.inference.denoiser import Denoiser
+
+        return Denoiser(self.model, seed=self.seed, device=self.device, threads=self.threads)
+
+
+def _require_server() -> None:
+    """Refuse where the packages that serve the page are missing."""
+    try:
+        import audiodiff.ui.server  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in {"starlette", "uvicorn"}:
+            raise
+        raise ConfigError(f"the page needs starlette and uvicorn; {install_hint('ui')}") from error
