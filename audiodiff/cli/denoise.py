@@ -352,7 +352,7 @@ def denoise(
         sidecar,
         loudness=target,
         bit_rate=bit_rate_of(bitrate),
-        format=output_format.value if output_format else "",
+        format=output_format or "",
         preview=preview is not None,
     )
     settings = DenoiseSettings(
