@@ -28,6 +28,7 @@ from audiodiff.batch.preflight import beyond, check_length, check_outputs
 from audiodiff.batch.sidecar import (
     ModelFact,
     Sidecar,
+    bare_names,
     finite,
     input_fact,
     loudness_fact,
@@ -335,7 +336,7 @@ class DenoiseWork:
             seed=denoiser.seed,
             input=input_fact(info),
             output=output_fact(made, output_sha256),
-            warnings=tuple(self.warnings),
+            warnings=bare_names(self.warnings, info.path, self.target),
             loudness=tuple(map(loudness_fact, self.levels)),
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -94,7 +95,7 @@ class Sidecar(_Part):
         seed: Seed of the noise.
         input: The recording.
         output: What was made; its hash may be missing where tags came later.
-        warnings: Lines that the user was told.
+        warnings: Lines that the user was told, with the names of files alone.
         loudness: What a loudness target did, track by track; empty without one.
     """
 
@@ -147,6 +148,17 @@ def loudness_fact(level: Level) -> LoudnessFact:
         true_peak_db=finite(round(before.true_peak_db, 3)),
         gain_db=round(level.gain_db, 3),
     )
+
+
+def bare_names(lines: Iterable[str], *paths: Path) -> tuple[str, ...]:
+    """Lines about these files that name them without their folders: a sidecar goes where its output goes."""
+    heads = {f"{display_path(path)}: ": f"{display_path(Path(path.name))}: " for path in paths}
+
+    def bare(line: str) -> str:
+        head = next(filter(line.startswith, heads), "")
+        return heads.get(head, "") + line.removeprefix(head)
+
+    return tuple(map(bare, lines))
 
 
 def finite(value: float) -> float | None:

@@ -20,7 +20,7 @@ from audiodiff.batch.job import PLAIN, process
 from audiodiff.batch.job_options import Options, Progress, Result
 from audiodiff.batch.journal import Record, key_of
 from audiodiff.batch.preflight import check_length, check_outputs
-from audiodiff.batch.sidecar import ModelFact, Sidecar, input_fact, output_fact, provenance_line
+from audiodiff.batch.sidecar import ModelFact, Sidecar, bare_names, input_fact, output_fact, provenance_line
 from audiodiff.batch.task import Status, TaskName
 from audiodiff.errors import AudioFileError
 from audiodiff.io.bit_rates import output_bit_rate
@@ -368,5 +368,5 @@ class VocodeWork:
             seed=settings.seed,
             input=input_fact(self.found.info),
             output=output_fact(made, output_sha256),
-            warnings=tuple(self.warnings),
+            warnings=bare_names(self.warnings, self.found.info.path, self.target),
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -340,10 +339,21 @@ def denoise(
     from audiodiff.batch.denoise_task import DenoiseSettings
     from audiodiff.batch.job_options import Options
 
-    level, part = loudness(lufs, true_peak), stretch(start, end, preview)
-    options = Options(overwrite, skip_existing, strict, *part, residual, max_hours, tag, sidecar, level)
-    suffix = output_format.value if output_format else ""
-    options = replace(options, bit_rate=bit_rate_of(bitrate), format=suffix, preview=bool(preview))
+    target, part = loudness(lufs, true_peak), stretch(start, end, preview)
+    options = Options(
+        overwrite,
+        skip_existing,
+        strict,
+        *part,
+        residual,
+        max_hours,
+        tag,
+        sidecar,
+        loudness=target,
+        bit_rate=bit_rate_of(bitrate),
+        format=output_format or "",
+        preview=preview is not None,
+    )
     settings = DenoiseSettings(
         quality.value, steps, strength, max_reduction, channels.value, seed, device, threads, runtime.value
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
 from audiodiff.cli._help import MODEL, OUTPUT
-from audiodiff.cli._options import BitRate, MelAxes, bit_rate_of, shard_of
+from audiodiff.cli._options import BitRate, MelAxes, SpeechFormat, bit_rate_of, shard_of
 from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import run_reported
 from audiodiff.cli._runner import Command
@@ -79,14 +79,6 @@ MelName: TypeAlias = Annotated[
         metavar="PRESET",
         help="Mel convention of recordings and of arrays that state none. Default: guessed, and printed.",
         rich_help_panel=MODEL,
-    ),
-]
-SpeechFormat: TypeAlias = Annotated[
-    Literal["wav", "flac", "mp3", "ogg", "opus"] | None,
-    typer.Option(
-        "--format",
-        help="Format of the outputs, and the suffix of their default names.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ def save(folder: Path, state: State, config: Mapping[str, Any], log_bytes: int) 
             _fsync(temporary / name)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        why = error.strerror if isinstance(error, OSError) else str(error)
+        why = _why(error)
         before = _steps(folder)
         start = f"from {before[-1].name}" if before else "from the start, as there is none before it"
         raise ModelError(
@@ -151,6 +152,13 @@ def save(folder: Path, state: State, config: Mapping[str, Any], log_bytes: int) 
     for old in _steps(folder)[:-_KEEP]:
         shutil.rmtree(old)
     return target
+
+
+def _why(error: OSError | SafetensorError) -> str:
+    """What the system said; safetensors wraps it in its own words."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    said = os.strerror(int(number[1])) if number else str(error)
+    return error.strerror or said if isinstance(error, OSError) else said
 
 
 def read_document(checkpoint: Path) -> dict[str, Any]:

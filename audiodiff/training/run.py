@@ -297,9 +297,8 @@ def _train(job: _Job, loader: Loader, stop: Stop) -> Outcome:
         _export_and_validate(job)
     job.log.write("end", {"step": progress.step, "reason": "finished" if finished else stop.reason})
     _checkpoint(job)
-    can_plot = progress.step > 0 and importlib.util.find_spec("matplotlib") is not None
-    if stop.signal_number is None and can_plot:
-        plot_curves(job.folder / "log.jsonl", job.folder / "curve.png")
+    if stop.signal_number is None and progress.step > 0:
+        _plot(job.folder)
     return Outcome(progress.step, finished, stop.signal_number, early_end=stop.early_end)
 
 
@@ -329,6 +328,19 @@ def _checkpoint(job: _Job) -> None:
     checkpoint.save(job.folder / "checkpoints", job.state, plain, job.log.n_bytes)
 
 
+def _plot(folder: Path) -> None:
+    """Draw the learning curve, if it can be; the run is good without one."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return
+    picture = folder / "curve.png"
+    try:
+        plot_curves(folder / "log.jsonl", picture)
+    except OSError as error:
+        sys.stderr.write(
+            f"audiodiff: {picture}: could not be written ({error.strerror}); the model is whole\n"
+        )
+
+
 def export(recipe: Recipe, state: State, folder: Path) -> None:
     """Write the averaged weights as a model folder, in half precision; replaces an older one."""
     text = card(recipe, state.progress, sum(p.numel() for p in state.net.parameters()))
@@ -337,6 +349,14 @@ def export(recipe: Recipe, state: State, folder: Path) -> None:
 
 def _export_and_validate(job: _Job) -> None:
     """Export the model, and put it to the test as users would run it."""
+    try:
+        _exported_and_validated(job)
+    except OSError:  # there may be no room for a model: what was learned counts more
+        _checkpoint(job)
+        raise
+
+
+def _exported_and_validated(job: _Job) -> None:
     recipe, folder = job.recipe, job.folder / "model"
     export(recipe, job.state, folder)
     if not job.items:
