@@ -18,7 +18,7 @@ import audiodiff
 ROOT = Path(audiodiff.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
-    {"errors"},
+    {"errors", "system"},
     {"settings", "interrupts", "extras", "arrays"},
     {"signal", "diffusion", "networks"},
     {"io"},

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from audiodiff import __version__
+from audiodiff import __version__, system
 from audiodiff.batch.naming import sidecar_path
 from audiodiff.errors import DataError
 from audiodiff.io.atomic import AtomicFile
@@ -122,7 +122,7 @@ def provenance_line(task: Literal["denoise", "vocode"], model: str, *kind: str) 
 
 def input_fact(info: AudioInfo) -> AudioFact:
     """The fact about an input, with the hash of its content."""
-    fd = os.open(info.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    fd = system.open_to_read(info.path)
     try:
         return output_fact(info, sha256_of(fd))
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import os
 import platform
 import tempfile
 import warnings
@@ -15,6 +14,7 @@ from typing import Annotated
 import typer
 
 import audiodiff
+from audiodiff import system
 from audiodiff.cli._common import SOME_FAILED
 from audiodiff.errors import AudiodiffError, ConfigError
 from audiodiff.extras import CORE, install_hint
@@ -134,7 +134,7 @@ def _versions() -> list[str]:
 
 
 def _processor() -> list[str]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = system.cores()
     if importlib.util.find_spec("torch") is None:
         return [f"{cores} cores"]
     import torch

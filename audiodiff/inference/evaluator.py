@@ -10,6 +10,7 @@ import numpy as np
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model import graph
 from audiodiff.model.representation import Real
+from audiodiff.system import has_nvidia_driver
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -119,8 +120,5 @@ def _may_have_gpu(device: str) -> bool:
     if device == "cpu":
         return False
     from importlib.util import find_spec
-    from pathlib import Path
-    from shutil import which
 
-    has_driver = Path("/dev/nvidiactl").exists() or which("nvidia-smi") is not None
-    return has_driver and find_spec("torch") is not None
+    return has_nvidia_driver() and find_spec("torch") is not None

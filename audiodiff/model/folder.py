@@ -294,7 +294,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     with atomic_folder(folder, replace=True) as fresh:
         for name, content in files.items():
             (fresh / name).write_bytes(content)
-        (fresh / _HASHES).write_text(json.dumps(hashes, indent=2) + "\n")
+        (fresh / _HASHES).write_bytes(f"{json.dumps(hashes, indent=2)}\n".encode())
 
 
 def _standing(folder: Path) -> Path:
