@@ -55,6 +55,16 @@ MelAxes: TypeAlias = Annotated[
 ]
 
 
+AllowCode: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run the Python code that a model or a recipe brings. It can do whatever you can.",
+        rich_help_panel=MODEL,
+    ),
+]
+
+
 class Format(StrEnum):
     """Formats of outputs."""
 

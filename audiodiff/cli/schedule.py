@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from audiodiff.cli._common import say
+from audiodiff.cli._options import AllowCode
 from audiodiff.cli._progress import progress_bar
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def schedule(
             help="Write a copy of the model with the presets that were found.", rich_help_panel=RESULT
         ),
     ] = None,
+    allow_code: AllowCode = False,
     steps: Annotated[
         list[int] | None,
         typer.Option(
@@ -95,7 +97,7 @@ def schedule(
     from audiodiff.errors import ConfigError
     from audiodiff.evaluation.pesq import Pesq
     from audiodiff.inference.denoiser import Denoiser
-    from audiodiff.model.folder import save_presets
+    from audiodiff.model.folder import open_model, save_presets
     from audiodiff.training.preset_report import SearchPlan, card_note, describe, draw, search, table
     from audiodiff.training.preset_search import SAMPLERS, choose
     from audiodiff.training.preset_trials import Bench, metrics_for, read_pairs
@@ -103,7 +105,7 @@ def schedule(
     if save is not None and save.exists():
         raise ConfigError(f"{save}: exists; choose another folder for --save")
     metrics = metrics_for(metric)
-    denoiser = Denoiser(model, seed=seed, threads=threads)
+    denoiser = Denoiser(open_model(model, allow_code), seed=seed, threads=threads)
     folder = output or Path("runs") / f"schedule-{Path(model).resolve().name}"
     samplers = tuple(name for name in SAMPLERS if not sampler or name in sampler)
     plan = SearchPlan(tuple(steps or (1, 2, 4, 8)), samplers, descend or 4, trials, seed)

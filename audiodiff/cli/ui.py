@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audiodiff.cli._common import say
+from audiodiff.cli._options import AllowCode
 from audiodiff.errors import ConfigError
 from audiodiff.extras import install_hint
 
@@ -34,6 +35,7 @@ def ui(
     model: Annotated[
         str, typer.Option("-m", "--model", help="Shipped model, or a model folder.")
     ] = "podcast",
+    allow_code: AllowCode = False,
     seed: Annotated[int, typer.Option(min=0, max=(1 << 64) - 1, help="Seed of the model's noise.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[
@@ -66,8 +68,9 @@ def ui(
 
     def load() -> Denoiser:
         from audiodiff.inference.denoiser import Denoiser
+        from audiodiff.model.folder import open_model
 
-        return Denoiser(model, seed=seed, device=device, threads=threads)
+        return Denoiser(open_model(model, allow_code), seed=seed, device=device, threads=threads)
 
     kept = (folder or user_folder()).absolute()
 

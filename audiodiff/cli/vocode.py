@@ -9,7 +9,7 @@ import typer
 
 from audiodiff.cli._common import say
 from audiodiff.cli._help import MODEL, OUTPUT
-from audiodiff.cli._options import BitRate, MelAxes, bit_rate_of, place_of, shard_of
+from audiodiff.cli._options import AllowCode, BitRate, MelAxes, bit_rate_of, place_of, shard_of
 from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import refuse_report, reported
 from audiodiff.cli._runner import Command, run
@@ -100,6 +100,7 @@ def vocode(
     seed: Seed = 0,
     mel: MelName = None,
     mel_axes: MelAxes = None,
+    allow_code: AllowCode = False,
     output_format: SpeechFormat = None,
     bitrate: BitRate = None,
     report: Report = None,
@@ -139,7 +140,7 @@ def vocode(
     )
     name = default_vocoder() if model is None else model
     command = Command(
-        VocodeSettings(quality.value, steps, mel, seed, device, threads, mel_axes),
+        VocodeSettings(quality.value, steps, mel, seed, device, threads, mel_axes, allow_code),
         name,
         options,
         part=shard_of(shard),
