@@ -92,7 +92,7 @@ class ToyNet(nn.Module):
         return 0.5 * h[1] + 0.2 * torch.tanh(mixed)
 
 
-def build_toy(config: dict[str, Setting]) -> Network:
+def build_toy(config: dict[str, Setting], own: object = None) -> Network:
     """Stands in for `networks.build` and knows the kind ``toy``."""
     return ToyNet(int(str(config["n_bins"])))
 

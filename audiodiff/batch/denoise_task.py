@@ -68,6 +68,7 @@ class DenoiseSettings:
         device: Where to compute; does not count as a decision about the result.
         threads: CPU threads of each worker; the same for every number of workers, so that bytes are too.
         runtime: What runs the network; does not count as a decision either.
+        allow_code: Whether code of the model may run; nor does this.
     """
 
     task: ClassVar[TaskName] = "denoise"
@@ -84,14 +85,16 @@ class DenoiseSettings:
     device: str = "auto"
     threads: int | None = 1
     runtime: Literal["auto", "onnx", "torch"] = "auto"
+    allow_code: bool = False
 
     def load(self, model: str) -> DenoiseTask:
         """See `TaskSettings`."""
         from audiodiff.inference.denoiser import Denoiser
+        from audiodiff.model.folder import open_model
 
         return DenoiseTask(
             Denoiser(
-                model,
+                open_model(model, self.allow_code),
                 quality=self.quality,
                 steps=self.steps,
                 strength=self.strength,

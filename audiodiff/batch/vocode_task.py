@@ -28,6 +28,7 @@ from audiodiff.io.folders import READABLE
 from audiodiff.io.formats import display_path
 from audiodiff.io.reader import AtomicWriter, AudioInfo, output_format, probe, read_blocks
 from audiodiff.io.tag_copy import CopiedTags, collect_tags
+from audiodiff.model.shipped import INVERSION
 from audiodiff.signal.level import MonoMix, mono_mix
 from audiodiff.signal.mel_presets import get_convention, names_of
 
@@ -53,6 +54,7 @@ class VocodeSettings:
         device: Where to compute; does not count as a decision about the result.
         threads: CPU threads of each worker.
         mel_axes: How bare mel arrays lie; None lets their shape tell.
+        allow_code: Whether code of the model may run; does not count as a decision either.
     """
 
     task: ClassVar[TaskName] = "vocode"
@@ -67,13 +69,15 @@ class VocodeSettings:
     device: str = "auto"
     threads: int | None = 1
     mel_axes: Axes | None = None
+    allow_code: bool = False
 
     def load(self, model: str) -> VocodeTask:
         """See `TaskSettings`; the model may also be ``inversion``."""
         from audiodiff.inference.vocoder import Vocoder
+        from audiodiff.model.folder import open_model
 
         vocoder = Vocoder(
-            model,
+            model if model == INVERSION else open_model(model, self.allow_code),
             quality=self.quality,
             steps=self.steps,
             seed=self.seed,

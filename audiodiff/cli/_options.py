@@ -55,6 +55,14 @@ MelAxes: TypeAlias = Annotated[
 ]
 
 
+AllowCode: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run the Python code that a model or a recipe brings. It can do whatever you can.",
+        rich_help_panel=MODEL,
+    ),
+]
 _FORMAT = typer.Option(
     "--format", help="Format of the outputs, and the suffix of their default names.", rich_help_panel=OUTPUT
 )

@@ -14,6 +14,7 @@ import typer
 from audiodiff.cli._help import BATCH, MACHINE, MODEL, OUTPUT, PART, SOUND, PanelCommand
 from audiodiff.cli._options import (
     Address,
+    AllowCode,
     BitRate,
     Engine,
     EngineName,
@@ -301,6 +302,7 @@ def denoise(
     max_reduction: MaxReduction = math.inf,
     channels: ChannelsName = ChannelMode.EACH,
     seed: Seed = 0,
+    allow_code: AllowCode = False,
     start: Start = None,
     end: End = None,
     preview: Preview = None,
@@ -355,8 +357,9 @@ def denoise(
         preview=preview is not None,
     )
     settings = DenoiseSettings(
-        quality.value, steps, strength, max_reduction, channels.value, seed, device, threads, runtime.value
-    )
+        quality.value, steps, strength, max_reduction, channels.value, seed, device, threads, runtime.value,
+        allow_code,
+    )  # fmt: skip
     cluster = cluster_of(engine, address, jobs)
     command = Command(settings, model, options, shard_of(shard), cluster or jobs, dry_run)
     run_reported(inputs, output, command, Printer(json_lines, quiet), report, report_seeds)

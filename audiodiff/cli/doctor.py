@@ -16,6 +16,7 @@ import typer
 import audiodiff
 from audiodiff import system
 from audiodiff.cli._common import SOME_FAILED
+from audiodiff.cli._options import AllowCode
 from audiodiff.errors import AudiodiffError, ConfigError
 from audiodiff.extras import CORE, install_hint
 
@@ -47,6 +48,7 @@ def doctor(
     model: Annotated[
         str, typer.Option("-m", "--model", help="Shipped model, or a model folder.")
     ] = "podcast",
+    allow_code: AllowCode = False,
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one per core.")
     ] = None,
@@ -65,7 +67,7 @@ def doctor(
         ("processor", _processor),
         ("temporary folder", _temporary),
         ("extras", _extras),
-        ("model", lambda: _model(model, threads)),
+        ("model", lambda: _model(model, threads, allow_code)),
     )
     failed = False
     for name, check in checks:
@@ -163,12 +165,12 @@ def _extras() -> list[str]:
     return lines
 
 
-def _model(name: str, threads: int | None) -> list[str]:
+def _model(name: str, threads: int | None, allow_code: bool) -> list[str]:
     from audiodiff.batch.denoise_task import DenoiseTask
     from audiodiff.inference.denoiser import Denoiser
     from audiodiff.model.folder import find, verify
 
-    found = verify(find(name))
+    found = verify(find(name), allow_code)
     lines = [f"{name}: good, {found.sample_rate} Hz, SHA-256 {found.digest}"]
     if found.config.task != "denoise":
         return [*lines, "speed is measured for denoisers only"]

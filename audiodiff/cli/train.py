@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from audiodiff.cli._common import Stopped
+from audiodiff.cli._options import AllowCode
 
 RUN, LIMITS = "Run", "Limits"
 
@@ -32,6 +33,7 @@ def train(
         Path | None,
         typer.Option(help="Model folder whose weights the training starts from.", rich_help_panel=RUN),
     ] = None,
+    allow_code: AllowCode = False,
     max_minutes: Annotated[
         float | None,
         typer.Option(
@@ -57,12 +59,14 @@ def train(
     from audiodiff.training.recipe import load_recipe
     from audiodiff.training.run import run
 
-    config = load_recipe(recipe, overrides or ())
+    config = load_recipe(recipe, overrides or (), allow_code)
     folder = output or Path("runs") / recipe.resolve().parent.name
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        outcome = run(config, folder, resume=resume, init=init, max_minutes=max_minutes)
+        outcome = run(
+            config, folder, resume=resume, init=init, max_minutes=max_minutes, allow_code=allow_code
+        )
     except BrokenRun as error:
         typer.echo(f"{folder}: stopped, {error}", err=True)
         raise typer.Exit(1) from error

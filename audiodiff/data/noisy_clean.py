@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-import torch
 from pydantic import Field
 
-from audiodiff.data.batches import LARGEST_ATTEMPTS, Batch
+from audiodiff.data.batches import LARGEST_ATTEMPTS, Batch, batch_of
 from audiodiff.data.manifest import Clip, Split, read_folder, stable_split
 from audiodiff.data.mixing import Item, Meta, levelled
 from audiodiff.data.store import Store
@@ -178,12 +177,8 @@ def noisy_clean_batch(clips: PairedClips, draw: PairDraw, step: int) -> Batch:
     Returns:
         noisy [B, T], clean [B, T] and bandwidth_hz [B], all float32.
     """
-    items = [_item(clips, draw, number) for number in range(step * draw.batch, (step + 1) * draw.batch)]
-    return (
-        torch.from_numpy(np.stack([each.noisy for each in items])),
-        torch.from_numpy(np.stack([each.clean for each in items])),
-        torch.tensor([float(each.bandwidth_hz) for each in items]),
-    )
+    numbers = range(step * draw.batch, (step + 1) * draw.batch)
+    return batch_of([_item(clips, draw, number) for number in numbers])
 
 
 def _item(clips: PairedClips, draw: PairDraw, number: int) -> Item:

@@ -19,7 +19,8 @@ from audiodiff.training import checkpoint, ema
 from audiodiff.training.checkpoint import State
 from audiodiff.training.loop import BrokenRun, StepRecord, train
 from audiodiff.training.prepare import prepare
-from audiodiff.training.recipe import Optim, Recipe
+from audiodiff.training.recipe import Recipe
+from audiodiff.training.run_sections import Optim
 from audiodiff.training.schedule import make_optimisers, rate_factor
 from tests.training.toy_training import Toy, recipe, toy_batches
 
