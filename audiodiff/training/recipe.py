@@ -29,6 +29,7 @@ from audiodiff.training.best import BestMetric
 from audiodiff.training.losses import NoiseObjective, ObjectiveConfig
 from audiodiff.training.model_sections import STEPS_OF_NOISE, NoisyWaveModel, SpectralModel, WaveModel
 from audiodiff.training.pesq_loss import MIN_RATE
+from audiodiff.training.shipped_recipes import find
 from audiodiff.training.wave_losses import WaveObjective
 
 
@@ -37,7 +38,8 @@ class MixData(MixConfig):
 
     Attributes:
         kind: ``mix``, which is also what a section without a kind is.
-        store, batch: Folder of the packed store; items in a batch.
+        store: Folder of the packed store.
+        batch: Items in a batch.
         segment_s: Seconds of each item; at least 0.1.
     """
 
@@ -52,7 +54,8 @@ class PairData(Settings):
 
     Attributes:
         kind: ``pairs``.
-        store, batch: Folder of the pair store; items in a batch.
+        store: Folder of the pair store.
+        batch: Items in a batch.
         segment_s: Seconds of each item; at least 0.1.
         level_db: Active level of the starts, dBFS; the level at which the model hears them.
         gain_db: Each item is then made louder or quieter by up to this.
@@ -71,7 +74,8 @@ class WaveData(Settings):
 
     Attributes:
         kind: ``waves``.
-        store, batch: Folder of the packed store; crops in a batch.
+        store: Folder of the packed store.
+        batch: Crops in a batch.
         frames: Frames of a crop; its samples are frames x hop. Shorter clips are left out.
         peak: Each clip is scaled to this peak; None leaves it at its level.
     """
@@ -101,7 +105,8 @@ class Optim(Settings):
         weight_decay: On matrices and kernels only; 0 makes AdamW Adam.
         clip: Largest norm of the gradient; 0 leaves it as it is.
         ema: Largest decay of the average of the weights.
-        muon_lr, muon_momentum: Highest learning rate of Muon, and the decay of its momentum.
+        muon_lr: Highest learning rate of Muon.
+        muon_momentum: Decay of its momentum.
         adamw_names: Modules and parameters that stay with AdamW under ``muon``: first and last layers,
             embeddings. What has fewer than two axes stays there anyway.
     """
@@ -325,7 +330,11 @@ def model_config(recipe: Recipe, net: Network) -> ModelConfig:
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe (TOML), with overrides, or the resolved recipe of another run (JSON)."""
+    """Read a recipe (TOML), with overrides, or the resolved recipe of another run (JSON).
+
+    The path may be that of its folder, or the name of a shipped recipe.
+    """
+    path = find(path)
     if path.suffix != ".json":
         return load_toml(Recipe, path, overrides)
     if overrides:

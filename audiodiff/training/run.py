@@ -33,7 +33,7 @@ from audiodiff.inference.device import pick_device
 from audiodiff.interrupts import Stop, stop_requests
 from audiodiff.io.atomic import write_file
 from audiodiff.io.locks import held
-from audiodiff.model.folder import load, save
+from audiodiff.model.folder import find, load, save
 from audiodiff.model.model import build_process
 from audiodiff.settings import dump_json, parse
 from audiodiff.training import checkpoint
@@ -106,7 +106,8 @@ def run(
         recipe: What to train.
         folder: The run's folder; made if it is not there.
         resume: Go on from the newest checkpoint in it; a folder without one starts at step 0.
-        init: Model folder whose weights a new run starts from; a resumed one goes on with its own.
+        init: Model (folder or shipped name) whose weights a new run starts from; a resumed one goes on with
+            its own.
         max_minutes: Minutes of wall clock, validations included, after which to stop; 0 only exports.
 
     Raises:
@@ -253,8 +254,8 @@ def _changes(recipe: Recipe, before: Recipe) -> list[str]:
 
 
 def _take_weights(recipe: Recipe, state: State, init: Path) -> None:
-    """Start network and average from a model folder."""
-    model = load(init)
+    """Start network and average from a model folder, or a shipped model by its name."""
+    model = load(find(init))
     # a folder of an older version lacks the keys that came later; their defaults keep its meaning
     if networks.complete(model.config.network) != recipe.network:
         raise ConfigError(f"{init}: has another network than the recipe; make their [network] sections equal")
