@@ -28,6 +28,7 @@ from audiodiff.cli.mix import mix
 from audiodiff.cli.models import models
 from audiodiff.cli.pairs import pairs
 from audiodiff.cli.prepare import prepare
+from audiodiff.cli.recipes import recipes
 from audiodiff.cli.schedule import schedule
 from audiodiff.cli.train import train
 from audiodiff.cli.ui import ui
@@ -51,6 +52,7 @@ app.command(cls=PanelCommand, rich_help_panel=_LOOK)(evaluate)
 app.add_typer(mel, name="mel", cls=PanelGroup, rich_help_panel=_LOOK)
 app.add_typer(models, name="models", cls=PanelGroup, rich_help_panel=_LOOK)
 app.command(cls=PanelCommand, rich_help_panel=_LOOK)(doctor)
+app.add_typer(recipes, name="recipes", cls=PanelGroup, rich_help_panel=_TRAIN)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(prepare)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(mix)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(pairs)

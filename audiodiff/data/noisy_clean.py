@@ -37,7 +37,8 @@ class NoisyCleanData(Settings):
 
     Attributes:
         kind: ``noisy_clean``.
-        store, batch: Folder of the packed store; items in a batch.
+        store: Folder of the packed store.
+        batch: Items in a batch.
         segment_s: Seconds of each item, at least 0.1; shorter pairs end in silence.
         level_db: Active level of every noisy item, dBFS; the level at which the model hears recordings.
     """

@@ -35,8 +35,10 @@ class SpectralModel(Settings):
     Attributes:
         representation: ``spectrum``, which is also what a section without one is.
         sample_rate: Rate in Hz at which the model works; the packed store must have it.
-        n_fft, hop: Window of the spectral front end and distance of its frames, in samples.
-        exponent, scale: Compression of the spectrum, z -> scale |z|^exponent e^(i arg z).
+        n_fft: Window of the spectral front end, in samples.
+        hop: Distance of its frames, in samples.
+        exponent: Of the compressed spectrum, z -> scale |z|^exponent e^(i arg z).
+        scale: Of the compressed spectrum.
         target: What the network predicts.
         start: Time in (0, 1] at which sampling starts; left out, it follows from process and target.
         steps: Sampler steps of the presets fast, balanced and best; their default follows from the target.

@@ -35,6 +35,7 @@ from audiodiff.training.losses import NoiseObjective, ObjectiveConfig
 from audiodiff.training.model_sections import STEPS_OF_NOISE, NoisyWaveModel, SpectralModel, WaveModel
 from audiodiff.training.pesq_loss import MIN_RATE
 from audiodiff.training.run_sections import Optim, RunSection, TimedOptim
+from audiodiff.training.shipped_recipes import find
 from audiodiff.training.wave_losses import WaveObjective
 
 
@@ -43,7 +44,8 @@ class MixData(MixConfig):
 
     Attributes:
         kind: ``mix``, which is also what a section without a kind is.
-        store, batch: Folder of the packed store; items in a batch.
+        store: Folder of the packed store.
+        batch: Items in a batch.
         segment_s: Seconds of each item; at least 0.1.
     """
 
@@ -58,7 +60,8 @@ class PairData(Settings):
 
     Attributes:
         kind: ``pairs``.
-        store, batch: Folder of the pair store; items in a batch.
+        store: Folder of the pair store.
+        batch: Items in a batch.
         segment_s: Seconds of each item; at least 0.1.
         level_db: Active level of the starts, dBFS; the level at which the model hears them.
         gain_db: Each item is then made louder or quieter by up to this.
@@ -77,7 +80,8 @@ class WaveData(Settings):
 
     Attributes:
         kind: ``waves``.
-        store, batch: Folder of the packed store; crops in a batch.
+        store: Folder of the packed store.
+        batch: Crops in a batch.
         frames: Frames of a crop; its samples are frames x hop. Shorter clips are left out.
         peak: Each clip is scaled to this peak; None leaves it at its level.
     """
@@ -310,10 +314,12 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), allow_code: bool = Fa
     """Read a recipe (TOML), with overrides, or the resolved recipe of another run (JSON).
 
     Args:
-        path: The file; a plug-in that it names lies relative to it.
+        path: The file, its folder, or the name of a shipped recipe; a plug-in that it names lies relative to
+            the file.
         overrides: ``section.key=value``, for TOML.
         allow_code: Run the plug-in; without it a recipe that names one is refused (code ``foreign_code``).
     """
+    path = find(path)
     if path.suffix != ".json":
         values = read_toml(path, overrides)
     elif overrides:

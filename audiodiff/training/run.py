@@ -103,7 +103,8 @@ def run(
         recipe: What to train.
         folder: The run's folder; made if it is not there.
         resume: Go on from the newest checkpoint in it; a folder without one starts at step 0.
-        init: Model folder whose weights a new run starts from; a resumed one goes on with its own.
+        init: Model (folder or shipped name) whose weights a new run starts from; a resumed one goes on with
+            its own.
         max_minutes: Minutes of wall clock, validations included, after which to stop; 0 only exports.
         allow_code: Run code that the folder of `init` brings; that of the recipe ran when it was loaded.
 

@@ -28,7 +28,8 @@ class Optim(Settings):
         weight_decay: On matrices and kernels only; 0 makes AdamW Adam.
         clip: Largest norm of the gradient; 0 leaves it as it is.
         ema: Largest decay of the average of the weights.
-        muon_lr, muon_momentum: Highest learning rate of Muon, and the decay of its momentum.
+        muon_lr: Highest learning rate of Muon.
+        muon_momentum: Decay of its momentum.
         adamw_names: Modules and parameters that stay with AdamW under ``muon``: first and last layers,
             embeddings. What has fewer than two axes stays there anyway.
     """

@@ -31,8 +31,9 @@ SAMPLE = ROOT / "samples" / "interview_noisy.flac"
 COMMANDS = (
     (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("export",), ("info",), ("mel",),
     ("mel", "convert"), ("mel", "compute"), ("mel", "inspect"), ("mix",), ("models",), ("models", "info"),
-    ("models", "inspect"), ("models", "list"), ("models", "verify"), ("pairs",), ("prepare",),
-    ("schedule",), ("train",), ("ui",), ("vocode",),
+    ("models", "inspect"), ("models", "list"), ("models", "verify"), ("pairs",), ("prepare",), ("recipes",),
+    ("recipes", "copy"), ("recipes", "list"), ("recipes", "show"), ("schedule",), ("train",), ("ui",),
+    ("vocode",),
 )  # fmt: skip
 
 Audio = npt.NDArray[np.floating[Any]]
