@@ -32,7 +32,7 @@ COMMANDS = (
     (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("export",), ("info",), ("mel",),
     ("mel", "convert"), ("mel", "compute"), ("mel", "inspect"), ("mix",), ("models",), ("models", "info"),
     ("models", "inspect"), ("models", "list"), ("models", "verify"), ("pairs",), ("prepare",),
-    ("schedule",), ("train",), ("ui",), ("vocode",),
+    ("schedule",), ("train",), ("tune",), ("ui",), ("vocode",),
 )  # fmt: skip
 
 Audio = npt.NDArray[np.floating[Any]]
