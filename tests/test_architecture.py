@@ -92,7 +92,8 @@ def test_importing_audiodiff_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["denoise"], ["evaluate"], ["prepare"], ["train"], ["convert"], ["ui"], ["schedule"]]
+    "command",
+    [[], ["denoise"], ["evaluate"], ["prepare"], ["train"], ["convert"], ["ui"], ["schedule"], ["tune"]],
 )
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     arguments = [*command, "--help"]

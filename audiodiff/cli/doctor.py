@@ -32,6 +32,7 @@ EXTRAS = {
     "ui": (("starlette", "uvicorn"), "the local page"),
     "eval": (("torch", "librosa", "pesq", "pystoi", "matplotlib"), "scores"),
     "export": (("torch", "onnx", "onnxscript"), "graphs of models"),
+    "tune": (("optuna",), "searches over recipes"),
     "board": (("tensorboard",), "curves in TensorBoard"),
     "mos": (("distillmos",), "a score without a reference"),
     "train": (("torch", "torchaudio", "scipy", "numba", "pyroomacoustics", "matplotlib"), "training"),

@@ -101,9 +101,9 @@ def _take_weights(recipe: Recipe, state: State, model: Model, init: Path) -> Non
         state.average[name].copy_(value)
 
 
-def write_recipe(recipe: Recipe, folder: Path) -> None:
+def write_recipe(recipe: Recipe, folder: Path, name: str = "recipe.json") -> None:
     """The resolved recipe, with its plug-in beside it."""
     if recipe.plugin is not None:
         write_file(folder / plugin.FILE, recipe.code.content)
         recipe = recipe.model_copy(update={"plugin": plugin.FILE})
-    write_file(folder / "recipe.json", dump_json(recipe).encode())
+    write_file(folder / name, dump_json(recipe).encode())

@@ -32,8 +32,8 @@ COMMANDS = (
     (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("export",), ("info",), ("mel",),
     ("mel", "convert"), ("mel", "compute"), ("mel", "inspect"), ("mix",), ("models",), ("models", "info"),
     ("models", "inspect"), ("models", "list"), ("models", "verify"), ("pairs",), ("prepare",), ("recipes",),
-    ("recipes", "copy"), ("recipes", "list"), ("recipes", "show"), ("schedule",), ("train",), ("ui",),
-    ("vocode",),
+    ("recipes", "copy"), ("recipes", "list"), ("recipes", "show"), ("schedule",), ("train",), ("tune",),
+    ("ui",), ("vocode",),
 )  # fmt: skip
 
 Audio = npt.NDArray[np.floating[Any]]
