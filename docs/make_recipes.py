@@ -20,7 +20,7 @@ from audiodiff import networks
 from audiodiff.data.noisy_clean import NoisyCleanData
 from audiodiff.model import model
 from audiodiff.settings import Settings, keys_of
-from audiodiff.training import losses, model_sections, recipe, wave_losses
+from audiodiff.training import losses, model_sections, recipe, run_sections, wave_losses
 from audiodiff.training.shipped_recipes import entries
 
 PAGE = Path(__file__).parent / "pages" / "recipes.md"
@@ -77,8 +77,8 @@ def sections() -> Iterator[tuple[str, type, str]]:
     yield f"[objective] {OF_SPECTRA}", losses.ObjectiveConfig, ""
     yield f"[objective] {OF_WAVEFORMS}", wave_losses.WaveObjective, ""
     yield f"[objective] {OF_VOCODERS}", losses.NoiseObjective, ""
-    yield "[optim]", recipe.TimedOptim, ""
-    yield "[run]", recipe.RunSection, ""
+    yield "[optim]", run_sections.TimedOptim, ""
+    yield "[run]", run_sections.RunSection, ""
 
 
 def page() -> str:
