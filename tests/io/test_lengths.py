@@ -177,6 +177,16 @@ def test_opus_from_the_middle_of_a_stream_is_not_late(tmp_path: Path, rate: int,
     assert np.allclose(both, np.tile(truth(data), 2), atol=1e-6)
 
 
+def test_opus_of_one_page_from_the_middle_is_read(tmp_path: Path) -> None:
+    """Without a page before it the cut of its end is unknown: all that its packets hold is given."""
+    data = made("OGG", "OPUS", 0.3)
+    assert len(pages(data)) == 3
+    for shift in (960, 48_000 * 3600):
+        x = whole(put(tmp_path, ogg(data, 1, shift)))
+        assert 14_400 <= x.shape[1] < 14_400 + 960
+        assert np.allclose(x[:, :14_400], truth(data), atol=1e-6)
+
+
 @pytest.mark.parametrize("behind", [ID3V1, bytes(1968) + APE, bytes(1968) + APE + ID3V1, b"\xff\0 junk" * 90])
 @pytest.mark.parametrize("known", [True, False])
 def test_flac_with_bytes_behind_it(tmp_path: Path, behind: bytes, known: bool) -> None:
