@@ -212,7 +212,7 @@ ReportSeeds: TypeAlias = Annotated[
     ),
 ]
 Device: TypeAlias = Annotated[
-    str, typer.Option(help="Where to compute: auto, cpu or cuda.", rich_help_panel=MACHINE)
+    str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.", rich_help_panel=MACHINE)
 ]
 Runtime: TypeAlias = Annotated[
     RuntimeName,

@@ -38,7 +38,7 @@ def ui(
     ] = "podcast",
     allow_code: AllowCode = False,
     seed: Annotated[int, typer.Option(min=0, max=(1 << 64) - 1, help="Seed of the model's noise.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one per core.")
     ] = None,

@@ -70,7 +70,7 @@ class Denoiser:
             so that pauses keep the sound of the room.
         channels: ``each`` for itself, or ``linked``: one gain per bin for all, which keeps the stereo image.
         seed: Seed of the noise; the same seed gives the same result.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: CPU threads, None for as many as there are cores.
         precision: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the hardware has it.
         runtime: ``onnx`` runs the network in ONNX Runtime (float32, CPU), ``torch`` in torch; ``auto`` takes

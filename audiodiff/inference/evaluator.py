@@ -27,7 +27,7 @@ class Evaluator(Protocol):
 
     Attributes:
         runtime: What runs it.
-        place: Where: ``cpu``, ``cuda``.
+        place: Where: ``cpu``, ``cuda:0``, ``mps``.
     """
 
     @property
@@ -79,7 +79,7 @@ def evaluator_of(
     Args:
         model: The model.
         runtime: ``auto``, ``onnx`` or ``torch``.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: CPU threads, None for one a core.
         precision: As `Denoiser`.
 

@@ -18,6 +18,8 @@ def open_binary(path: Path) -> int:
     try:
         return system.open_to_read(path)
     except OSError as error:
+        if path.is_dir():  # Windows opens no folders
+            raise AudioFileError(f"{display_path(path)}: not a regular file; name an audio file") from error
         raise cannot_open(path, error) from error
 
 

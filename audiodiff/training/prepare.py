@@ -10,6 +10,7 @@ import torch
 from audiodiff.data.noisy_clean import NoisyCleanData
 from audiodiff.data.own_data import OwnSource
 from audiodiff.diffusion.loss import TimeLaw
+from audiodiff.errors import ConfigError
 from audiodiff.model.model import build_prior
 from audiodiff.networks.contract import Network
 from audiodiff.training.checkpoint import State
@@ -77,7 +78,11 @@ def prepare(
     """Build the fixed parts; measure what the recipe leaves to measurement.
 
     Decisions are kept in ``state.progress``, so that a resumed run takes the same ones. Of several processes
-    the first one's measurements count. Also returns those that were made now (``bf16``, ``compile``).
+    the first one's measurements count. Also returns those that were made now (``bf16``, ``compile``). On
+    ``mps`` nothing is measured and both are off.
+
+    Raises:
+        ConfigError: The recipe wants on ``mps`` what is not used there.
     """
     progress, probes = state.progress, {}
     task, net, seed = make_task(recipe), state.network, recipe.run.seed
@@ -86,6 +91,8 @@ def prepare(
     def trial(bf16: bool, compiled: bool) -> float:
         return _seconds(_context(task, seed, net, device, bf16, compiled, ALONE), n_samples)
 
+    if device.type == "mps":
+        _decide_for_mps(recipe, state)
     if recipe.run.bf16 != "auto":
         progress.bf16 = recipe.run.bf16 == "on"
     elif progress.bf16 is None:
@@ -105,6 +112,13 @@ def prepare(
         if isinstance(optimiser, Muon):
             optimiser.dtype = torch.bfloat16 if progress.bf16 else torch.float32
     return _context(task, seed, net, device, progress.bf16, progress.compiled, ranks), probes
+
+
+def _decide_for_mps(recipe: Recipe, state: State) -> None:
+    """Nobody has measured bfloat16 on Apple's GPU, nor what the compiler makes of it."""
+    if "on" in (recipe.run.bf16, recipe.run.compile):
+        raise ConfigError("run.bf16 and run.compile cannot be on with run.device mps; use off or auto")
+    state.progress.bf16 = state.progress.compiled = False
 
 
 def _context(

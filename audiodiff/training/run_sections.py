@@ -71,7 +71,7 @@ class RunSection(Settings):
 
     Attributes:
         seed: Seed of the first weights and of every batch, time and noise.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or another torch device.
+        device: ``auto`` (a GPU of NVIDIA where there is one), ``cpu``, ``cuda`` or ``mps``.
         bf16: bfloat16 autocast; ``auto`` measures both at the start and takes the faster.
         compile: torch.compile; ``auto`` measures too, which costs a minute or two.
         log_every: Steps between two lines of the log.
