@@ -245,5 +245,5 @@ def _critic() -> nn.Module:
     widths = (6, 16, 32, 64)
     layers: list[nn.Module] = []
     for into, out in pairwise(widths):
-        layers += [nn.Conv2d(into, out, 3, stride=(2, 1), padding=1), nn.LeakyReLU(0.2)]
+        layers += [nn.Conv2d(into, out, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, padding=1))

@@ -40,6 +40,8 @@ MEASURES = {
 CHOSEN = (steps_label(8), ONE_PASS, FRAMES)
 """Which way stands for a family in the summary."""
 NEAR_PESQ = 0.05
+COLORS = (*(f"C{number}" for number in range(10)), "black")
+MARKERS = "osD^v<>Pp*X"
 Found = dict[str, Any]
 
 
@@ -204,46 +206,38 @@ def report(found: Found) -> str:
 
 
 def draw(found: Found, path: Path) -> None:
-    """Quality over time, and quality over diversity, 830 pixels wide."""
+    """Quality over time and over diversity, 830 pixels wide; a point for each way, a line for each family."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.3, 5.4), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
-    for number, (name, seeds) in enumerate(found["families"].items()):
+    for name, color, marker in zip(NAMES, COLORS, MARKERS, strict=True):
+        if name not in found["families"]:
+            continue
+        seeds = found["families"][name]
+        style = {"color": color, "marker": marker, "markersize": 5, "linewidth": 1.2}
         ways = [each for each in labels_of(seeds) if each != FRAME_MEANS]
         pesq = [over_seeds(seeds, label, "pesq_wb") for label in ways]
-        style = {
-            "color": f"C{number % 10}",
-            "marker": "osD^v<>Pp*X"[number],
-            "markersize": 5,
-            "linewidth": 1.2,
-        }
-        times = [times_of(seeds).get(label) for label in ways]
-        timed = [(t, p) for t, p in zip(times, pesq, strict=True) if t is not None and p is not None]
-        left.plot([t for t, _ in timed], [p for _, p in timed], label=TITLES[name], **style)
-        apart = over_seeds(seeds, chosen(seeds), "spread_over_error")
-        right.plot([apart], [over_seeds(seeds, chosen(seeds), "pesq_wb")], **style)
-        right.annotate(
-            TITLES[name],
-            (apart or 0, over_seeds(seeds, chosen(seeds), "pesq_wb") or 1),
-            textcoords="offset points",
-            xytext=(6, 3),
-            fontsize=9,
-        )
+        left.plot(*_both([times_of(seeds).get(label) for label in ways], pesq), label=TITLES[name], **style)
+        right.plot(*_both([over_seeds(seeds, label, "spread_over_error") for label in ways], pesq), **style)
     left.set_xscale("log")
+    left.xaxis.set_major_formatter("{x:g}")
     left.set_xlabel("CPU seconds for each second of audio\n(1, 2, 4, 8 and 30 steps, left to right)")
     left.set_ylabel("quality (PESQ-WB, 1 to 4.6)")
     right.set_xlabel("distance between samples of one input,\nas a share of their distance to the truth")
     if found["unprocessed"] is not None:
         before = found["unprocessed"]["ways"]["unprocessed"]["pesq_wb"]
         for axes in (left, right):
-            axes.axhline(before, color="gray", linestyle="--", linewidth=1)
-        left.annotate(
-            "unprocessed", (0.02, before), xycoords=("axes fraction", "data"), fontsize=9, va="bottom"
-        )
+            axes.axhline(before, color="gray", linestyle="--", linewidth=1, label="unprocessed")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=100)
+
+
+def _both(x: list[float | None], y: list[float | None]) -> tuple[list[float], list[float]]:
+    """The pairs of which both numbers are there."""
+    pairs = [(a, b) for a, b in zip(x, y, strict=True) if a is not None and b is not None]
+    return [a for a, _ in pairs], [b for _, b in pairs]
