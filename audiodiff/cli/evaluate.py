@@ -17,6 +17,7 @@ from audiodiff.errors import ConfigError
 if TYPE_CHECKING:
     from audiodiff.evaluation.comparison import Comparison
     from audiodiff.evaluation.report import Report
+    from audiodiff.evaluation.score import Judge
     from audiodiff.evaluation.transcripts import TextErrors
 
 _FILES, _JUDGES = "Results in files", "Words and opinions"
@@ -77,6 +78,10 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder with DNSMOS's sig_bak_ovr.onnx, to use it.", rich_help_panel=_JUDGES),
     ] = None,
+    mos: Annotated[
+        bool,
+        typer.Option("--mos", help="Add opinions by Distill-MOS (extra [mos]).", rich_help_panel=_JUDGES),
+    ] = False,
 ) -> None:
     """Score estimates against clean references, and compare systems.
 
@@ -99,12 +104,12 @@ def evaluate(
     names = _names(systems or hypotheses or [])
     texts = _texts(transcripts, hypotheses or [], names)
     if single:
-        report = _one(_Sources(reference, systems, noisy, dnsmos, jobs))
+        report = _one(_Sources(reference, systems, noisy, dnsmos, mos, jobs))
         n_worst = 0 if systems[0].is_file() else worst
         lines = _of_one(report, next(iter(texts.values()), None), n_worst, as_json)
         comparison = _beside_noisy(report, names[0], texts)
     else:
-        comparison = _several(_Sources(reference, systems, None, dnsmos, jobs), names, texts)
+        comparison = _several(_Sources(reference, systems, None, dnsmos, mos, jobs), names, texts)
         lines = (_comparison.json_lines if as_json else _comparison.text_lines)(comparison)
     outputs.write(comparison)
     typer.echo("\n".join(lines))
@@ -121,7 +126,21 @@ class _Sources:
     systems: list[Path]
     noisy: Path | None
     dnsmos: Path | None
+    mos: bool
     jobs: int
+
+    def judges(self) -> list[Judge]:
+        """What gives opinions without a reference."""
+        found: list[Judge] = []
+        if self.dnsmos:
+            from audiodiff.evaluation.dnsmos import Dnsmos
+
+            found.append(Dnsmos(self.dnsmos))
+        if self.mos:
+            from audiodiff.evaluation.opinion import DistillMos
+
+            found.append(DistillMos())
+        return found
 
 
 @dataclass(frozen=True)
@@ -184,16 +203,15 @@ def _texts(transcripts: Path | None, hypotheses: list[Path], names: list[str]) -
 
 
 def _one(sources: _Sources) -> Report:
-    from audiodiff.evaluation.dnsmos import Dnsmos
     from audiodiff.evaluation.folders import evaluate_files, evaluate_folders
 
     assert sources.reference is not None
     ref, est, noisy = sources.reference, sources.systems[0], sources.noisy
-    judge = Dnsmos(sources.dnsmos) if sources.dnsmos else None
+    judges = sources.judges()
     with progress_bar("scoring", shown=True) as show:
         if ref.is_file() or est.is_file():
-            return evaluate_files(ref, est, noisy=noisy, on_progress=show, dnsmos=judge)
-        return evaluate_folders(ref, est, noisy_dir=noisy, jobs=sources.jobs, on_progress=show, dnsmos=judge)
+            return evaluate_files(ref, est, noisy=noisy, on_progress=show, judges=judges)
+        return evaluate_folders(ref, est, noisy_dir=noisy, jobs=sources.jobs, on_progress=show, judges=judges)
 
 
 def _of_one(report: Report, texts: TextErrors | None, n_worst: int, as_json: bool) -> list[str]:
@@ -213,14 +231,13 @@ def _beside_noisy(report: Report, name: str, texts: Mapping[str, TextErrors]) ->
 
 def _several(sources: _Sources, names: list[str], texts: Mapping[str, TextErrors]) -> Comparison:
     from audiodiff.evaluation.comparison import Comparison, evaluate_systems
-    from audiodiff.evaluation.dnsmos import Dnsmos
 
     if sources.reference is None:  # texts alone
         return Comparison({}, texts)
     systems = dict(zip(names, sources.systems, strict=True))
-    judge = Dnsmos(sources.dnsmos) if sources.dnsmos else None
+    judges = sources.judges()
     with progress_bar("scoring", shown=True) as show:
         reports = evaluate_systems(
-            sources.reference, systems, jobs=sources.jobs, on_progress=show, dnsmos=judge
+            sources.reference, systems, jobs=sources.jobs, on_progress=show, judges=judges
         )
     return Comparison(reports, texts)
