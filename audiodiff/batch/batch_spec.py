@@ -104,7 +104,7 @@ def run_one(spec: JobSpec, item: Item, progress: Progress | None = None) -> Resu
         return failed(item, error.code, str(error))
     except OSError as error:
         line = (
-            f"{display_path(item.source)}: {error.strerror or error}; check rights and space "
+            f"{display_path(item.source)}: {error.strerror or error}; check permissions and free space "
             f"of {display_path(item.target)}"
         )
         return failed(item, "system", line)

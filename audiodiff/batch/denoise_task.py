@@ -244,7 +244,7 @@ class DenoiseWork:
         short = self._clean(progress) or short
         if short:
             if self.options.strict:
-                raise AudioFileError(f"{short}; not with --strict", code="truncated")
+                raise short.refused()
             self.warnings.append(str(short))
         self.warnings += notes(source, self.levels)
         self.flags = self._flagged()

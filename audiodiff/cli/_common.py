@@ -66,7 +66,7 @@ def guarded(command: Callable[[], object], extra: str = "") -> int:
         return _fail("terminated; no partial file was left", 128 + ending.number)
     except OSError as error:  # a folder without rights, a full disk: nothing that a report would help with
         place = f"{os.fspath(error.filename)}: " if isinstance(error.filename, str | os.PathLike) else ""
-        remedy = "check the path, its rights and the space on the disk"
+        remedy = "check the path, its permissions and the free space on the disk"
         return _fail(f"{place}{error.strerror or error}; {remedy}", REFUSED)
     except Exception as error:  # noqa: BLE001  the boundary: a fault of ours must not look like a usage error
         return _unexpected(error, extra)

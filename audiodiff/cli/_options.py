@@ -104,7 +104,9 @@ def time_of(text: str, option: str) -> float:
     """Read a time: ``90``, ``90s``, ``1:30``, ``1:02:03.5``."""
     match = _TIME.fullmatch(text)
     if match is None:
-        raise ConfigError(f"{option} {text!r} is no time; write seconds or minutes:seconds, as 90 or 1:30")
+        raise ConfigError(
+            f"{option} {text!r} is not a time; give seconds or minutes:seconds, such as 90 or 1:30"
+        )
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return 3600 * hours + 60 * minutes + seconds
 
@@ -113,7 +115,7 @@ def stretch(start: str | None, end: str | None, preview: str | None) -> tuple[fl
     """The part of each recording that is wanted."""
     if preview is not None:
         if start is not None or end is not None:
-            raise ConfigError("--preview names its own start; leave out --start and --end")
+            raise ConfigError("--preview sets the start and the end itself; leave out --start and --end")
         length, _, place = preview.partition("@")
         first = time_of(place, "--preview") if place else 0.0
         last = first + time_of(length, "--preview")
@@ -121,7 +123,7 @@ def stretch(start: str | None, end: str | None, preview: str | None) -> tuple[fl
         first = time_of(start, "--start") if start is not None else 0.0
         last = time_of(end, "--end") if end is not None else math.inf
     if not first < last:
-        raise ConfigError(f"nothing lies between {first:g} s and {last:g} s; choose a later end")
+        raise ConfigError(f"the end, {last:g} s, is not after the start, {first:g} s; choose a later end")
     return first, last
 
 

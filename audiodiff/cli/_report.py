@@ -68,7 +68,7 @@ def reported(page: Path | None, seeds: int | None, command: Command, printer: Pr
     """
     if page is None:
         if seeds is not None:
-            raise ConfigError("--report-seeds fills the report; add --report PAGE.html")
+            raise ConfigError("--report-seeds adds to a report; give --report PAGE.html too")
         try:
             yield
         finally:
@@ -99,7 +99,7 @@ def _ears(printer: Printer) -> None:
 def refuse_report(page: Path | None, places: Sequence[Path | None]) -> None:
     """Refuse a page about pipes."""
     if page is not None and PIPE in places:
-        raise ConfigError("a report tells of files; name them in place of -, or leave out --report")
+        raise ConfigError("a report links to files; give file names instead of -, or leave out --report")
 
 
 def check_page(page: Path, overwrite: bool) -> None:

@@ -127,7 +127,9 @@ def _target(source: Path, output: Place | None, command: Command) -> Path:
         wanted = command.options.ending
         if wanted and output.path != PIPE and output.path.suffix.lower() != wanted:
             name = display_path(output.path)
-            raise ConfigError(f"{name}: is not named {wanted}, as --format asks; change one")
+            raise ConfigError(
+                f"{name}: does not end in {wanted}, which --format asks for; change one of them"
+            )
         return output.path
     place = None if output is None else output.path / source.name
     return target_of(source, place, command.settings, command.options, command.mark)

@@ -217,7 +217,7 @@ Device: TypeAlias = Annotated[
 Runtime: TypeAlias = Annotated[
     RuntimeName,
     typer.Option(
-        help="What runs the network: onnx starts faster and needs no torch, torch serves GPUs and models "
+        help="What runs the network: onnx starts faster and needs no torch; torch is for GPUs and models "
         "without graphs.",
         rich_help_panel=MACHINE,
     ),
@@ -258,8 +258,8 @@ Overwrite: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--overwrite",
-        help="Replace existing outputs, and process every recording again; after an interruption the same "
-        "command goes on where it was.",
+        help="Replace existing outputs, and process every recording again; after an interruption, the "
+        "same command continues where it stopped.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -369,7 +369,7 @@ def loudness(lufs: float | None, true_peak: float | None) -> Target | None:
     """What --lufs and --true-peak ask for."""
     if lufs is None:
         if true_peak is not None:
-            raise ConfigError("--true-peak is the ceiling for --lufs; add that, or leave it out")
+            raise ConfigError("--true-peak limits what --lufs does; add --lufs, or leave out --true-peak")
         return None
     from audiodiff.io.loudness import Target, require
 

@@ -179,9 +179,9 @@ class _Outputs:
         """Refuse what cannot be written before the work is done."""
         from audiodiff.io.output_checks import check_existing, check_folder
 
-        paths = [path.absolute() for path in (self.csv, self.markdown, self.html) if path is not None]
-        if len(set(paths)) < len(paths):
-            raise ConfigError(f"{paths[0]}: is named twice; name another file for each kind of result")
+        paths = [path for path in (self.csv, self.markdown, self.html) if path is not None]
+        if len({path.absolute() for path in paths}) < len(paths):
+            raise ConfigError("two kinds of results have one file name; give each its own")
         for path in paths:
             check_existing(path, self.overwrite)
             check_folder(path.parent)

@@ -52,12 +52,12 @@ def mix(
         Path | None, typer.Option(help="Recipe whose [data] section says how to mix; default: noise alone.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Number of mixtures to make at a time.")] = 2,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a set that lies there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing set.")] = False,
 ) -> None:
     """Mix speech and noise into a fixed set of noisy and clean files.
 
     FOLDER/noisy and FOLDER/clean hold files of equal names, as VoiceBank+DEMAND does: `evaluate` scores them,
-    and `prepare --noisy --clean` packs them for training. FOLDER/records tells of each where its speech and
+    and `prepare --noisy --clean` packs them for training. FOLDER/records says for each where its speech and
     noise come from, their ratio and the seed. The ratio is that of the levels while something sounds. The
     same command gives the same files; one that was interrupted goes on, and one with a larger --count adds to
     the set.

@@ -78,10 +78,11 @@ def schedule(
         ),
     ] = None,
     trials: Annotated[
-        int, typer.Option(min=0, help="Grids that the descent tries at most.", rich_help_panel=SEARCH)
+        int,
+        typer.Option(min=0, help="Maximum number of grids that the descent tries.", rich_help_panel=SEARCH),
     ] = 20,
     files: Annotated[
-        int | None, typer.Option(min=1, help="Only the first so many pairs.", rich_help_panel=SEARCH)
+        int | None, typer.Option(min=1, help="Use only the first N pairs.", rich_help_panel=SEARCH)
     ] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the noise and of the search.", rich_help_panel=SEARCH)
@@ -95,7 +96,8 @@ def schedule(
     Samplers, numbers of steps and time grids are tried on pairs of noisy and clean recordings, then fresh
     noise on the best of them, then the times of one grid are moved one by one as long as the score rises. A
     table of quality against seconds of work per second of audio is printed; a picture and the trials go to
-    one folder, and the same command goes on where it was stopped. Choose other pairs than those you report.
+    one folder, and the same command continues where it was stopped. Choose other pairs than those whose
+    scores you report.
 
     Examples: audiodiff schedule podcast --data dev; audiodiff schedule runs/a/model --data dev --save tuned
     """

@@ -27,7 +27,7 @@ def ui(
         typer.Option(
             min=0,
             max=65535,
-            help="Port on 127.0.0.1; 0 picks a free one. Default: that of the last time, if it is free.",
+            help="Port on 127.0.0.1; 0 picks a free one. Default: the one used last time, if it is free.",
         ),
     ] = None,
     browser: Annotated[
@@ -47,8 +47,8 @@ def ui(
     """Open a local page to clean recordings, one after the other, and to compare before and after.
 
     The page is served to this machine only, at an address with a random token, which is printed. Ctrl-C ends
-    it; recordings and results stay until they are removed on the page, and the next start goes on with what
-    waited.
+    it; recordings and results stay until they are removed on the page, and the next start continues with
+    what was waiting.
 
     Examples: audiodiff ui; audiodiff ui --port 8080 --no-browser
     """

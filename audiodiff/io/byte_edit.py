@@ -25,7 +25,9 @@ def open_binary(path: Path) -> int:
 
 def cannot_open(path: Path, error: OSError) -> AudioFileError:
     """The error for a file that the system does not open."""
-    return AudioFileError(f"{display_path(path)}: cannot be opened ({error.strerror}); check name and rights")
+    return AudioFileError(
+        f"{display_path(path)}: cannot be opened ({error.strerror}); check the name and the permissions"
+    )
 
 
 def read_at(fd: int, start: int, n: int) -> bytes:

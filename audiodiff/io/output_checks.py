@@ -44,13 +44,14 @@ def check_folder(folder: Path) -> None:
     """
     above = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     if not above.is_dir():
-        line = f"{display_path(folder)}: this folder cannot be made, as {display_path(above)} is no folder"
+        what = "" if above == folder else f"cannot be created, because {display_path(above)} "
+        line = f"{display_path(folder)}: {what}is not a folder"
     elif not os.access(above, os.W_OK | os.X_OK):
         what = "written to" if above == folder else f"made in {display_path(above)}, which allows no writing"
         line = f"{display_path(folder)}: this folder cannot be {what}"
     else:
         return
-    raise AudioFileError(f"{line}; choose another with -o", code="unwritable")
+    raise AudioFileError(f"{line}; choose another folder with -o", code="unwritable")
 
 
 def target_exists(path: Path) -> AudioFileError:

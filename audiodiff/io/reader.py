@@ -217,7 +217,7 @@ class _Survey:
 
 _WHOLE = Part(())
 _WORDS = {
-    "Format not recognised": "its first bytes are those of no audio format",
+    "Format not recognised": "it does not begin like any audio format",
     "Supported file format but file is malformed": "its header is damaged",
     "Internal error : SF_INFO struct incomplete": "its header tells no possible sample rate",
     "Channel count is zero": "its header tells of no channels",
