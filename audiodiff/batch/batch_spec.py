@@ -57,7 +57,7 @@ class JobSpec:
     def key(self) -> str:
         """Identifies what is written for a given input, see `journal`."""
         decisions = asdict(self.settings)
-        for name in ("device", "threads", "runtime"):  # how, not what
+        for name in ("device", "threads", "runtime", "allow_code"):  # how, not what
             decisions.pop(name, None)
         files = self.options
         loudness = None if files.loudness is None else asdict(files.loudness)
@@ -104,7 +104,7 @@ def run_one(spec: JobSpec, item: Item, progress: Progress | None = None) -> Resu
         return failed(item, error.code, str(error))
     except OSError as error:
         line = (
-            f"{display_path(item.source)}: {error.strerror or error}; check rights and space "
+            f"{display_path(item.source)}: {error.strerror or error}; check permissions and free space "
             f"of {display_path(item.target)}"
         )
         return failed(item, "system", line)

@@ -77,8 +77,8 @@ def check_unchanged(source: Path, before: tuple[int, int, int]) -> None:
 def beyond(source: Path, start_s: float, seconds: float) -> AudioFileError:
     """The error for a stretch that begins after the end."""
     line = (
-        f"{display_path(source)}: is {seconds:.3f} s long, the start at {start_s:g} s lies "
-        "beyond; choose another"
+        f"{display_path(source)}: is {seconds:.3f} s long, so a start at {start_s:g} s "
+        "is past its end; choose an earlier one"
     )
     return AudioFileError(line, code="range")
 

@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -20,14 +19,16 @@ from audiodiff.batch.job import PLAIN, process
 from audiodiff.batch.job_options import Options, Progress, Result
 from audiodiff.batch.journal import Record, key_of
 from audiodiff.batch.preflight import check_length, check_outputs
-from audiodiff.batch.sidecar import ModelFact, Sidecar, input_fact, output_fact, provenance_line
+from audiodiff.batch.sidecar import ModelFact, Sidecar, bare_names, input_fact, output_fact, provenance_line
 from audiodiff.batch.task import Status, TaskName
 from audiodiff.errors import AudioFileError
 from audiodiff.io.bit_rates import output_bit_rate
 from audiodiff.io.folders import READABLE
 from audiodiff.io.formats import display_path
 from audiodiff.io.reader import AtomicWriter, AudioInfo, output_format, probe, read_blocks
-from audiodiff.io.tag_copy import CopiedTags, collect_tags
+from audiodiff.io.recording_copy import TaggedOutput
+from audiodiff.io.tag_copy import collect_tags
+from audiodiff.model.shipped import INVERSION
 from audiodiff.signal.level import MonoMix, mono_mix
 from audiodiff.signal.mel_presets import get_convention, names_of
 
@@ -53,6 +54,7 @@ class VocodeSettings:
         device: Where to compute; does not count as a decision about the result.
         threads: CPU threads of each worker.
         mel_axes: How bare mel arrays lie; None lets their shape tell.
+        allow_code: Whether code of the model may run; does not count as a decision either.
     """
 
     task: ClassVar[TaskName] = "vocode"
@@ -67,13 +69,15 @@ class VocodeSettings:
     device: str = "auto"
     threads: int | None = 1
     mel_axes: Axes | None = None
+    allow_code: bool = False
 
     def load(self, model: str) -> VocodeTask:
         """See `TaskSettings`; the model may also be ``inversion``."""
         from audiodiff.inference.vocoder import Vocoder
+        from audiodiff.model.folder import open_model
 
         vocoder = Vocoder(
-            model,
+            model if model == INVERSION else open_model(model, self.allow_code),
             quality=self.quality,
             steps=self.steps,
             seed=self.seed,
@@ -238,61 +242,21 @@ class VocodeTask:
         return VocodeWork(self, found, target, options, Speech(found, target, options, self.vocoder.name))
 
 
-class Speech:
+class Speech(TaggedOutput):
     """The output of a vocoder: an audio file with the texts of its recording, and who made the speech."""
 
     def __init__(self, found: Source, target: Path, options: Options, model: str) -> None:
-        self._target = target
         container, subtype, bits = output_kind(target, found.out_rate, options.bit_rate)
         # No container of its own: texts go over, what belongs to the recording's samples and rate does not.
         info = dataclasses.replace(found.info, n_samples=0, container="", subtype="")
-        self._tags: CopiedTags = collect_tags(info, container, provenance_line("vocode", model), whole=False)
-        self.notes = self._tags.notes
-        self._writer = AtomicWriter(target, found.out_rate, 1, container, subtype, options.overwrite, bits)
-        self._tagged = False
-
-    @property
-    def n_samples(self) -> int:
-        """See `task.Output`."""
-        return self._writer.n_samples
-
-    @property
-    def clipped(self) -> int:
-        """See `task.Output`."""
-        return self._writer.clipped
-
-    def __enter__(self) -> Speech:
-        """Create the unfinished file."""
-        self._writer.__enter__()
-        try:
-            self._writer.describe(self._tags.strings)
-        except BaseException as error:
-            self._writer.__exit__(type(error), error, error.__traceback__)
-            raise
-        return self
+        tags = collect_tags(info, container, provenance_line("vocode", model), whole=False)
+        self.notes = tags.notes
+        writer = AtomicWriter(target, found.out_rate, 1, container, subtype, options.overwrite, bits)
+        super().__init__(target, writer, tags)
 
     def write(self, samples: Samples) -> None:
         """Append samples [n]."""
         self._writer.write(samples[np.newaxis])
-
-    def finish(self) -> int:
-        """See `task.Output`: tags included."""
-        fd = self._writer.finish()
-        if not self._tagged:
-            self._tags.write_to(self._target, fd)
-            self._tagged = True
-        return fd
-
-    def commit(self) -> None:
-        """See `task.Output`."""
-        self.finish()
-        self._writer.commit()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove the file if it has no name yet."""
-        self._writer.__exit__(kind, error, trace)
 
 
 @dataclass
@@ -341,7 +305,7 @@ class VocodeWork:
             yield from vocoder.resynthesise(blocks, found.info.sample_rate, mel, self._warn)
             if reader.truncated:
                 if self.options.strict:
-                    raise AudioFileError(f"{reader.truncated}; not with --strict", code="truncated")
+                    raise reader.truncated.refused()
                 self.warnings.append(str(reader.truncated))
 
     def _warn(self, line: str) -> None:
@@ -368,5 +332,5 @@ class VocodeWork:
             seed=settings.seed,
             input=input_fact(self.found.info),
             output=output_fact(made, output_sha256),
-            warnings=tuple(self.warnings),
+            warnings=bare_names(self.warnings, self.found.info.path, self.target),
         )

@@ -28,8 +28,10 @@ from audiodiff.cli.mix import mix
 from audiodiff.cli.models import models
 from audiodiff.cli.pairs import pairs
 from audiodiff.cli.prepare import prepare
+from audiodiff.cli.recipes import recipes
 from audiodiff.cli.schedule import schedule
 from audiodiff.cli.train import train
+from audiodiff.cli.tune import tune
 from audiodiff.cli.ui import ui
 from audiodiff.cli.vocode import vocode
 
@@ -51,16 +53,25 @@ app.command(cls=PanelCommand, rich_help_panel=_LOOK)(evaluate)
 app.add_typer(mel, name="mel", cls=PanelGroup, rich_help_panel=_LOOK)
 app.add_typer(models, name="models", cls=PanelGroup, rich_help_panel=_LOOK)
 app.command(cls=PanelCommand, rich_help_panel=_LOOK)(doctor)
+app.add_typer(recipes, name="recipes", cls=PanelGroup, rich_help_panel=_TRAIN)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(prepare)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(mix)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(pairs)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(train)
+app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(tune)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(schedule)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(export)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(convert)
 
 
-_EXTRAS = {"evaluate": "eval", "export": "export", "prepare": "train", "pairs": "train", "train": "train"}
+_EXTRAS = {
+    "evaluate": "eval",
+    "export": "export",
+    "prepare": "train",
+    "pairs": "train",
+    "train": "train",
+    "tune": "train",
+}
 """The extra that brings what a command needs beyond the core; of all others it is ``vocode``, for torch."""
 
 

@@ -20,6 +20,7 @@ import typer
 from audiodiff.cli._streams import UNREAD, is_terminal
 from audiodiff.errors import TARGET_CODES, AudiodiffError, AudioFileError
 from audiodiff.extras import CORE, install_hint, packages
+from audiodiff.system import ending_signals
 
 OK, SOME_FAILED, REFUSED, INTERNAL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 """Exit codes: all good; an input failed; usage, configuration, target or model refused, or the system refused
@@ -65,7 +66,7 @@ def guarded(command: Callable[[], object], extra: str = "") -> int:
         return _fail("terminated; no partial file was left", 128 + ending.number)
     except OSError as error:  # a folder without rights, a full disk: nothing that a report would help with
         place = f"{os.fspath(error.filename)}: " if isinstance(error.filename, str | os.PathLike) else ""
-        remedy = "check the path, its rights and the space on the disk"
+        remedy = "check the path, its permissions and the free space on the disk"
         return _fail(f"{place}{error.strerror or error}; {remedy}", REFUSED)
     except Exception as error:  # noqa: BLE001  the boundary: a fault of ours must not look like a usage error
         return _unexpected(error, extra)
@@ -159,8 +160,7 @@ def _endings_raise() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)  # a second one kills at once
         raise _Terminated(number)
 
-    wanted = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
-    before = {number: signal.getsignal(number) for number in wanted}
+    before = {number: signal.getsignal(number) for number in ending_signals()}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, stop)

@@ -55,25 +55,20 @@ MelAxes: TypeAlias = Annotated[
 ]
 
 
-class Format(StrEnum):
-    """Formats of outputs."""
-
-    WAV = "wav"
-    FLAC = "flac"
-    MP3 = "mp3"
-    OGG = "ogg"
-    OPUS = "opus"
-    M4A = "m4a"
-
-
-FormatName: TypeAlias = Annotated[
-    Format | None,
+AllowCode: TypeAlias = Annotated[
+    bool,
     typer.Option(
-        "--format",
-        help="Format of the outputs, and the suffix of their default names.",
-        rich_help_panel=OUTPUT,
+        "--allow-code",
+        help="Run the Python code that a model or a recipe brings. It can do whatever you can.",
+        rich_help_panel=MODEL,
     ),
 ]
+_FORMAT = typer.Option(
+    "--format", help="Format of the outputs, and the suffix of their default names.", rich_help_panel=OUTPUT
+)
+FormatName: TypeAlias = Annotated[Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"] | None, _FORMAT]
+SpeechFormat: TypeAlias = Annotated[Literal["wav", "flac", "mp3", "ogg", "opus"] | None, _FORMAT]
+"""Of `vocode`, whose outputs libsndfile writes: it has no m4a."""
 BitRate: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -109,7 +104,9 @@ def time_of(text: str, option: str) -> float:
     """Read a time: ``90``, ``90s``, ``1:30``, ``1:02:03.5``."""
     match = _TIME.fullmatch(text)
     if match is None:
-        raise ConfigError(f"{option} {text!r} is no time; write seconds or minutes:seconds, as 90 or 1:30")
+        raise ConfigError(
+            f"{option} {text!r} is not a time; give seconds or minutes:seconds, such as 90 or 1:30"
+        )
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return 3600 * hours + 60 * minutes + seconds
 
@@ -118,7 +115,7 @@ def stretch(start: str | None, end: str | None, preview: str | None) -> tuple[fl
     """The part of each recording that is wanted."""
     if preview is not None:
         if start is not None or end is not None:
-            raise ConfigError("--preview names its own start; leave out --start and --end")
+            raise ConfigError("--preview sets the start and the end itself; leave out --start and --end")
         length, _, place = preview.partition("@")
         first = time_of(place, "--preview") if place else 0.0
         last = first + time_of(length, "--preview")
@@ -126,13 +123,15 @@ def stretch(start: str | None, end: str | None, preview: str | None) -> tuple[fl
         first = time_of(start, "--start") if start is not None else 0.0
         last = time_of(end, "--end") if end is not None else math.inf
     if not first < last:
-        raise ConfigError(f"nothing lies between {first:g} s and {last:g} s; choose a later end")
+        raise ConfigError(f"the end, {last:g} s, is not after the start, {first:g} s; choose a later end")
     return first, last
 
 
-def shard_of(text: str | None) -> tuple[int, int]:
-    """Read ``K/N``; None is all of it, 1/1."""
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text or "1/1")
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """Read ``K/N``."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     numbers = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= numbers[0] <= numbers[1]:
         raise ConfigError(f"--shard {text!r}: expected K/N with K from 1 to N, such as 2/4")

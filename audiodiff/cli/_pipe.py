@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from audiodiff.cli._streams import is_terminal, missing
 from audiodiff.errors import ConfigError
+from audiodiff.system import temporary_folder
 
 PIPE = Path("-")
 """What stands for standard input or standard output."""
@@ -34,7 +34,7 @@ def in_files(
     if not to_pipe and source != PIPE:
         yield source, None
         return
-    with tempfile.TemporaryDirectory(prefix="audiodiff-") as name:
+    with temporary_folder() as name:
         folder = Path(name)
         found = spool(sys.stdin.buffer, folder, mels) if source == PIPE else source
         yield found, folder if to_pipe else None

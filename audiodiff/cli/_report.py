@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +13,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from audiodiff.cli._common import Stopped, say
+from audiodiff.cli._options import place_of
 from audiodiff.cli._pipe import PIPE
 from audiodiff.cli._progress import progress_bar
+from audiodiff.cli._runner import run
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
+from audiodiff.system import temporary_folder
 
 if TYPE_CHECKING:
     from audiodiff.batch.denoise_task import DenoiseSettings
@@ -30,6 +32,34 @@ if TYPE_CHECKING:
 _SUFFIXES = (".html", ".htm")
 
 
+def run_reported(
+    inputs: Sequence[Path],
+    output: str | None,
+    command: Command,
+    printer: Printer,
+    page: Path | None,
+    seeds: int | None = None,
+    note: str = "",
+) -> None:
+    """Run the command, and write its page if one is wanted.
+
+    Args:
+        inputs: As they were given.
+        output: Where results go, as it was given.
+        command: What to do.
+        printer: What tells of it.
+        page: The report, None for none.
+        seeds: Samples of the model to compare in it.
+        note: What to say before the work.
+    """
+    place = place_of(output)
+    refuse_report(page, (*inputs, place.path if place else None))
+    with reported(page, seeds, command, printer):
+        if note and not printer.quiet:
+            say(f"audiodiff: {note}")
+        run(inputs, place, command, printer)
+
+
 @contextlib.contextmanager
 def reported(page: Path | None, seeds: int | None, command: Command, printer: Printer) -> Iterator[None]:
     """Write a page about what is done inside, also when recordings failed or a signal ended the batch early.
@@ -38,7 +68,7 @@ def reported(page: Path | None, seeds: int | None, command: Command, printer: Pr
     """
     if page is None:
         if seeds is not None:
-            raise ConfigError("--report-seeds fills the report; add --report PAGE.html")
+            raise ConfigError("--report-seeds adds to a report; give --report PAGE.html too")
         try:
             yield
         finally:
@@ -69,7 +99,7 @@ def _ears(printer: Printer) -> None:
 def refuse_report(page: Path | None, places: Sequence[Path | None]) -> None:
     """Refuse a page about pipes."""
     if page is not None and PIPE in places:
-        raise ConfigError("a report tells of files; name them in place of -, or leave out --report")
+        raise ConfigError("a report links to files; give file names instead of -, or leave out --report")
 
 
 def check_page(page: Path, overwrite: bool) -> None:
@@ -106,7 +136,7 @@ def _write(
     name, settings, options = command.model, command.settings, command.options
     results = sorted(printer.results, key=lambda result: os.fsencode(result.source))
     page.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="audiodiff-") as folder:
+    with temporary_folder() as folder:
         if not isinstance(settings, DenoiseSettings):
             entries = [
                 _spoken(result, settings, Path(folder, f"{n}.flac")) for n, result in enumerate(results)

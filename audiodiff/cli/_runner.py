@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from audiodiff.cli._printer import Printer, copy_out, foretell
 from audiodiff.cli._progress import progress_bar
 from audiodiff.cli._streams import is_terminal
 from audiodiff.errors import AudiodiffError, ConfigError
+from audiodiff.system import cores
 
 if TYPE_CHECKING:
     from audiodiff.batch.batch_spec import Item, JobSpec
@@ -35,8 +35,7 @@ def jobs_of(jobs: int | None, n_items: int, on_cpu: bool) -> int:
     """The number of workers: what was asked for, else one a core, and one for a GPU."""
     if jobs is not None:
         return jobs
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(n_items, cores, _MOST_JOBS)) if on_cpu else 1
+    return max(1, min(n_items, cores(), _MOST_JOBS)) if on_cpu else 1
 
 
 @dataclass(frozen=True)
@@ -47,28 +46,39 @@ class Command:
         settings: Decisions of the task.
         model: Name of a shipped model or path of a model folder.
         options: How to treat files.
-        mark: What names of results get in any case, such as ``.preview``.
-        part: Which part of a batch, and of how many.
+        part: Which part of a batch, and of how many; None if it is not divided.
         workers: Workers on this machine, None to choose, or a cluster.
         dry_run: Only show what would be done.
-        batch: Do even a single recording as a batch.
     """
 
     settings: DenoiseSettings | VocodeSettings
     model: str
     options: Options
-    mark: str = ""
-    part: tuple[int, int] = (1, 1)
+    part: tuple[int, int] | None = None
     workers: int | Cluster | None = None
     dry_run: bool = False
-    batch: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What names of results get in any case."""
+        return ".preview" if self.options.preview else ""
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """The part, and of how many, where the whole is part 1 of 1."""
+        return self.part or (1, 1)
+
+    @property
+    def batch(self) -> bool:
+        """Whether even a single recording is done as a batch."""
+        return self.dry_run or self.part is not None or not isinstance(self.workers, int | None)
 
 
 def run(inputs: Sequence[Path], output: Place | None, command: Command, printer: Printer) -> None:
     """Do one recording, whose refusals are the command's own, or a batch, in which none stops the rest."""
     from audiodiff.batch.plan import is_single
 
-    if is_single(inputs) and not (command.batch or command.dry_run):
+    if is_single(inputs) and not command.batch:
         _one(inputs[0], output, command, printer)
     else:
         _many(inputs, output, command, printer)
@@ -117,7 +127,9 @@ def _target(source: Path, output: Place | None, command: Command) -> Path:
         wanted = command.options.ending
         if wanted and output.path != PIPE and output.path.suffix.lower() != wanted:
             name = display_path(output.path)
-            raise ConfigError(f"{name}: is not named {wanted}, as --format asks; change one")
+            raise ConfigError(
+                f"{name}: does not end in {wanted}, which --format asks for; change one of them"
+            )
         return output.path
     place = None if output is None else output.path / source.name
     return target_of(source, place, command.settings, command.options, command.mark)
@@ -142,12 +154,12 @@ def _items(inputs: Sequence[Path], output: Place | None, command: Command, print
     refuse_pipes(inputs, folder)
     if is_single(inputs):  # a dry run or a shard of one file
         _warn_of_own(inputs[0], command.settings.task, printer)
-        return shard([Item(inputs[0], _target(inputs[0], output, command), inputs[0].name)], *command.part)
+        return shard([Item(inputs[0], _target(inputs[0], output, command), inputs[0].name)], *command.share)
     if output is not None:
         check_folder(output.path, output.slashed)
     found = plan(inputs, folder, command.options, command.settings, command.mark)
     printer.left_out(found.n_own, found.passed_over, command.settings.task)
-    return shard(found.items, *command.part)
+    return shard(found.items, *command.share)
 
 
 def _run_of(key: str, inputs: Sequence[Path], output: Place | None, command: Command) -> str:
@@ -158,7 +170,7 @@ def _run_of(key: str, inputs: Sequence[Path], output: Place | None, command: Com
     if not command.options.overwrite:
         return ""
     words = [word for word in inputs if not is_own(word, command.settings.task)]
-    return run_key(key, words, None if output is None else output.path, command.part)
+    return run_key(key, words, None if output is None else output.path, command.share)
 
 
 def _many(inputs: Sequence[Path], output: Place | None, command: Command, printer: Printer) -> None:

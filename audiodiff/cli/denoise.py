@@ -14,19 +14,19 @@ import typer
 from audiodiff.cli._help import BATCH, MACHINE, MODEL, OUTPUT, PART, SOUND, PanelCommand
 from audiodiff.cli._options import (
     Address,
+    AllowCode,
     BitRate,
     Engine,
     EngineName,
     FormatName,
     bit_rate_of,
     cluster_of,
-    place_of,
     shard_of,
     stretch,
 )
 from audiodiff.cli._printer import Printer
-from audiodiff.cli._report import refuse_report, reported
-from audiodiff.cli._runner import Command, run
+from audiodiff.cli._report import run_reported
+from audiodiff.cli._runner import Command
 from audiodiff.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -212,12 +212,12 @@ ReportSeeds: TypeAlias = Annotated[
     ),
 ]
 Device: TypeAlias = Annotated[
-    str, typer.Option(help="Where to compute: auto, cpu or cuda.", rich_help_panel=MACHINE)
+    str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.", rich_help_panel=MACHINE)
 ]
 Runtime: TypeAlias = Annotated[
     RuntimeName,
     typer.Option(
-        help="What runs the network: onnx starts faster and needs no torch, torch serves GPUs and models "
+        help="What runs the network: onnx starts faster and needs no torch; torch is for GPUs and models "
         "without graphs.",
         rich_help_panel=MACHINE,
     ),
@@ -258,8 +258,8 @@ Overwrite: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--overwrite",
-        help="Replace existing outputs, and process every recording again; after an interruption the same "
-        "command goes on where it was.",
+        help="Replace existing outputs, and process every recording again; after an interruption, the "
+        "same command continues where it stopped.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -302,6 +302,7 @@ def denoise(
     max_reduction: MaxReduction = math.inf,
     channels: ChannelsName = ChannelMode.EACH,
     seed: Seed = 0,
+    allow_code: AllowCode = False,
     start: Start = None,
     end: End = None,
     preview: Preview = None,
@@ -352,35 +353,23 @@ def denoise(
         sidecar,
         loudness=target,
         bit_rate=bit_rate_of(bitrate),
-        format=output_format.value if output_format else "",
+        format=output_format or "",
         preview=preview is not None,
     )
     settings = DenoiseSettings(
-        quality.value, steps, strength, max_reduction, channels.value, seed, device, threads, runtime.value
-    )
+        quality.value, steps, strength, max_reduction, channels.value, seed, device, threads, runtime.value,
+        allow_code,
+    )  # fmt: skip
     cluster = cluster_of(engine, address, jobs)
-    command = Command(
-        settings,
-        model,
-        options,
-        mark=".preview" if preview else "",
-        part=shard_of(shard),
-        workers=cluster or jobs,
-        dry_run=dry_run,
-        batch=bool(shard or cluster),
-    )
-    printer = Printer(json_lines, quiet)
-    place = place_of(output)
-    refuse_report(report, (*inputs, place.path if place else None))
-    with reported(report, report_seeds, command, printer):
-        run(inputs, place, command, printer)
+    command = Command(settings, model, options, shard_of(shard), cluster or jobs, dry_run)
+    run_reported(inputs, output, command, Printer(json_lines, quiet), report, report_seeds)
 
 
 def loudness(lufs: float | None, true_peak: float | None) -> Target | None:
     """What --lufs and --true-peak ask for."""
     if lufs is None:
         if true_peak is not None:
-            raise ConfigError("--true-peak is the ceiling for --lufs; add that, or leave it out")
+            raise ConfigError("--true-peak limits what --lufs does; add --lufs, or leave out --true-peak")
         return None
     from audiodiff.io.loudness import Target, require
 

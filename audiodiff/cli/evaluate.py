@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ from audiodiff.errors import ConfigError
 if TYPE_CHECKING:
     from audiodiff.evaluation.comparison import Comparison
     from audiodiff.evaluation.report import Report
+    from audiodiff.evaluation.score import Judge
     from audiodiff.evaluation.transcripts import TextErrors
 
 _FILES, _JUDGES = "Results in files", "Words and opinions"
@@ -77,6 +78,10 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder with DNSMOS's sig_bak_ovr.onnx, to use it.", rich_help_panel=_JUDGES),
     ] = None,
+    mos: Annotated[
+        bool,
+        typer.Option("--mos", help="Add opinions by Distill-MOS (extra [mos]).", rich_help_panel=_JUDGES),
+    ] = False,
 ) -> None:
     """Score estimates against clean references, and compare systems.
 
@@ -92,24 +97,15 @@ def evaluate(
     """
     outputs = _Outputs(csv, markdown, html, overwrite)
     outputs.check()
-    single = len(estimates or []) == 1
-    systems = [*([noisy] if noisy and not single else []), *(estimates or [])]
-    if (reference is None) == bool(systems) or not (systems or transcripts):
+    sources = _Sources(reference, tuple(estimates or ()), noisy, dnsmos, mos, jobs)
+    asked = _Texts(transcripts, tuple(hypotheses or ()))
+    if (reference is None) == bool(sources.systems) or not (sources.systems or transcripts):
         raise ConfigError(_NEEDED)
-    names = _names(systems or hypotheses or [])
-    texts = _texts(transcripts, hypotheses or [], names)
-    if single:
-        report = _one(_Sources(reference, systems, noisy, dnsmos, jobs))
-        n_worst = 0 if systems[0].is_file() else worst
-        lines = _of_one(report, next(iter(texts.values()), None), n_worst, as_json)
-        comparison = _beside_noisy(report, names[0], texts)
-    else:
-        comparison = _several(_Sources(reference, systems, None, dnsmos, jobs), names, texts)
-        lines = (_comparison.json_lines if as_json else _comparison.text_lines)(comparison)
+    names = _names(sources.systems or asked.hypotheses)
+    comparison, lines = _scored(sources, names, asked.errors(names), worst, as_json)
     outputs.write(comparison)
     typer.echo("\n".join(lines))
-    estimated = [found for name, found in comparison.reports.items() if name in names]
-    if any(found.unscored() for found in estimated):
+    if any(comparison.reports[name].unscored() for name in comparison.reports.keys() & names):
         raise typer.Exit(SOME_FAILED)
 
 
@@ -118,10 +114,56 @@ class _Sources:
     """What is scored, by what."""
 
     reference: Path | None
-    systems: list[Path]
+    estimates: tuple[Path, ...]
     noisy: Path | None
     dnsmos: Path | None
+    mos: bool
     jobs: int
+
+    @property
+    def single(self) -> bool:
+        """Whether one system is scored, not several compared."""
+        return len(self.estimates) == 1
+
+    @property
+    def systems(self) -> tuple[Path, ...]:
+        """All that get a column: beside several, the noisy originals are one."""
+        return self.estimates if self.single or self.noisy is None else (self.noisy, *self.estimates)
+
+    def judges(self) -> list[Judge]:
+        """What gives opinions without a reference."""
+        found: list[Judge] = []
+        if self.dnsmos:
+            from audiodiff.evaluation.dnsmos import Dnsmos
+
+            found.append(Dnsmos(self.dnsmos))
+        if self.mos:
+            from audiodiff.evaluation.opinion import DistillMos
+
+            found.append(DistillMos())
+        return found
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """What is said, and what a recogniser made of it."""
+
+    transcripts: Path | None
+    hypotheses: tuple[Path, ...]
+
+    def errors(self, names: list[str]) -> Mapping[str, TextErrors]:
+        """Errors of words by system; empty where no texts are given."""
+        if self.transcripts is None and not self.hypotheses:
+            return {}
+        if self.transcripts is None or not names or len(self.hypotheses) != len(names):
+            raise ConfigError(
+                "give --transcripts once, and --hypotheses once for each system in the same order; "
+                f"found {len(self.hypotheses)} of --hypotheses for {len(names)}"
+            )
+        from audiodiff.evaluation.transcripts import compare_folders
+
+        said, heard = self.transcripts, zip(names, self.hypotheses, strict=True)
+        return {name: compare_folders(said, folder) for name, folder in heard}
 
 
 @dataclass(frozen=True)
@@ -137,9 +179,9 @@ class _Outputs:
         """Refuse what cannot be written before the work is done."""
         from audiodiff.io.output_checks import check_existing, check_folder
 
-        paths = [path.absolute() for path in (self.csv, self.markdown, self.html) if path is not None]
-        if len(set(paths)) < len(paths):
-            raise ConfigError(f"{paths[0]}: is named twice; name another file for each kind of result")
+        paths = [path for path in (self.csv, self.markdown, self.html) if path is not None]
+        if len({path.absolute() for path in paths}) < len(paths):
+            raise ConfigError("two kinds of results have one file name; give each its own")
         for path in paths:
             check_existing(path, self.overwrite)
             check_folder(path.parent)
@@ -157,7 +199,7 @@ class _Outputs:
                 pages.save(path, make(comparison), self.overwrite)
 
 
-def _names(paths: list[Path]) -> list[str]:
+def _names(paths: Sequence[Path]) -> list[str]:
     """Names of the systems, as short as tells them apart."""
     from audiodiff.report.text import distinct
 
@@ -167,33 +209,29 @@ def _names(paths: list[Path]) -> list[str]:
     return distinct(absolute)
 
 
-def _texts(transcripts: Path | None, hypotheses: list[Path], names: list[str]) -> Mapping[str, TextErrors]:
-    """Errors of words by system; empty where no texts are given."""
-    if transcripts is None and not hypotheses:
-        return {}
-    if transcripts is None or not names or len(hypotheses) != len(names):
-        raise ConfigError(
-            "give --transcripts once, and --hypotheses once for each system in the same order; "
-            f"found {len(hypotheses)} of --hypotheses for {len(names)}"
-        )
-    from audiodiff.evaluation.transcripts import compare_folders
-
-    return {
-        name: compare_folders(transcripts, folder) for name, folder in zip(names, hypotheses, strict=True)
-    }
+def _scored(
+    sources: _Sources, names: list[str], texts: Mapping[str, TextErrors], worst: int, as_json: bool
+) -> tuple[Comparison, list[str]]:
+    """The scores, and the lines to print."""
+    if not sources.single:
+        comparison = _several(sources, names, texts)
+        return comparison, (_comparison.json_lines if as_json else _comparison.text_lines)(comparison)
+    report = _one(sources)
+    n_worst = 0 if sources.estimates[0].is_file() else worst
+    lines = _of_one(report, next(iter(texts.values()), None), n_worst, as_json)
+    return _beside_noisy(report, names[0], texts), lines
 
 
 def _one(sources: _Sources) -> Report:
-    from audiodiff.evaluation.dnsmos import Dnsmos
     from audiodiff.evaluation.folders import evaluate_files, evaluate_folders
 
     assert sources.reference is not None
-    ref, est, noisy = sources.reference, sources.systems[0], sources.noisy
-    judge = Dnsmos(sources.dnsmos) if sources.dnsmos else None
+    ref, est, noisy = sources.reference, sources.estimates[0], sources.noisy
+    judges = sources.judges()
     with progress_bar("scoring", shown=True) as show:
         if ref.is_file() or est.is_file():
-            return evaluate_files(ref, est, noisy=noisy, on_progress=show, dnsmos=judge)
-        return evaluate_folders(ref, est, noisy_dir=noisy, jobs=sources.jobs, on_progress=show, dnsmos=judge)
+            return evaluate_files(ref, est, noisy=noisy, on_progress=show, judges=judges)
+        return evaluate_folders(ref, est, noisy_dir=noisy, jobs=sources.jobs, on_progress=show, judges=judges)
 
 
 def _of_one(report: Report, texts: TextErrors | None, n_worst: int, as_json: bool) -> list[str]:
@@ -213,14 +251,13 @@ def _beside_noisy(report: Report, name: str, texts: Mapping[str, TextErrors]) ->
 
 def _several(sources: _Sources, names: list[str], texts: Mapping[str, TextErrors]) -> Comparison:
     from audiodiff.evaluation.comparison import Comparison, evaluate_systems
-    from audiodiff.evaluation.dnsmos import Dnsmos
 
     if sources.reference is None:  # texts alone
         return Comparison({}, texts)
     systems = dict(zip(names, sources.systems, strict=True))
-    judge = Dnsmos(sources.dnsmos) if sources.dnsmos else None
+    judges = sources.judges()
     with progress_bar("scoring", shown=True) as show:
         reports = evaluate_systems(
-            sources.reference, systems, jobs=sources.jobs, on_progress=show, dnsmos=judge
+            sources.reference, systems, jobs=sources.jobs, on_progress=show, judges=judges
         )
     return Comparison(reports, texts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from audiodiff.cli._common import SOME_FAILED, say
 from audiodiff.cli._progress import progress_bar
 from audiodiff.cli.prepare import SHOWN
 from audiodiff.io.formats import display_path
+from audiodiff.system import temporary_folder
 
 if TYPE_CHECKING:
     from audiodiff.data.mixing import MixConfig
@@ -52,12 +52,12 @@ def mix(
         Path | None, typer.Option(help="Recipe whose [data] section says how to mix; default: noise alone.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Number of mixtures to make at a time.")] = 2,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a set that lies there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing set.")] = False,
 ) -> None:
     """Mix speech and noise into a fixed set of noisy and clean files.
 
     FOLDER/noisy and FOLDER/clean hold files of equal names, as VoiceBank+DEMAND does: `evaluate` scores them,
-    and `prepare --noisy --clean` packs them for training. FOLDER/records tells of each where its speech and
+    and `prepare --noisy --clean` packs them for training. FOLDER/records says for each where its speech and
     noise come from, their ratio and the seed. The ratio is that of the levels while something sounds. The
     same command gives the same files; one that was interrupted goes on, and one with a larger --count adds to
     the set.
@@ -125,7 +125,7 @@ def _sources(
         yield sources, stored_names(sources), 0
         return
     clips = in_one_split([*read_folder(speech, "speech", "auto"), *read_folder(noise, "noise")])
-    with tempfile.TemporaryDirectory(prefix="audiodiff-mix-") as place:
+    with temporary_folder() as place:
         settings = PackSettings(asked or wanted or DEFAULT_RATE, n_rooms=0)
         with progress_bar("reading", shown=True) as show:
             report = pack(clips, Path(place) / "store", settings, show)

@@ -15,7 +15,7 @@ from audiodiff.extras import install_hint
 from audiodiff.io.formats import display_path
 
 if TYPE_CHECKING:
-    from audiodiff.data.packing import PackReport, PackSettings
+    from audiodiff.data.packing import PackReport
 
 LayoutName: TypeAlias = Literal["auto", "folders", "vctk", "libritts", "ljspeech", "dns"]
 
@@ -48,6 +48,20 @@ class Origins:
     def given(self) -> bool:
         """Whether there is anything."""
         return any((*self.single, self.clean))
+
+    def check(self, leave_out: Sequence[str], shards: Sequence[Path], write_shards: int) -> None:
+        """Refuse options that contradict each other, and none at all."""
+        if len(self.noisy) != len(self.clean):
+            raise typer.BadParameter("--noisy and --clean go together; give as many folders of each")
+        if leave_out and (shards or not self.given):
+            raise typer.BadParameter(
+                "--leave-out goes with --corpus or --speech; a packed store keeps its clips"
+            )
+        if not (shards or self.given or write_shards):
+            raise typer.BadParameter(
+                "nothing to pack; give --corpus, --library, --speech, --noise, --noisy with --clean, "
+                "or --shard"
+            )
 
 
 def prepare(
@@ -98,44 +112,48 @@ def prepare(
     Examples: audiodiff prepare store --corpus manifest.jsonl --noise fans --leave-out readings/ann; audiodiff
     prepare pairs --clean clean_trainset_28spk_wav --noisy noisy_trainset_28spk_wav
     """
-    from audiodiff.cli._data_tables import split_table
-    from audiodiff.data.packing import PackSettings
-    from audiodiff.data.shards import read_shards
-    from audiodiff.data.shards import write_shards as write
-    from audiodiff.data.store import Store
-
-    complete = True
     folders = (tuple(each or ()) for each in (corpus, library, speech, noise, noisy, clean))
     origins = Origins(layout, *folders)
-    if len(origins.noisy) != len(origins.clean):
-        raise typer.BadParameter("--noisy and --clean go together; give as many folders of each")
-    if leave_out and (shard or not origins.given):
-        raise typer.BadParameter("--leave-out goes with --corpus or --speech; a packed store keeps its clips")
+    origins.check(leave_out or (), shard or (), write_shards)
+    complete = True
     if shard:
-        unpacked = read_shards(shard, store)
-        typer.echo(f"{store}: {len(unpacked.entries)} clips")
-        typer.echo("\n".join(split_table(unpacked)))
+        _unpack(shard, store)
     elif origins.given:
-        complete = _pack(origins, leave_out or (), store, PackSettings(sample_rate, _rooms(rooms, origins)))
-    elif not write_shards:
-        raise typer.BadParameter(
-            "nothing to pack; give --corpus, --library, --speech, --noise, --noisy with --clean, or --shard"
-        )
+        complete = _pack(origins, leave_out or (), store, sample_rate, rooms)
     if write_shards:
-        with progress_bar("writing shards", shown=True) as show:
-            paths = write(Store(store), Path(f"{store}-shards"), write_shards, progress=show)
-        for path in paths:
-            typer.echo(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+        _write_shards(store, write_shards)
     if not complete:
         raise typer.Exit(SOME_FAILED)
 
 
-def _pack(origins: Origins, leave_out: Sequence[str], store: Path, settings: PackSettings) -> bool:
+def _unpack(shards: Sequence[Path], store: Path) -> None:
+    from audiodiff.cli._data_tables import split_table
+    from audiodiff.data.shards import read_shards
+
+    unpacked = read_shards(shards, store)
+    typer.echo(f"{store}: {len(unpacked.entries)} clips")
+    typer.echo("\n".join(split_table(unpacked)))
+
+
+def _write_shards(store: Path, n: int) -> None:
+    from audiodiff.data.shards import write_shards
+    from audiodiff.data.store import Store
+
+    with progress_bar("writing shards", shown=True) as show:
+        paths = write_shards(Store(store), Path(f"{store}-shards"), n, progress=show)
+    for path in paths:
+        typer.echo(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+
+
+def _pack(
+    origins: Origins, leave_out: Sequence[str], store: Path, sample_rate: int, rooms: int | None
+) -> bool:
     """Pack and tell; whether all files could be used."""
     from audiodiff.data import manifest
     from audiodiff.data.noisy_clean import pair_folders
-    from audiodiff.data.packing import pack
+    from audiodiff.data.packing import PackSettings, pack
 
+    settings = PackSettings(sample_rate, _rooms(rooms, origins))
     clips = manifest.gather(*origins.single, origins.layout)
     paired = [pair_folders(*sides) for sides in zip(origins.clean, origins.noisy, strict=True)]
     clips += [clip for pairs in paired for clip in pairs.clips]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
-from audiodiff.cli._common import say
 from audiodiff.cli._help import MODEL, OUTPUT
-from audiodiff.cli._options import BitRate, MelAxes, bit_rate_of, place_of, shard_of
+from audiodiff.cli._options import AllowCode, BitRate, MelAxes, SpeechFormat, bit_rate_of, shard_of
 from audiodiff.cli._printer import Printer
-from audiodiff.cli._report import refuse_report, reported
-from audiodiff.cli._runner import Command, run
+from audiodiff.cli._report import run_reported
+from audiodiff.cli._runner import Command
 from audiodiff.cli.denoise import (
     AsJson,
     Device,
@@ -81,14 +81,6 @@ MelName: TypeAlias = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
-SpeechFormat: TypeAlias = Annotated[
-    Literal["wav", "flac", "mp3", "ogg", "opus"] | None,
-    typer.Option(
-        "--format",
-        help="Format of the outputs, and the suffix of their default names.",
-        rich_help_panel=OUTPUT,
-    ),
-]
 
 
 def vocode(
@@ -100,6 +92,7 @@ def vocode(
     seed: Seed = 0,
     mel: MelName = None,
     mel_axes: MelAxes = None,
+    allow_code: AllowCode = False,
     output_format: SpeechFormat = None,
     bitrate: BitRate = None,
     report: Report = None,
@@ -125,33 +118,21 @@ def vocode(
     """
     from audiodiff.batch.job_options import Options
     from audiodiff.batch.vocode_task import VocodeSettings
+
+    options = Options(overwrite, skip_existing, strict, max_hours=max_hours, tag=True, sidecar=True)
+    options = replace(options, bit_rate=bit_rate_of(bitrate), format=output_format or "")
+    settings = VocodeSettings(quality.value, steps, mel, seed, device, threads, mel_axes, allow_code)
+    name, note = _chosen(model)
+    command = Command(settings, name, options, shard_of(shard), jobs, dry_run)
+    run_reported(inputs, output, command, Printer(json_lines, quiet), report, note=note)
+
+
+def _chosen(model: str | None) -> tuple[str, str]:
+    """The model, and a line about it where it was not asked for."""
     from audiodiff.model.shipped import INVERSION, default_vocoder
 
-    options = Options(
-        overwrite,
-        skip_existing,
-        strict,
-        max_hours=max_hours,
-        sidecar=True,
-        tag=True,
-        bit_rate=bit_rate_of(bitrate),
-        format=output_format or "",
-    )
-    name = default_vocoder() if model is None else model
-    command = Command(
-        VocodeSettings(quality.value, steps, mel, seed, device, threads, mel_axes),
-        name,
-        options,
-        part=shard_of(shard),
-        workers=jobs,
-        dry_run=dry_run,
-        batch=shard is not None,
-    )
-    printer = Printer(json_lines, quiet)
-    place = place_of(output)
-    refuse_report(report, (*inputs, place.path if place else None))
-    with reported(report, None, command, printer):
-        if model is None and not quiet:
-            why = "; no model is shipped" if name == INVERSION else ""
-            say(f"audiodiff: made by {name}, as --model was not given{why}")
-        run(inputs, place, command, printer)
+    if model is not None:
+        return model, ""
+    name = default_vocoder()
+    why = "; no model is shipped" if name == INVERSION else ""
+    return name, f"made by {name}, as --model was not given{why}"

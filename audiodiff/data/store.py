@@ -219,7 +219,8 @@ def _read_index(folder: Path) -> dict[str, Any]:
     try:
         index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable store index ({error}); pack the store first") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: not a readable store index ({reason}); pack the store first") from error
     version = index.get("format_version")
     if version != FORMAT_VERSION:
         raise DataError(f"{path}: expected format_version {FORMAT_VERSION}, found {version}; pack it again")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from audiodiff.errors import ModelError
 from audiodiff.inference.chunks import Chunk, Plan
-from audiodiff.inference.crew import Crew, Pair
+from audiodiff.inference.crew import AHEAD, Crew, Pair
 from audiodiff.inference.engine import Later, Samples
 from audiodiff.inference.evaluator import Evaluator
 from audiodiff.inference.hearing import Hearing, Piece
@@ -97,22 +97,31 @@ class ChunkDenoiser:
     def plan(self, core_s: float | None = None) -> Plan:
         """The chunk plan that this model needs: chunks of so many seconds, with all that evaluations see."""
         stft = self.model.stft
-        if core_s is None:
-            core_s = HEARD_CORE_S if self.evaluator.hears_on else CORE_S
         return Plan(
             hop=stft.hop,
             n_fft=stft.n_fft,
-            core_frames=max(1, round(core_s * self.model.sample_rate / stft.hop)),
+            core_frames=max(1, round((core_s or self.core_s) * self.model.sample_rate / stft.hop)),
             reach=self.model.representation.context(self.model.config, self.preset.evaluations),
         )
 
-    def crew(self, channels: int) -> Crew:
-        """Who works on a recording of so many channels; to be closed."""
-        return Crew(min(self.evaluator.workers, 2 * channels))
+    @property
+    def core_s(self) -> float:
+        """Seconds that one chunk of a file delivers."""
+        return HEARD_CORE_S if self.evaluator.hears_on else CORE_S
+
+    def crew(self, channels: int, ahead: int = AHEAD) -> Crew:
+        """Who works on a recording of so many channels.
+
+        Args:
+            channels: C.
+            ahead: Chunks that may be in work beside the one that is waited for; they come out later.
+        """
+        workers = min(self.evaluator.workers, 2 * channels)
+        return Crew(workers, ahead if workers > 1 else 0)
 
     def residual(self, audio: Samples, chunk: Chunk, gain: float, edge_hz: float | None = None) -> Samples:
         """What the model takes out of a chunk that stands alone, see `begin`."""
-        return self.begin(audio, chunk, gain, edge_hz, Crew(1))()
+        return self.begin(audio, chunk, gain, edge_hz, Crew(1, 0))()
 
     def begin(self, audio: Samples, chunk: Chunk, gain: float, edge_hz: float | None, crew: Crew) -> Later:
         """Begin to find what the model takes out of a chunk.
@@ -135,7 +144,7 @@ class ChunkDenoiser:
         # Equal channels (dual mono) are one signal: the noise is shared, so the results are equal too.
         same = bool((heard == heard[:1]).all())
         scaled = (heard[:1] if same else heard) * np.float32(gain)
-        inner, waited = self._begun(scaled, sounding, chunk, crew)
+        inner, waited = self._begun(scaled, sounding, chunk, gain, crew)
 
         def end() -> Samples:
             kinds = np.zeros(
@@ -162,7 +171,7 @@ class ChunkDenoiser:
         return end
 
     def _begun(
-        self, scaled: Samples, names: npt.NDArray[np.intp], chunk: Chunk, crew: Crew
+        self, scaled: Samples, names: npt.NDArray[np.intp], chunk: Chunk, gain: float, crew: Crew
     ) -> tuple[Chunk, list[Future[Pair]]]:
         """The chunk whose bins will come, and the bins and what the model would remove of them."""
         # nothing comes after a recording of one chunk, and hearing it to its end would take a reach more
@@ -175,8 +184,8 @@ class ChunkDenoiser:
         waited = []
         for name, row in zip(names.tolist(), scaled, strict=False):  # equal channels: the first of them
             hearing, before = crew.hearings.get(name, (None, ()))
-            if hearing is None or not hearing.leads_to(chunk):
-                hearing, before = Hearing(self.model, self.evaluator.listener(), chunk), ()
+            if hearing is None or not hearing.leads_to(chunk, gain):
+                hearing, before = Hearing(self.model, self.evaluator.listener(), chunk, gain), ()
             hear = partial(hearing.hear, row[None], chunk, *hearing.reserve(chunk, inner))
             piece = crew.run(hear, before[:1])
             pair = crew.run(partial(self._heard_bins, hearing, piece, inner, keep), before[1:])

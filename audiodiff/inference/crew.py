@@ -16,7 +16,7 @@ R = TypeVar("R")
 Pair: TypeAlias = tuple[Complex, Complex]
 """Bins of a recording and what the model would remove of them."""
 
-_AHEAD = 2
+AHEAD = 2
 """Chunks in work beside the one that is waited for."""
 
 
@@ -27,15 +27,16 @@ class Crew:
 
     Args:
         workers: How many; a single one is the caller himself, who does a task when he gives it.
+        ahead: Chunks to give before the first is waited for.
 
     Attributes:
-        ahead: Chunks to give before the first is waited for.
+        ahead: The same.
         hearings: By channel, with the tasks of its last chunk.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, ahead: int) -> None:
         self._pool = ThreadPoolExecutor(workers, "audiodiff") if workers > 1 else None
-        self.ahead = _AHEAD if workers > 1 else 0
+        self.ahead = ahead
         self.hearings: dict[int, tuple[Hearing, tuple[Future[Piece], Future[Pair]]]] = {}
 
     def run(self, task: Callable[[], R], after: Iterable[Future[Any]] = ()) -> Future[R]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
@@ -13,6 +12,7 @@ from audiodiff.errors import ConfigError, ModelError
 from audiodiff.inference.hearing import Listener, Piece
 from audiodiff.model import graph
 from audiodiff.model.representation import Real
+from audiodiff.system import cores, has_nvidia_driver
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -29,7 +29,7 @@ class Evaluator(Protocol):
 
     Attributes:
         runtime: What runs it.
-        place: Where: ``cpu``, ``cuda``.
+        place: Where: ``cpu``, ``cuda:0``, ``mps``.
         hears_on: Whether it has a `listener`.
         workers: Threads that may work with it at the same time.
     """
@@ -63,7 +63,7 @@ class GraphEvaluator:
 
     def __init__(self, model: Model, threads: int | None) -> None:
         assert model.graphs is not None  # `evaluator_of` asked
-        self._folder, self._threads = model.graphs, threads or _cores()
+        self._folder, self._threads = model.graphs, threads or cores()
         self.hears_on = all((self._folder / name).is_file() for name in graph.PIECEWISE)
         self.workers = self._threads if self.hears_on else 1
         self._step = self._session(graph.STEP)
@@ -153,10 +153,6 @@ class GraphListener:
         return self._halves[which].run(cond, {"inside": inside, **piece.passed}, self._states[which])
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _run(session: InferenceSession, inputs: Mapping[str, object]) -> list[Real]:
     dense = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
     found: list[Real] = session.run(None, dense)
@@ -171,7 +167,7 @@ def evaluator_of(
     Args:
         model: The model.
         runtime: ``auto``, ``onnx`` or ``torch``.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: CPU threads, None for one a core.
         precision: As `Denoiser`.
 
@@ -212,8 +208,5 @@ def _may_have_gpu(device: str) -> bool:
     if device == "cpu":
         return False
     from importlib.util import find_spec
-    from pathlib import Path
-    from shutil import which
 
-    has_driver = Path("/dev/nvidiactl").exists() or which("nvidia-smi") is not None
-    return has_driver and find_spec("torch") is not None
+    return has_nvidia_driver() and find_spec("torch") is not None

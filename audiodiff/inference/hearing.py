@@ -114,19 +114,20 @@ class Hearing:
         model: Whose representation the network hears.
         listener: Its encoder, before the first frame.
         chunk: The first chunk that will be heard.
+        gain: Factor of its samples and all that follow.
     """
 
-    def __init__(self, model: Model, listener: Listener, chunk: Chunk) -> None:
+    def __init__(self, model: Model, listener: Listener, chunk: Chunk, gain: float) -> None:
         self._model, self._listener = model, listener
         self._stop = begin = chunk.first_frame
-        self._next_start = chunk.start
+        self._next_start, self._gain = chunk.start, gain
         self._bins: Tail[np.complex64] = Tail(2, begin)
         self._state: Tail[np.float32] = Tail(2, begin)
         self._features = [Tail[np.float32](axis, begin - listener.reach) for axis in listener.axes]
 
-    def leads_to(self, chunk: Chunk) -> bool:
-        """Whether this is the chunk that goes on from here."""
-        return self._next_start == chunk.start
+    def leads_to(self, chunk: Chunk, gain: float) -> bool:
+        """Whether this is the chunk that goes on from here, at the same level."""
+        return (self._next_start, self._gain) == (chunk.start, gain)
 
     def reserve(self, chunk: Chunk, inner: Chunk) -> tuple[int, int]:
         """First frame, and the one after the last, to hear for the features of the inner part of a chunk."""

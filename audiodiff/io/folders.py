@@ -103,9 +103,7 @@ def made(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         _remove_empty(missing)
-        line = (
-            f"{display_path(folder)}: this folder cannot be made ({error.strerror}); choose another with -o"
-        )
+        line = f"{display_path(folder)}: cannot be created ({error.strerror}); choose another folder with -o"
         raise AudioFileError(line, code="unwritable") from None
     try:
         yield

@@ -171,6 +171,13 @@ class Truncated:
             "were used"
         )
 
+    def refused(self) -> AudioFileError:
+        """The error for it where it is not allowed."""
+        line = f"{display_path(self.path)}: cut short ({self.reason}), which --strict refuses"
+        return AudioFileError(
+            f"{line}; leave that out to use the {self.n_samples} samples there", code=self.code
+        )
+
 
 @dataclass(frozen=True)
 class Damaged(Truncated):

@@ -110,7 +110,7 @@ def read_mel(path: Path, preset: str | None = None, axes: Axes | None = None) ->
         if array.shape[0] != spec.n_mels:
             raise AudioFileError(
                 f"{display_path(path)}: {array.shape[0]} rows where its convention has {spec.n_mels} bands; "
-                "the file is damaged, compute it anew"
+                "the file is damaged, compute it again"
             )
         return MelFile(array, spec, True, (), "; ".join(notes))
     array, turned = _laid(array, axes, given, path)
@@ -322,9 +322,7 @@ def _two_axes(array: npt.NDArray[Any], path: Path) -> tuple[Values, list[str]]:
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(values).all():
-        raise AudioFileError(
-            f"{display_path(path)}: holds values that are not finite numbers; compute it anew"
-        )
+        raise AudioFileError(f"{display_path(path)}: contains NaN or infinity; compute it again")
     return values, notes
 
 

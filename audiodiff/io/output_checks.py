@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from audiodiff import system
 from audiodiff.errors import AudioFileError, ShapeError
 from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import display_path
@@ -23,6 +24,9 @@ def check_existing(path: Path, overwrite: bool) -> None:
     Args:
         overwrite: Whether a file may be replaced; a folder, a device or a pipe never is.
     """
+    if why := system.unusable(path.name):
+        line = f"{display_path(path)}: no file of this system can have this name, as {why}; choose another"
+        raise AudioFileError(line, code="unwritable")
     if path.is_dir():
         raise AudioFileError(f"{display_path(path)}: is a folder; name a file", code="exists")
     if path.exists() and not path.is_file():
@@ -40,13 +44,14 @@ def check_folder(folder: Path) -> None:
     """
     above = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     if not above.is_dir():
-        line = f"{display_path(folder)}: this folder cannot be made, as {display_path(above)} is no folder"
+        what = "" if above == folder else f"cannot be created, because {display_path(above)} "
+        line = f"{display_path(folder)}: {what}is not a folder"
     elif not os.access(above, os.W_OK | os.X_OK):
         what = "written to" if above == folder else f"made in {display_path(above)}, which allows no writing"
         line = f"{display_path(folder)}: this folder cannot be {what}"
     else:
         return
-    raise AudioFileError(f"{line}; choose another with -o", code="unwritable")
+    raise AudioFileError(f"{line}; choose another folder with -o", code="unwritable")
 
 
 def target_exists(path: Path) -> AudioFileError:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,84 @@ def check_format(info: AudioInfo, suffix: str, whole: bool = True, bit_rate: int
             output_bit_rate(info, subtype, bit_rate)
 
 
-class RecordingCopy:
+class TaggedOutput:
+    """A file that is written whole or not at all, whose tags follow once all samples are there.
+
+    Args:
+        target: Where it will be.
+        writer: What writes it.
+        tags: What to put into it; None where the writer does that itself.
+    """
+
+    def __init__(self, target: Path, writer: AtomicWriter | MediaWriter, tags: CopiedTags | None) -> None:
+        self._target = target
+        self._writer = writer
+        self._copied_tags = tags
+        self._finished = False
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of one channel written to the first track so far."""
+        return self._writer.n_samples
+
+    @property
+    def clipped(self) -> int:
+        """Sample values beyond full scale that were clipped."""
+        return self._writer.clipped
+
+    def __enter__(self) -> Self:
+        """Create the unfinished file.
+
+        Raises:
+            AudioFileError: As the writers.
+        """
+        self._writer.__enter__()
+        if self._copied_tags is not None:
+            assert isinstance(self._writer, AtomicWriter)
+            with self._closing_on_error():
+                self._writer.describe(self._copied_tags.strings)
+        return self
+
+    @contextlib.contextmanager
+    def _closing_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._writer.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish or remove the file."""
+        if kind is None:
+            with self._closing_on_error():
+                self.finish()
+        self._writer.__exit__(kind, error, trace)
+
+    def finish(self) -> int:
+        """Complete the file, tags included, and return its descriptor; see `AtomicWriter.finish`.
+
+        Raises:
+            AudioFileError: As the writers; code ``tags`` if the tags cannot be written.
+        """
+        fd = self._writer.finish()
+        if not self._finished and self._copied_tags is not None:
+            self._before_tags(fd)
+            self._copied_tags.write_to(self._target, fd)
+        self._finished = True
+        return fd
+
+    def _before_tags(self, fd: int) -> None:
+        """What else goes into the finished file."""
+
+    def commit(self) -> None:
+        """Give the file its name; see `AtomicWriter.commit`."""
+        self.finish()
+        self._writer.commit()
+
+
+class RecordingCopy(TaggedOutput):
     """Context manager that writes the processed copy of a recording, in any format, whole or not at all.
 
     What goes over beside the samples is decided, and read, when it is made; so is everything that can be
@@ -69,61 +146,42 @@ class RecordingCopy:
     ) -> None:
         self.infos: tuple[AudioInfo, ...] = (info,)
         self.notes: tuple[str, ...] = ()
-        self._target = target
-        self._finished = False
-        self._copied_tags: CopiedTags | None = None
-        self._writer: AtomicWriter | MediaWriter
+        copied: CopiedTags | None = None
+        writer: AtomicWriter | MediaWriter
         self._layout = read_layout(info.path, info.channels)
         found = tracks(info.path) if is_media(info.path) else ()
         if is_media_target(info, target.suffix):
             plan: Plan = media_plan(info, target.suffix, line, whole, bit_rate)
             self.infos = tuple(track.info for track in found[: len(plan.rates)]) or (info,)
             self.notes = self._layout.lost(info.path, target.suffix)
-            self._writer = MediaWriter(target, plan, overwrite)
+            writer = MediaWriter(target, plan, overwrite)
         else:
             container, subtype = output_format(info, target.suffix)
             container = self._layout.container(container)
-            self._copied_tags = collect_tags(info, container, line, whole)
-            self.notes = self._layout.lost(info.path, container) + self._copied_tags.notes
+            copied = collect_tags(info, container, line, whole)
+            self.notes = self._layout.lost(info.path, container) + copied.notes
             shape = (info.sample_rate, info.channels)
             source = found[0].bit_rate if found else 0
             bits = output_bit_rate(info, subtype, bit_rate, source)
-            self._writer = AtomicWriter(target, *shape, container, subtype, overwrite, bits)
+            writer = AtomicWriter(target, *shape, container, subtype, overwrite, bits)
         if len(found) > len(self.infos):
             told = f"only the first of {len(found)} audio tracks was taken; {target.suffix} files hold one"
             self.notes += (f"{display_path(info.path)}: {told}",)
+        super().__init__(target, writer, copied)
 
-    @property
-    def n_samples(self) -> int:
-        """Samples of one channel written to the first track so far."""
-        return self._writer.n_samples
-
-    @property
-    def clipped(self) -> int:
-        """Sample values beyond full scale that were clipped."""
-        return self._writer.clipped
-
-    def __enter__(self) -> RecordingCopy:
+    def __enter__(self) -> Self:
         """Create the unfinished file.
 
         Raises:
             AudioFileError: As the writers.
         """
-        self._writer.__enter__()
+        super().__enter__()
         if isinstance(self._writer, MediaWriter):
             self.notes += tuple(f"{display_path(self._target)}: {line}" for line in self._writer.left_out)
-        elif self._copied_tags is not None:
-            with self._closing_on_error():
-                self._writer.describe(self._copied_tags.strings)
         return self
 
-    @contextlib.contextmanager
-    def _closing_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self._writer.__exit__(type(error), error, error.__traceback__)
-            raise
+    def _before_tags(self, fd: int) -> None:
+        self._layout.write_to(fd)
 
     def write(self, block: npt.NDArray[np.floating], track: int = 0) -> None:
         """Append samples to a track.
@@ -135,33 +193,6 @@ class RecordingCopy:
             self._writer.write(block, track)
         else:
             self._writer.write(block)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Finish or remove the file."""
-        if kind is None:
-            with self._closing_on_error():
-                self.finish()
-        self._writer.__exit__(kind, error, trace)
-
-    def finish(self) -> int:
-        """Complete the file, tags included, and return its descriptor; see `AtomicWriter.finish`.
-
-        Raises:
-            AudioFileError: As the writers; code ``tags`` if the tags cannot be written.
-        """
-        fd = self._writer.finish()
-        if not self._finished and self._copied_tags is not None:
-            self._layout.write_to(fd)
-            self._copied_tags.write_to(self._target, fd)
-        self._finished = True
-        return fd
-
-    def commit(self) -> None:
-        """Give the file its name; see `AtomicWriter.commit`."""
-        self.finish()
-        self._writer.commit()
 
 
 def in_turn(streams: Sequence[Iterator[B]], rates: Sequence[int]) -> Iterator[tuple[int, B]]:

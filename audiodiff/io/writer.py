@@ -16,6 +16,7 @@ from audiodiff.io.formats import max_samples
 from audiodiff.io.ogg import fix_serial
 from audiodiff.io.output_checks import check_block, writing_failed
 from audiodiff.io.output_writer import OutputWriter
+from audiodiff.io.sound import sound_file
 
 _BITS = {
     "PCM_S8": 8,
@@ -73,7 +74,7 @@ class AtomicWriter(OutputWriter):
         coding = coder(subtype, rate, channels, self._bit_rate)
         try:
             self._file = soundfile.SoundFile(
-                self._atomic.fd,
+                sound_file(self._atomic.fd),
                 "w",
                 rate,
                 channels,
@@ -152,7 +153,7 @@ class AtomicWriter(OutputWriter):
         if self._format[0] == "OGG":
             fix_serial(self._atomic.fd)
         os.lseek(self._atomic.fd, 0, os.SEEK_SET)
-        with soundfile.SoundFile(self._atomic.fd, closefd=False) as file:
+        with soundfile.SoundFile(sound_file(self._atomic.fd), closefd=False) as file:
             found = (file.frames, file.samplerate, file.channels)
         if found != (wanted := (self.n_samples, *self._shape)):
             line = f"not written, verifying found (samples, Hz, channels) {found} and not {wanted}"

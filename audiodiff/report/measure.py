@@ -119,45 +119,13 @@ def _without(blocks: Iterable[Samples], n: int) -> Iterator[Samples]:
 def survey(entry: ReportEntry) -> Survey:
     """Measure a recording and its output."""
     info = probe(entry.target)
-    meters = [_Meter(info.sample_rate) for _ in range(3)]
-    curves, reviewer = _Curves(), _Reviewer(info.sample_rate)
-    framers = [Framer(info.sample_rate) for _ in range(3)]
-    clips, tones = ClipMeter(), ToneMeter(framers[0].bin_hz, framers[0].hop_s)
-    n_samples = 0
+    found = _Pass(info.sample_rate)
     for x, y in pairs(entry):
-        versions = (x, y, x - y)
-        n_samples += x.shape[1]
-        spectra = [framer.spectra(z) for framer, z in zip(framers, versions, strict=True)]
-        frames = [framer.bands(power) for framer, power in zip(framers, spectra, strict=True)]
-        clips.push(x)
-        tones.push(spectra[0])
-        for meter, z, bands in zip(meters, versions, frames, strict=True):
-            meter.push(z, bands)
-        curves.push(frames[0], frames[1])
-        reviewer.push(frames[0], frames[1])
-    frames = [framer.flush() for framer in framers]
-    for meter, bands in zip(meters, frames, strict=True):
-        meter.push(None, bands)
-    if curves.empty:  # else the zeros after the end would look like a fall
-        curves.push(frames[0], frames[1])
-    reviewer.push(frames[0], frames[1])
-    reviewer.flush()
-    seconds = n_samples / info.sample_rate
-    before, after, removed = (meter.levels() for meter in meters)
-    stands_out_s, fall_db = reviewer.speech()
-    facts = flags.Facts(
-        seconds=seconds,
-        expected_s=_expected(entry),
-        before_db=before.active_db,
-        after_db=after.active_db,
-        removed_db=removed.active_db,
-        stands_out_s=stands_out_s,
-        fall_db=fall_db,
-        clipped_runs=clips.runs,
-        music_s=tones.music_s(),
-    )
-    shortlist = reviewer.shortlist
-    shortlist.add(_disagreements(entry, seconds))
+        found.push(x, y)
+    found.flush()
+    seconds = found.n_samples / info.sample_rate
+    before, after, removed = found.levels()
+    found.shortlist.add(_disagreements(entry, seconds))
     return Survey(
         sample_rate=info.sample_rate,
         channels=info.channels,
@@ -165,11 +133,11 @@ def survey(entry: ReportEntry) -> Survey:
         before=before,
         after=after,
         removed=removed,
-        step_s=curves.merged * framers[0].hop_s,
-        curves=curves.levels(),
-        places=shortlist.places(),
-        left_out=shortlist.left_out,
-        flags=flags.judge(facts, entry.aligned),
+        step_s=found.curves.merged * found.hop_s,
+        curves=found.curves.levels(),
+        places=found.shortlist.places(),
+        left_out=found.shortlist.left_out,
+        flags=flags.judge(found.facts(_expected(entry)), entry.aligned),
         length_difference_s=(info.n_samples - _early(entry)) / info.sample_rate - seconds
         if info.n_samples
         else 0.0,
@@ -188,6 +156,73 @@ def _expected(entry: ReportEntry) -> float:
     """Seconds that the output should have by the header of what it is compared with; 0 if that is unknown."""
     announced = probe(entry.heard or entry.source).seconds
     return max(0.0, min(announced, entry.end_s) - entry.start_s)
+
+
+class _Pass:
+    """All that is measured on the way through input and output."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.n_samples = 0
+        self.curves = _Curves()
+        self._sample_rate = sample_rate
+        self._framers = [Framer(sample_rate) for _ in range(3)]
+        self._meters = [_Meter(sample_rate) for _ in range(3)]
+        self._reviewer = _Reviewer(sample_rate)
+        self._clips, self._tones = ClipMeter(), ToneMeter(self._framers[0].bin_hz, self.hop_s)
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds between two frames."""
+        return self._framers[0].hop_s
+
+    @property
+    def shortlist(self) -> findings.Shortlist:
+        """Places to review."""
+        return self._reviewer.shortlist
+
+    def push(self, x: Samples, y: Samples) -> None:
+        """Add samples of input and output, equally many."""
+        versions = (x, y, x - y)
+        self.n_samples += x.shape[1]
+        spectra = [framer.spectra(z) for framer, z in zip(self._framers, versions, strict=True)]
+        frames = [framer.bands(power) for framer, power in zip(self._framers, spectra, strict=True)]
+        self._clips.push(x)
+        self._tones.push(spectra[0])
+        for meter, z, bands in zip(self._meters, versions, frames, strict=True):
+            meter.push(z, bands)
+        self.curves.push(frames[0], frames[1])
+        self._reviewer.push(frames[0], frames[1])
+
+    def flush(self) -> None:
+        """Add the last frames, which reach beyond the end."""
+        frames = [framer.flush() for framer in self._framers]
+        for meter, bands in zip(self._meters, frames, strict=True):
+            meter.push(None, bands)
+        if self.curves.empty:  # else the zeros after the end would look like a fall
+            self.curves.push(frames[0], frames[1])
+        self._reviewer.push(frames[0], frames[1])
+        self._reviewer.flush()
+
+    def levels(self) -> tuple[Levels, Levels, Levels]:
+        """Of input, output and what was removed."""
+        before, after, removed = (meter.levels() for meter in self._meters)
+        return before, after, removed
+
+    def facts(self, expected_s: float) -> flags.Facts:
+        """What the flags are judged by, for an output that should have so many seconds."""
+        before, after, removed = self.levels()
+        stands_out_s, fall_db = self._reviewer.speech()
+        return flags.Facts(
+            seconds=self.n_samples / self._sample_rate,
+            expected_s=expected_s,
+            before_db=before.active_db,
+            after_db=after.active_db,
+            removed_db=removed.active_db,
+            stands_out_s=stands_out_s,
+            fall_db=fall_db,
+            clipped_runs=self._clips.runs,
+            music_s=self._tones.music_s(),
+        )
 
 
 class _Meter:

@@ -13,7 +13,7 @@ _AGAIN = "then press Clean again"
 _REMEDIES = {
     "too_long": "cut it into shorter ones and add those",
     "no_space": "make room on the disk, then press Clean again",
-    "unwritable": "check the rights of the folder named below, then press Clean again",
+    "unwritable": "check the permissions of the folder named below, then press Clean again",
 }
 """Code of an error whose remedy is an option -> what to do instead."""
 

@@ -22,6 +22,7 @@ from audiodiff.inference.engine import Samples
 from audiodiff.io.loudness import Target
 from audiodiff.io.reader import read, read_blocks
 from audiodiff.model.model import Model
+from tests.errors import refused
 
 pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 
@@ -142,7 +143,7 @@ def test_every_track_of_a_film_has_its_own_gain(
 
 
 def test_a_residual_beside_another_level_is_refused() -> None:
-    with pytest.raises(ConfigError, match="do not sum to the input"):
+    with refused(ConfigError, "config", "--residual", "--lufs"):
         Options(residual=True, loudness=Target(-16.0))
 
 
@@ -154,9 +155,8 @@ def test_a_full_temporary_folder_is_one_line(
 
     monkeypatch.setattr("audiodiff.io.disk_buffer.DiskBuffer.write", full)
     source = write(tmp_path / "a.wav", recording())
-    with pytest.raises(AudioFileError, match="set TMPDIR") as caught:
+    with refused(AudioFileError, "no_space", "TMPDIR"):
         denoise_file(source, tmp_path / "b.wav", denoiser, Options(loudness=Target(-16.0)))
-    assert caught.value.code == "no_space"
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 

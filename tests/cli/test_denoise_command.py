@@ -18,8 +18,11 @@ import audiodiff
 from audiodiff.cli import _common, run
 from audiodiff.inference.engine import Samples
 from tests.cli import waiting
+from tests.errors import SYSTEM, USAGE, refusal
 
 pytestmark = pytest.mark.slow
+
+INPUT_CODES = {"unreadable", "empty", "nonfinite", "range", "too_long"}
 
 Recording = Callable[..., Samples]
 
@@ -71,7 +74,8 @@ def test_overwrite(talk: Path, toy_folder: Path, capsys: pytest.CaptureFixture[s
     assert run(words) == 0
     capsys.readouterr()
     assert run(words) == 2
-    assert "exists already; use --overwrite" in capsys.readouterr().err
+    assert str(talk.with_name("talk.denoised.wav")) in capsys.readouterr().err
+    assert refusal(*words)[:2] == (2, "exists")
     assert run([*words, "--overwrite"]) == 0
 
 
@@ -104,41 +108,41 @@ def test_truncated_files_are_one_line(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "line"),
+    ("words", "code", "value"),
     [
-        (["denoise"], 2, "Missing argument"),
-        (["denoise", "{talk}", "--stps", "3"], 2, "--steps"),
-        (["denoise", "{talk}", "--steps", "0"], 2, "'--steps'"),
-        (["denoise", "{talk}", "--strength", "2"], 2, "'--strength'"),
-        (["denoise", "{talk}", "--seed", "-1"], 2, "'--seed'"),
-        (["denoise", "{talk}", "-m", "podcats"], 2, "neither a shipped model nor a folder"),
-        (["denoise", "{talk}", "-m", "{toy}", "--device", "tpu"], 2, "device"),
-        (["denoise", "{talk}", "-o", "{talk}", "--overwrite"], 2, "is the input itself"),
-        (["denoise", "{talk}", "-o", "{talk}/b.wav"], 2, "is no folder"),
-        (["denoise", "{talk}", "-o", "{talk}/"], 2, "is no folder"),
-        (["denoise", "{talk}", "-o", "{folder}/b.xyz"], 2, "no audio format"),
-        (["denoise", "{talk}", "-o", "{folder}/" + 300 * "x" + ".wav"], 2, "too long; check the path"),
-        (["denoise", "{folder}/none.wav"], 1, "cannot be opened"),
-        (["denoise", "{folder}/models"], 2, "models: no recording found"),
-        (["denoise", "{folder}/no*.wav"], 2, "no recording found"),
-        (["denoise", "{folder}", "-o", "{talk}"], 2, "several recordings need a folder"),
-        (["denoise", "{folder}", "-o", "{folder}"], 2, "never overwritten"),
-        (["denoise", "{talk}", "--quality", "good"], 2, "'--quality'"),
-        (["denoise", "{talk}", "--max-reduction", "-3"], 2, "'--max-reduction'"),
-        (["denoise", "{talk}", "--channels", "both"], 2, "'--channels'"),
-        (["denoise", "{talk}", "--start", "soon"], 2, "--start 'soon' is no time"),
-        (["denoise", "{talk}", "--start", "2", "--end", "1"], 2, "nothing lies between"),
-        (["denoise", "{talk}", "--start", "100", "-m", "{toy}"], 1, "lies beyond"),
-        (["denoise", "{talk}", "--preview", "5", "--end", "3"], 2, "leave out --start and --end"),
-        (["denoise", "{talk}", "--shard", "3/2"], 2, "K from 1 to N"),
-        (["denoise", "{talk}", "--overwrite", "--skip-existing"], 2, "exclude each other"),
-        (["denoise", "{talk}", "{folder}", "-o", "-"], 2, "a pipe holds one recording"),
-        (["denoise", "{talk}", "-o", "-", "--json"], 2, "leave out --json"),
-        (["denoise", "{talk}", "--max-hours", "0.0001", "-m", "{toy}"], 1, "longer than 0.0001 hours"),
-        (["denoise", "{folder}/empty.wav"], 1, "0 bytes"),
-        (["denoise", "{folder}/text.wav"], 1, "cannot be read as audio"),
-        (["denoise", "{folder}/nan.wav", "-m", "{toy}"], 1, "not a finite number"),
-        (["denois"], 2, "Did you mean 'denoise'"),
+        (["denoise"], USAGE, "INPUT"),
+        (["denoise", "{talk}", "--stps", "3"], USAGE, "--steps"),
+        (["denoise", "{talk}", "--steps", "0"], USAGE, "'--steps'"),
+        (["denoise", "{talk}", "--strength", "2"], USAGE, "'--strength'"),
+        (["denoise", "{talk}", "--seed", "-1"], USAGE, "'--seed'"),
+        (["denoise", "{talk}", "-m", "podcats"], "missing", "'podcats'"),
+        (["denoise", "{talk}", "-m", "{toy}", "--device", "tpu"], "config", "'tpu'"),
+        (["denoise", "{talk}", "-o", "{talk}", "--overwrite"], "same_file", "{talk}"),
+        (["denoise", "{talk}", "-o", "{talk}/b.wav"], "unwritable", "{talk}"),
+        (["denoise", "{talk}", "-o", "{talk}/"], "unwritable", "{talk}"),
+        (["denoise", "{talk}", "-o", "{folder}/b.xyz"], "format", "'.xyz'"),
+        (["denoise", "{talk}", "-o", "{folder}/" + 300 * "x" + ".wav"], SYSTEM, "{folder}/xxx"),
+        (["denoise", "{folder}/none.wav"], "unreadable", "none.wav"),
+        (["denoise", "{folder}/models"], "no_input", "models"),
+        (["denoise", "{folder}/no*.wav"], "no_input", "no*.wav"),
+        (["denoise", "{folder}", "-o", "{talk}"], "unwritable", "{talk}"),
+        (["denoise", "{folder}", "-o", "{folder}"], "same_file", "{folder}"),
+        (["denoise", "{talk}", "--quality", "good"], USAGE, "'--quality'"),
+        (["denoise", "{talk}", "--max-reduction", "-3"], USAGE, "'--max-reduction'"),
+        (["denoise", "{talk}", "--channels", "both"], USAGE, "'--channels'"),
+        (["denoise", "{talk}", "--start", "soon"], "config", "--start 'soon'"),
+        (["denoise", "{talk}", "--start", "2", "--end", "1"], "config", "2 s"),
+        (["denoise", "{talk}", "--start", "100", "-m", "{toy}"], "range", "100 s"),
+        (["denoise", "{talk}", "--preview", "5", "--end", "3"], "config", "--start and --end"),
+        (["denoise", "{talk}", "--shard", "3/2"], "config", "'3/2'"),
+        (["denoise", "{talk}", "--overwrite", "--skip-existing"], "config", "--skip-existing"),
+        (["denoise", "{talk}", "{folder}", "-o", "-"], "config", "pipe"),
+        (["denoise", "{talk}", "-o", "-", "--json"], "config", "--json"),
+        (["denoise", "{talk}", "--max-hours", "0.0001", "-m", "{toy}"], "too_long", "0.0001 hours"),
+        (["denoise", "{folder}/empty.wav"], "empty", "empty.wav"),
+        (["denoise", "{folder}/text.wav"], "unreadable", "text.wav"),
+        (["denoise", "{folder}/nan.wav", "-m", "{toy}"], "nonfinite", "nan.wav"),
+        (["denois"], USAGE, "'denoise'"),
     ],
 )
 def test_faults_are_one_line(
@@ -146,8 +150,8 @@ def test_faults_are_one_line(
     toy_folder: Path,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
-    code: int,
-    line: str,
+    code: str,
+    value: str,
 ) -> None:
     folder = talk.parent
     (folder / "empty.wav").touch()
@@ -155,11 +159,13 @@ def test_faults_are_one_line(
     soundfile.write(folder / "nan.wav", np.array([0.1, np.nan, 0.1] * 900), 16000, "FLOAT")
     before, content = names(folder), talk.read_bytes()
     filled = [word.format(talk=talk, folder=folder, toy=toy_folder) for word in words]
-    assert run(filled) == code
+    status, found, _ = refusal(*filled)
+    assert (status, found) == (1 if code in INPUT_CODES else 2, code)
+    assert run(filled) == status
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("audiodiff: ")
-    assert line in err
+    assert value.format(talk=talk, folder=folder) in err
     assert len(err.splitlines()) == 1
     assert names(folder) == before
     assert talk.read_bytes() == content
@@ -167,8 +173,10 @@ def test_faults_are_one_line(
 
 def test_a_damaged_model_is_refused(talk: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (toy_folder / "card.md").write_text("changed")
-    assert run(["denoise", str(talk), "-m", str(toy_folder)]) == 2
-    assert "SHA-256" in capsys.readouterr().err
+    words = ["denoise", str(talk), "-m", str(toy_folder)]
+    assert run(words) == 2
+    assert "card.md" in capsys.readouterr().err
+    assert refusal(*words)[:2] == (2, "damaged")
     assert names(talk.parent) == ["talk.wav"]
 
 

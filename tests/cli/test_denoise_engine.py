@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 def test_an_address_needs_the_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["denoise", str(tmp_path), "--address", "head:6379"]) == REFUSED
-    assert "add --engine ray" in capsys.readouterr().err
+    assert "--engine ray" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [[], ["--address", ""], ["--address", "local"]])

@@ -22,6 +22,7 @@ from audiodiff.extras import install_hint
 from audiodiff.inference.engine import Samples
 from audiodiff.io import tag_vorbis
 from audiodiff.io.tags import read_tags
+from tests.errors import refusal
 
 pytestmark = pytest.mark.slow
 
@@ -119,8 +120,10 @@ def test_an_input_by_the_name_of_a_sidecar_is_not_overwritten(
     odd = talk.rename(talk.with_name("out.wav.audiodiff.json"))
     before = odd.read_bytes()
     target = str(talk.with_name("out.wav"))
-    assert run(["denoise", str(odd), "-o", target, "-m", str(toy_folder), "--overwrite"]) == 2
-    assert "is the input itself" in capsys.readouterr().err
+    words = ["denoise", str(odd), "-o", target, "-m", str(toy_folder), "--overwrite"]
+    assert run(words) == 2
+    assert target in capsys.readouterr().err
+    assert refusal(*words)[:2] == (2, "same_file")
     assert odd.read_bytes() == before
 
 
@@ -165,8 +168,8 @@ def test_json_tells_the_gain(talk: Path, toy_folder: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--true-peak", "-2"], "the ceiling for --lufs"),
-        (["--lufs", "-16", "--residual"], "do not sum to the input"),
+        (["--true-peak", "-2"], "--lufs"),
+        (["--lufs", "-16", "--residual"], "--residual and --lufs"),
         (["--lufs", "3"], "'--lufs'"),
         (["--lufs", "-16", "--true-peak", "1"], "'--true-peak'"),
     ],

@@ -17,6 +17,7 @@ from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import reported
 from audiodiff.cli._runner import Command
 from audiodiff.inference.engine import Samples
+from tests.errors import USAGE, refusal
 
 pytestmark = pytest.mark.slow
 
@@ -57,8 +58,7 @@ def test_a_folder_with_a_bad_one_and_again(
     text = page.read_text()
     assert text.index("a.wav") < text.index("b.flac") < text.index("c.wav")
     assert "the file is empty" in text
-    assert run(words) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert refusal(*words)[:2] == (2, "exists")
     (shows / "c.wav").unlink()
     page.unlink()
     assert run(words) == 0
@@ -105,14 +105,14 @@ def test_samples_that_differ_are_counted(shows: Path, toy_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "code", "value"),
     [
-        (["--report", "page.wav"], ".html"),
-        (["--report-seeds", "2"], "add --report"),
-        (["--report", "there.html"], "exists already"),
-        (["--report", "a.wav/r.html"], "can be written to"),
-        (["--report", "r.html", "-o", "-"], "tells of files"),
-        (["--report", "r.html", "--report-seeds", "1"], "--report-seeds"),
+        (["--report", "page.wav"], "config", ".html"),
+        (["--report-seeds", "2"], "config", "--report PAGE.html"),
+        (["--report", "there.html"], "exists", "there.html"),
+        (["--report", "a.wav/r.html"], "unwritable", "a.wav"),
+        (["--report", "r.html", "-o", "-"], "config", "--report"),
+        (["--report", "r.html", "--report-seeds", "1"], USAGE, "--report-seeds"),
     ],
 )
 def test_refused_before_any_work(
@@ -120,13 +120,16 @@ def test_refused_before_any_work(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
-    told: str,
+    code: str,
+    value: str,
 ) -> None:
     monkeypatch.chdir(shows)
     (shows / "there.html").touch()
     before = sorted(shows.iterdir())
-    assert run(["denoise", "a.wav", "-m", "no-such-model", *words]) == 2
-    assert told in capsys.readouterr().err
+    words = ["denoise", "a.wav", "-m", "no-such-model", *words]
+    assert refusal(*words)[:2] == (2, code)
+    assert run(words) == 2
+    assert value in capsys.readouterr().err
     assert sorted(shows.iterdir()) == before
 
 

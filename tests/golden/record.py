@@ -1,6 +1,6 @@
 """What the package computes today, in numbers and texts that a change of structure must leave as they are.
 
-    python -m tests.golden.record     # writes numbers.json and help/*.txt anew, after a change on purpose
+    python -m tests.golden.record     # after a change on purpose: numbers.json, refusals.txt, help/*.txt
 
 A signal is kept as its level in 32 blocks and 64 of its samples: the promise between machines is 1e-4, so a
 hash would only hold on one. Nothing here knows how the package is built inside; it uses what users use.
@@ -8,10 +8,10 @@ hash would only hold on one. Nothing here knows how the package is built inside;
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import subprocess
-import sys
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,18 @@ import torch
 from audiodiff import Denoiser, Vocoder, cli, load_model
 from audiodiff.inference.arguments import Quality
 from tests.builders import wave_model
+from tests.golden import refusals
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 SAMPLE = ROOT / "samples" / "interview_noisy.flac"
+TINY = ROOT / "recipes" / "tiny"
 COMMANDS = (
     (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("export",), ("info",), ("mel",),
     ("mel", "convert"), ("mel", "compute"), ("mel", "inspect"), ("mix",), ("models",), ("models", "info"),
-    ("models", "inspect"), ("models", "list"), ("models", "verify"), ("pairs",), ("prepare",),
-    ("schedule",), ("train",), ("ui",), ("vocode",),
+    ("models", "inspect"), ("models", "list"), ("models", "verify"), ("pairs",), ("prepare",), ("recipes",),
+    ("recipes", "copy"), ("recipes", "list"), ("recipes", "show"), ("schedule",), ("train",), ("tune",),
+    ("ui",), ("vocode",),
 )  # fmt: skip
 
 Audio = npt.NDArray[np.floating[Any]]
@@ -71,30 +74,23 @@ def vocoded() -> Numbers:
     return found
 
 
-def losses(folder: Path) -> Numbers:
-    """Six losses of the tiny recipe, on its own made-up data."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    python, recipe = sys.executable, ROOT / "recipes" / "tiny"
-    audiodiff = (python, "-m", "audiodiff")
-    data = folder / "runs" / "tiny-data"
-    lists: list[str | Path] = ["--corpus", data / "speech.jsonl", "--library", data / "noise.json"]
-    train: list[str | Path] = [
-        recipe / "recipe.toml",
-        "optim.steps=6",
-        "run.log_every=1",
-        "run.validate_minutes=0",
-        "-o",
-        folder / "run",
-    ]
-    commands: list[list[str | Path]] = [
-        [python, recipe / "make_data.py", data],
-        [*audiodiff, "prepare", data / "store", *lists, "--sample-rate", "16000", "--rooms", "0"],
-        [*audiodiff, "train", *train],
-    ]
-    for command in commands:
-        subprocess.run(command, check=True, cwd=folder, env=environment, capture_output=True)
-    lines = (folder / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    return {"losses": [e["loss"] for e in map(json.loads, lines) if e["kind"] == "step"]}
+def tiny_training(folder: Path, *changes: str) -> list[dict[str, Any]]:
+    """Make the data of the tiny recipe in an empty folder and train by it, with changes; the log."""
+    with contextlib.chdir(folder):  # the recipe's store is relative to the working folder
+        data = Path("runs/tiny-data")
+        runpy.run_path(str(TINY / "make_data.py"))["main"](data)
+        words = ["--corpus", str(data / "speech.jsonl"), "--library", str(data / "noise.json")]
+        words += ["--sample-rate", "16000", "--rooms", "0"]
+        assert cli.run(["prepare", str(data / "store"), *words]) == 0
+        train = [str(TINY / "recipe.toml"), "run.log_every=1", *changes]
+        assert cli.run(["train", *train, "-o", "runs/tiny"]) == 0
+        lines = Path("runs/tiny/log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def losses(entries: list[dict[str, Any]]) -> Numbers:
+    """The first six losses of a log; the warm-up is longer, so they are those of any number of steps."""
+    return {"losses": [entry["loss"] for entry in entries if entry["kind"] == "step"][:6]}
 
 
 def help_of(words: tuple[str, ...], capture: Callable[[], str]) -> str:
@@ -110,13 +106,15 @@ def help_file(words: tuple[str, ...]) -> Path:
 
 def main() -> None:
     """Write everything anew."""
-    import contextlib
     import io
     import tempfile
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        numbers = {"denoised": denoised(), "vocoded": vocoded(), "tiny": losses(Path(scratch))}
+        log = tiny_training(Path(scratch), "optim.steps=6", "run.validate_minutes=0")
+        numbers = {"denoised": denoised(), "vocoded": vocoded(), "tiny": losses(log)}
+    with tempfile.TemporaryDirectory() as scratch:
+        refusals.TABLE.write_text(refusals.table(Path(scratch)), encoding="utf-8")
     (FOLDER / "numbers.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     os.environ["COLUMNS"] = "100"
     (FOLDER / "help").mkdir(exist_ok=True)

@@ -27,6 +27,7 @@ from audiodiff.io.av_writer import MediaWriter
 from audiodiff.io.formats import AudioInfo
 from audiodiff.io.reader import probe
 from audiodiff.io.tags import Tags, read_tags
+from tests.errors import refused
 from tests.io.containers import CHAPTERS, RATE, TEXTS, Recipe, lag, make, packets, png, starts, tone
 
 LINE = "processed with audiodiff 0 (denoise, model toy)"
@@ -217,11 +218,10 @@ def test_an_error_leaves_no_file(tmp_path: Path) -> None:
     bad = tone(0.5)
     bad[0, 480] = np.nan
     with (
-        pytest.raises(AudioFileError, match=r"0\.010 s") as caught,
+        refused(AudioFileError, "nonfinite", "0.010 s"),
         MediaWriter(path, plan_for(path)) as writer,
     ):
         writer.write(bad)
-    assert caught.value.code == "nonfinite"
     with pytest.raises(ShapeError), MediaWriter(path, plan_for(path)) as writer:
         writer.write(np.zeros((2, 10), dtype=np.float32))
     assert left(tmp_path) == []
@@ -292,19 +292,18 @@ def test_policy_of_codecs(
 @pytest.mark.parametrize(
     ("rate", "channels", "suffix", "why"),
     [
-        (44_100, 1, ".webm", "opus cannot hold 44100 Hz"),
-        (192_000, 1, ".m4a", "aac cannot hold 192000 Hz"),
-        (48_000, 9, ".m4a", "aac holds at most 8 channels"),
-        (48_000, 1, ".aac", "raw aac cannot tell where it starts"),
-        (48_000, 1, ".avi", "no media format"),
+        (44_100, 1, ".webm", "opus, 44100 Hz"),
+        (192_000, 1, ".m4a", "aac, 192000 Hz"),
+        (48_000, 9, ".m4a", "aac, 8 channels"),
+        (48_000, 1, ".aac", "raw aac"),
+        (48_000, 1, ".avi", ".avi"),
     ],
 )
 def test_what_cannot_be_written_is_told_before_any_work(
     rate: int, channels: int, suffix: str, why: str
 ) -> None:
-    with pytest.raises(AudioFileError, match=why) as caught:
+    with refused(AudioFileError, "unsupported", *why.split(", ")):
         encoding(AudioInfo(Path("a.wav"), rate, channels, 0, "WAV", "PCM_16"), suffix)
-    assert caught.value.code == "unsupported"
 
 
 def with_timecode(path: Path, codec: str, rate: Fraction, clock: Fraction, timecode: str) -> None:

@@ -9,6 +9,7 @@ import soundfile
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io.formats import _CONTAINERS, _SUBTYPES, AudioInfo, display_path, max_samples, output_format
+from tests.errors import refused
 
 
 def info(container: str, subtype: str, rate: int = 48000, channels: int = 2, n: int = 48000) -> AudioInfo:
@@ -64,10 +65,10 @@ def test_another_format_takes_the_nearest(
 @pytest.mark.parametrize(
     ("suffix", "rate", "channels", "what"),
     [
-        (".mp3", 48000, 3, "at most 2 channels"),
-        (".mp3", 96000, 2, "cannot hold 96000 Hz"),
-        (".opus", 44100, 2, "cannot hold 44100 Hz"),
-        (".flac", 48000, 9, "at most 8 channels"),
+        (".mp3", 48000, 3, "2 channels"),
+        (".mp3", 96000, 2, "96000 Hz"),
+        (".opus", 44100, 2, "44100 Hz"),
+        (".flac", 48000, 9, "8 channels"),
         (".ogg", 384000, 1, "200000 Hz"),
         (".m4a", 48000, 2, "'.m4a'"),
         ("", 48000, 2, "use one of"),
@@ -76,11 +77,8 @@ def test_another_format_takes_the_nearest(
 def test_what_a_format_cannot_hold_is_refused_with_a_remedy(
     suffix: str, rate: int, channels: int, what: str
 ) -> None:
-    with pytest.raises(AudioFileError, match=what) as caught:
+    with refused(AudioFileError, "unsupported", what, "use"):
         output_format(info("WAV", "PCM_16", rate, channels), suffix)
-    assert caught.value.code == "unsupported"
-    assert "use" in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +115,7 @@ def test_wav_becomes_rf64_where_its_sizes_would_overflow(subtype: str, size: int
 
 
 def test_aiff_beyond_4_gib_is_refused_with_a_way_out() -> None:
-    with pytest.raises(AudioFileError, match=r"end at 4 GiB; use \.w64"):
+    with refused(AudioFileError, "unsupported", "4 GiB", ".w64"):
         output_format(info("AIFF", "PCM_16", n=1 << 31), ".aiff")
 
 

@@ -17,6 +17,7 @@ from audiodiff.errors import AudioFileError, MelError
 from audiodiff.io.mel_file import SUFFIXES, Axes, read_mel, write_mel
 from audiodiff.signal.mel import PRESETS, mel
 from benchmarks.mel_presets import clip
+from tests.errors import refused
 
 Values = npt.NDArray[np.float32]
 
@@ -37,7 +38,7 @@ def test_values_and_convention_come_back(tmp_path: Path, values: Values, suffix:
     assert found.values.dtype == np.float32
     assert (found.spec, found.stored, found.guesses, found.note) == (PRESETS["rfwave"], True, (), "")
     assert read_mel(path, "rfwave").spec == found.spec
-    with pytest.raises(MelError, match="log: log10 against ln"):
+    with refused(MelError, "mel", path, "log: log10 against ln"):
         read_mel(path, "vocos")
 
 
@@ -78,14 +79,14 @@ def test_a_bare_array_with_a_name_is_turned_aloud(tmp_path: Path, values: Values
     found = read_mel(path, "rfwave")
     assert np.array_equal(found.values, values)
     assert found.note == "was [frames, bands], transposed"
-    with pytest.raises(MelError, match="no axis of 80 bands"):
+    with refused(MelError, "mel", path, 80):
         read_mel(path, "hifigan")
 
 
 def test_what_fits_nothing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bare.npy"
     np.save(path, np.full((80, 9), 1000.0))
-    with pytest.raises(MelError, match="values from 1000 to 1000 fits no known mel convention"):
+    with refused(MelError, "mel", path, "1000 to 1000"):
         read_mel(path)
 
 
@@ -99,7 +100,7 @@ def damaged(tmp_path: Path, name: str, content: bytes) -> Path:
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no", b"\x93NUMPY\x01\x00", b"\xff" * 200])
 def test_damaged_files_are_told(tmp_path: Path, name: str, content: bytes) -> None:
     path = damaged(tmp_path, name, content)
-    with pytest.raises(AudioFileError, match=rf"{name}: cannot be read as a mel file"):
+    with refused(AudioFileError, "unreadable", name):
         read_mel(path)
 
 
@@ -109,48 +110,48 @@ def test_cut_files_are_told(tmp_path: Path, values: Values, suffix: str) -> None
     write_mel(path, values, PRESETS["rfwave"])
     for size in (10, 100, path.stat().st_size - 40):
         cut = damaged(tmp_path, f"cut{suffix}", path.read_bytes()[:size])
-        with pytest.raises(AudioFileError, match="cannot be read as a mel file"):
+        with refused(AudioFileError, "unreadable", cut):
             read_mel(cut)
 
 
 def test_pickles_are_never_opened(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(AudioFileError, match="cannot be read"):
+    with refused(AudioFileError, "unreadable", path):
         read_mel(path)
-    with pytest.raises(AudioFileError, match="pickles, which are not opened"):
+    with refused(AudioFileError, "unreadable", "a.pt", "pickles"):
         read_mel(damaged(tmp_path, "a.pt", b""))
 
 
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (np.zeros((2, 80, 5)), "expected one mel"),
-        (np.zeros(80), "expected one mel"),
-        (np.zeros((80, 0)), "expected one mel"),
+        (np.zeros((2, 80, 5)), "[2, 80, 5]"),
+        (np.zeros(80), "[80]"),
+        (np.zeros((80, 0)), "[80, 0]"),
         (np.zeros((80, 5), dtype=complex), "complex128"),
-        (np.full((80, 5), np.nan), "not finite"),
-        (np.full((80, 5), 1e300), "not finite"),
+        (np.full((80, 5), np.nan), "NaN"),
+        (np.full((80, 5), 1e300), "infinity"),
     ],
 )
 def test_arrays_that_are_no_mel_are_told(tmp_path: Path, array: npt.NDArray[np.float64], words: str) -> None:
     path = tmp_path / "a.npy"
     np.save(path, array)
-    with pytest.raises(AudioFileError, match=words):
+    with refused(AudioFileError, "unreadable", path, words):
         read_mel(path)
 
 
 def test_files_with_several_arrays_or_a_broken_convention_are_told(tmp_path: Path, values: Values) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, one=values, two=values)
-    with pytest.raises(AudioFileError, match="expected one array or one called values, found one, two"):
+    with refused(AudioFileError, "unreadable", path, "found one, two"):
         read_mel(path)
     for text in ("{", "[]", json.dumps({"hop": 256}), "x" * 20_000):
         np.savez(path, values=values, mel_spec=np.array(text))
-        with pytest.raises(MelError, match="stored convention is damaged"):
+        with refused(MelError, "mel", path):
             read_mel(path)
     np.savez(path, values=values.T, mel_spec=np.array(json.dumps(PRESETS["rfwave"].as_dict())))
-    with pytest.raises(AudioFileError, match="its convention has 100 bands"):
+    with refused(AudioFileError, "unreadable", path, 100):
         read_mel(path)
 
 
@@ -159,16 +160,15 @@ def test_targets_are_refused_and_nothing_is_left(tmp_path: Path, values: Values)
     path = tmp_path / "a.npz"
     write_mel(path, values, spec)
     before = path.read_bytes()
-    with pytest.raises(AudioFileError, match="exists already") as refusal:
+    with refused(AudioFileError, "exists", path):
         write_mel(path, values * 0, spec)
-    assert refusal.value.code == "exists"
-    with pytest.raises(MelError, match="finite values"):
+    with refused(MelError, "mel", path):
         write_mel(path, values * np.nan, spec, overwrite=True)
-    with pytest.raises(MelError, match=r"\[100, frames\]"):
+    with refused(MelError, "mel", path, "[100, frames]"):
         write_mel(path, values.T, spec, overwrite=True)
-    with pytest.raises(AudioFileError, match="use one of these suffixes"):
+    with refused(AudioFileError, "format", "a.wav", ".npz"):
         write_mel(tmp_path / "a.wav", values, spec)
-    with pytest.raises(AudioFileError, match="choose another"):
+    with refused(AudioFileError, "unwritable", tmp_path / "none"):
         write_mel(tmp_path / "none" / "a.npz", values, spec)
     assert path.read_bytes() == before
     write_mel(path, values * 0, spec, overwrite=True)
@@ -180,7 +180,7 @@ def test_targets_are_refused_and_nothing_is_left(tmp_path: Path, values: Values)
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 def test_a_pipe_without_a_writer_does_not_block(tmp_path: Path, suffix: str) -> None:
     os.mkfifo(tmp_path / f"mel{suffix}")
-    with pytest.raises(AudioFileError, match="cannot be"):
+    with refused(AudioFileError, "unreadable", f"mel{suffix}"):
         read_mel(tmp_path / f"mel{suffix}")
 
 
@@ -248,14 +248,14 @@ def test_an_array_of_another_scale_is_described_and_told_what_to_do(tmp_path: Pa
         assert f"fits no known mel convention; it looks like {seems}" in str(caught.value)
         assert "with as many bands (diffwave, bigvgan-22k-full, hifigan, " in str(caught.value)
     np.save(tmp_path / "odd.npy", np.zeros((77, 50), np.float32))
-    with pytest.raises(MelError, match=r"conventions have .*80, .* bands: compute the mel by one of them"):
+    with refused(MelError, "mel", "odd.npy", "80, "):
         read_mel(tmp_path / "odd.npy")
 
 
 def test_another_scale_under_a_name_is_refused_or_told(tmp_path: Path) -> None:
     db = _speech_in_decibels()
     np.save(tmp_path / "talk.npy", db + 80.5)
-    with pytest.raises(MelError, match=r"this is no mel of hifigan; it looks like decibels counted upwards"):
+    with refused(MelError, "mel", "talk.npy", "hifigan", "decibels counted upwards"):
         read_mel(tmp_path / "talk.npy", "hifigan")
     np.save(tmp_path / "talk.npy", db)
     assert (

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io.reader import probe, read, read_blocks
+from tests.errors import refused
 
 RATE = 48000
 CONTAINERS = [
@@ -164,7 +165,7 @@ def test_first_sample_that_is_not_finite_is_named(tmp_path: Path, bad: float) ->
     assert code_of(path) == "nonfinite"
     reader = read_blocks(path, 10_000)
     assert next(reader).shape == next(reader).shape == (2, 10_000)
-    with pytest.raises(AudioFileError, match=r"at 0\.500 s"):
+    with refused(AudioFileError, "nonfinite", "0.500 s"):
         next(reader)
     reader.close()
 

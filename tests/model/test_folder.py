@@ -20,6 +20,7 @@ from audiodiff.model.config import ModelConfig
 from audiodiff.model.folder import find, load, load_model, save, verify
 from audiodiff.model.model import Model, assemble, build_process
 from audiodiff.networks.contract import Network
+from tests.errors import refused
 from tests.networks.contract_checks import check
 
 FILES = ["card.md", "config.json", "hashes.json", "weights.safetensors"]
@@ -76,9 +77,8 @@ def test_half_precision_comes_back_as_float32(toy_folder: Path, toy_model: Model
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(toy_folder: Path, name: str) -> None:
     (toy_folder / name).unlink()
-    with pytest.raises(ModelError, match=name) as caught:
+    with refused(ModelError, "missing", name):
         load(toy_folder)
-    assert caught.value.code == "missing"
 
 
 @pytest.mark.parametrize("name", ["card.md", "config.json", "weights.safetensors"])
@@ -86,24 +86,22 @@ def test_one_changed_byte_is_noticed(toy_folder: Path, name: str) -> None:
     content = bytearray((toy_folder / name).read_bytes())
     content[len(content) // 2] ^= 1
     (toy_folder / name).write_bytes(content)
-    with pytest.raises(ModelError, match=r"SHA-256 in hashes\.json; get the model again") as caught:
+    with refused(ModelError, "damaged", name, "SHA-256", "hashes.json"):
         load(toy_folder)
-    assert caught.value.code == "damaged"
 
 
 @pytest.mark.parametrize("version", [4, 0, "1", True, None])
 def test_another_format_version_is_refused(toy_folder: Path, version: object) -> None:
     edit_config(toy_folder, format_version=version, from_the_future=True)
-    with pytest.raises(ModelError, match="format version") as caught:
+    with refused(ModelError, "version", version):
         load(toy_folder)
-    assert caught.value.code == "version"
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
         ({"sampel_rate": 3}, "did you mean 'sample_rate'"),
-        ({"reach_step": 9}, r"reaches \(2, 9\) but the network has \(2, 1\)"),
+        ({"reach_step": 9}, "(2, 9) but the network has (2, 1)"),
         ({"process": {"kind": "brown"}}, "did you mean 'brownian'"),
         ({"process": {"kind": "brownian", "roh": 1}}, "did you mean 'rho'"),
         ({"process": {"kind": "brownian", "rho": -1}}, "rho must be at least 0"),
@@ -116,10 +114,8 @@ def test_settings_that_do_not_fit_are_refused(
     toy_folder: Path, changes: dict[str, object], line: str
 ) -> None:
     edit_config(toy_folder, **changes)
-    with pytest.raises(ModelError, match=line) as caught:
+    with refused(ModelError, "refused", toy_folder.name, line):
         load(toy_folder)
-    assert str(toy_folder.name) in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def _spoil(state: dict[str, torch.Tensor]) -> None:
@@ -129,23 +125,23 @@ def _spoil(state: dict[str, torch.Tensor]) -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (_spoil, "parameter time holds NaN"),
-        (lambda state: state.pop("time"), "weights do not fit"),
-        (lambda state: state.update(extra=torch.zeros(1)), "weights do not fit"),
+        (_spoil, "parameter time"),
+        (lambda state: state.pop("time"), '"time"'),
+        (lambda state: state.update(extra=torch.zeros(1)), '"extra"'),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(
     toy_folder: Path, change: Callable[[dict[str, torch.Tensor]], None], line: str
 ) -> None:
     edit_weights(toy_folder, change)
-    with pytest.raises(ModelError, match=line):
+    with refused(ModelError, "refused", toy_folder.name, line):
         verify(toy_folder)
 
 
 def test_only_safetensors_is_read(toy_folder: Path) -> None:
     torch.save(torch.zeros(3), toy_folder / "weights.safetensors")
     rehash(toy_folder)
-    with pytest.raises(ModelError, match="is not a safetensors file"):
+    with refused(ModelError, "damaged", "weights.safetensors"):
         load(toy_folder)
 
 
@@ -154,9 +150,9 @@ def test_names_and_paths(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert load_model("toy").config == load_model(toy_folder).config == load_model(str(toy_folder)).config
     monkeypatch.chdir(toy_folder.parent)
     assert find("./toy") == Path("./toy")
-    with pytest.raises(ModelError, match="did you mean 'toy'"):
+    with refused(ModelError, "missing", "'toyy'", "'toy'"):
         find("toyy")
-    with pytest.raises(ModelError, match="a model is a folder"):
+    with refused(ModelError, "missing", "card.md"):
         find(toy_folder / "card.md")
 
 
@@ -166,7 +162,7 @@ def test_saving_never_replaces_something_else(
     other = toy_folder.parent / "music"
     other.mkdir()
     (other / "song.txt").write_text("la")
-    with pytest.raises(ModelError, match="not a model folder"):
+    with refused(ModelError, "refused", "music"):
         save(other, toy_config, toy_net.state_dict(), "")
     assert (other / "song.txt").read_text() == "la"
 
@@ -217,13 +213,13 @@ def test_a_crash_after_the_swap_leaves_nothing_for_ever(toy_folder: Path) -> Non
 
 
 def test_what_half_precision_cannot_hold_is_refused(tmp_path: Path, toy_config: ModelConfig) -> None:
-    with pytest.raises(ModelError, match="NaN or infinity"):
+    with refused(ModelError, "refused", "parameter w"):
         save(tmp_path / "m", toy_config, {"w": torch.tensor([1e6])}, "")
     assert not (tmp_path / "m").exists()
 
 
 def test_a_network_with_other_reaches_is_refused(toy_config: ModelConfig, toy_net: Network) -> None:
-    with pytest.raises(ConfigError, match="reaches"):
+    with refused(ConfigError, "config", "(1, 1)", "(2, 1)"):
         assemble(toy_config.model_copy(update={"reach_encode": 1}), toy_net)
 
 
@@ -234,7 +230,7 @@ def test_processes_are_built_from_settings() -> None:
         assert build_process({"kind": kind}).coeffs(0.0)[0] == 1.0
     for kind in ("vp", "cdiffuse"):
         assert build_process({"kind": kind, "betas": [0.1, 0.2]}).coeffs(0.0)[0] == 1.0
-    with pytest.raises(ConfigError, match="unknown kind None"):
+    with refused(ConfigError, "config", "None", "schroedinger"):
         build_process({})
 
 
@@ -251,16 +247,16 @@ def test_a_table_may_be_called_by_its_name(name: str, table: VP) -> None:
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({}, "process: give either betas, each in"),
-        ({"betas": []}, "process: give either betas, each in"),
-        ({"betas": [0.1], "schedule": "linear"}, "process: betas and schedule exclude each other"),
-        ({"schedule": "linaer"}, "process.schedule: .*'linear', 'cosine', 'sigmoid' or 'diffwave'"),
-        ({"shedule": "linear"}, "unknown key 'process.shedule'; did you mean 'schedule'"),
-        ({"table": [0.5]}, "unknown key 'process.table'"),
+        ({}, "betas, each in (0, 1), or a schedule"),
+        ({"betas": []}, "betas, each in (0, 1), or a schedule"),
+        ({"betas": [0.1], "schedule": "linear"}, "betas and schedule"),
+        ({"schedule": "linaer"}, "'linear', 'cosine', 'sigmoid' or 'diffwave', found 'linaer'"),
+        ({"shedule": "linear"}, "'process.shedule'; did you mean 'schedule'"),
+        ({"table": [0.5]}, "'process.table'; known: betas, schedule, zero_terminal"),
     ],
 )
 def test_a_table_is_given_in_one_way(settings: dict[str, object], line: str) -> None:
-    with pytest.raises(ConfigError, match=line):
+    with refused(ConfigError, "config", "process", line):
         build_process({"kind": "vp", **settings})
 
 

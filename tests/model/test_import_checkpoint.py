@@ -14,6 +14,7 @@ from torch import Tensor
 from audiodiff.errors import ModelError
 from audiodiff.model import import_diffwave
 from audiodiff.model.import_diffwave import convert, read_checkpoint
+from tests.errors import refused
 
 pytestmark = pytest.mark.slow
 
@@ -83,11 +84,8 @@ class Evil:
 )
 def test_everything_else_is_refused_by_name(tmp_path: Path, value: Any, name: str) -> None:
     torch.save({"step": 1, "more": [value]}, tmp_path / "a.pt")
-    with pytest.raises(ModelError, match="only tensors and plain values are read") as caught:
+    with refused(ModelError, "refused", tmp_path / "a.pt", name):
         read_checkpoint(tmp_path / "a.pt")
-    assert name in str(caught.value)
-    assert str(tmp_path / "a.pt") in str(caught.value)
-    assert caught.value.code == "refused"
 
 
 def test_nothing_is_run(tmp_path: Path) -> None:
@@ -125,9 +123,8 @@ def test_broken_and_hostile_programs(tmp_path: Path, program: bytes) -> None:
 def test_names_that_run_code_or_take_memory_are_refused(tmp_path: Path, name: bytes) -> None:
     torch.save(1, tmp_path / "a.pt")
     rewrite(tmp_path / "a.pt", {"data.pkl": b"\x80\x02c" + name + b"\n\x8a\x06\0\0\0\0\0\1\x85R."})
-    with pytest.raises(ModelError, match=name.replace(b"\n", b".").decode()) as caught:
+    with refused(ModelError, "refused", name.replace(b"\n", b".").decode()):
         read_checkpoint(tmp_path / "a.pt")
-    assert caught.value.code == "refused"
 
 
 def rewrite(path: Path, change: dict[str, bytes | None], compression: int = zipfile.ZIP_STORED) -> None:
@@ -163,10 +160,10 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("MAX_PROGRAM", "MAX_BYTES", "MAX_MEMBERS"):
         with monkeypatch.context() as patch:
             patch.setattr(import_diffwave, name, 1)
-            with pytest.raises(ModelError, match="too large"):
+            with refused(ModelError, "refused", path):
                 read_checkpoint(path)
     rewrite(path, {}, zipfile.ZIP_DEFLATED)
-    with pytest.raises(ModelError, match="compressed, which torch never does"):
+    with refused(ModelError, "refused", path, "compressed"):
         read_checkpoint(path)
 
 
@@ -193,14 +190,14 @@ def test_tensors_stay_inside_their_storage(tmp_path: Path, old: bytes, new: byte
 
 def test_repeating_views_are_refused(tmp_path: Path) -> None:
     torch.save({"model": {"a": torch.ones(1).expand(10**9)}}, tmp_path / "a.pt")
-    with pytest.raises(ModelError, match="parameter a repeats its values"):
+    with refused(ModelError, "refused", "parameter a"):
         convert(tmp_path / "a.pt", tmp_path / "m", "CC0-1.0")
 
 
 def test_what_is_no_archive(tmp_path: Path) -> None:
     old = tmp_path / "old.pt"
     torch.save(torch.ones(3), old, _use_new_zipfile_serialization=False)
-    with pytest.raises(ModelError, match=r"1\.6 or newer"):
+    with refused(ModelError, "damaged", "old.pt", "1.6"):
         read_checkpoint(old)
-    with pytest.raises(ModelError, match="cannot be read"):
+    with refused(ModelError, "missing", "none.pt"):
         read_checkpoint(tmp_path / "none.pt")

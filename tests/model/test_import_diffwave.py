@@ -15,12 +15,13 @@ from audiodiff.diffusion.diffwave import FAST_BETAS, diffwave
 from audiodiff.diffusion.prediction import make_denoiser
 from audiodiff.diffusion.samplers import last
 from audiodiff.diffusion.vp import VP
-from audiodiff.errors import ConfigError, ModelError
+from audiodiff.errors import AudiodiffError, ModelError
 from audiodiff.model.config import ModelConfig, SamplerPreset
 from audiodiff.model.folder import load
 from audiodiff.model.import_diffwave import convert
 from audiodiff.networks.wavenet import WaveNet, WaveNetConfig
 from audiodiff.signal.mel_presets import PRESETS
+from tests.errors import refused
 
 pytestmark = pytest.mark.slow
 
@@ -157,9 +158,9 @@ def broken(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("missing", r"skip_projection\.bias: expected shape \(4,\), found None"),
-        ("extra", r"parameter ema: expected shape None, found \(1,\)"),
-        ("shape", r"residual_layers\.1\.conditioner_projection\.weight: expected shape \(8, 80, 1\)"),
+        ("missing", "skip_projection.bias: expected shape (4,), found None"),
+        ("extra", "parameter ema: expected shape None, found (1,)"),
+        ("shape", "residual_layers.1.conditioner_projection.weight: expected shape (8, 80, 1)"),
         ("other", "not those of the published DiffWave"),
         ("no tensors", "named tensors"),
         ("wide", "expected shape"),
@@ -167,26 +168,26 @@ def broken(name: str) -> dict[str, Any]:
 )
 def test_other_layouts_are_named(tmp_path: Path, name: str, line: str) -> None:
     torch.save(broken(name), tmp_path / "a.pt")
-    with pytest.raises(ModelError, match=line) as caught:
+    with refused(ModelError, "model", line) as caught:
         convert(tmp_path / "a.pt", tmp_path / "m", "CC0-1.0")
     assert str(caught.value).startswith(str(tmp_path / "a.pt"))
     assert not (tmp_path / "m").exists()
 
 
 @pytest.mark.parametrize(
-    ("params", "line"),
+    ("params", "code", "line"),
     [
-        ({"unconditional": True}, "unconditional"),
-        ({"hop_samples": 300}, "its upsampler makes 256"),
-        ({"sample_rate": "22050"}, "whole numbers"),
-        ({"noise_schedule": [0.5, 2.0]}, "numbers in"),
-        ({"dilation_cycle_length": 99}, "no DiffWave"),
-        ({"inference_noise_schedule": [0.5, 0.9]}, "alpha_bar must lie in"),
+        ({"unconditional": True}, "model", "unconditional"),
+        ({"hop_samples": 300}, "model", "256"),
+        ({"sample_rate": "22050"}, "model", "sample_rate"),
+        ({"noise_schedule": [0.5, 2.0]}, "model", "params.noise_schedule"),
+        ({"dilation_cycle_length": 99}, "model", "99"),
+        ({"inference_noise_schedule": [0.5, 0.9]}, "config", "alpha_bar"),
     ],
 )
-def test_other_params_are_named(tmp_path: Path, params: dict[str, Any], line: str) -> None:
+def test_other_params_are_named(tmp_path: Path, params: dict[str, Any], code: str, line: str) -> None:
     torch.save(checkpoint(make_net(TINY), **params), tmp_path / "a.pt")
-    with pytest.raises((ModelError, ConfigError), match=line):
+    with refused(AudiodiffError, code, line):
         convert(tmp_path / "a.pt", tmp_path / "m", "CC0-1.0")
 
 

@@ -20,6 +20,7 @@ from audiodiff.model.representation import Waveform
 from audiodiff.networks.contract import Network
 from audiodiff.settings import parse
 from audiodiff.signal.mel_convention import MelSpec
+from tests.errors import refused
 
 MEL = MelSpec(sample_rate=16000, n_fft=64, hop=15, win=60, f_min=0, f_max=8000, n_mels=6)
 WAVENET = {"kind": "wavenet", "residual_channels": 4, "layers": 3, "step_width": 8, "n_mels": 6, "hop": 15}
@@ -58,7 +59,7 @@ def test_vocoder_round_trip(tmp_path: Path, net: Network) -> None:
     assert model.prior == EnergyPrior(0.1, 3.0, 0.2)
     assert config.presets.fast.betas == (0.1, 0.2, 0.3)
     assert isinstance(model.representation, Waveform)
-    with pytest.raises(ModelError, match="makes speech from mels"):
+    with refused(ModelError, "refused"):
         Denoiser(model)
     with pytest.raises(ModelError, match="states no level"):
         _ = model.level_db
@@ -92,12 +93,12 @@ def test_denoiser_of_waveforms_round_trip(tmp_path: Path, network: dict[str, Any
     ("changes", "line"),
     [
         ({"mel": None}, "conditioned on a mel, and the settings state none"),
-        ({"mel": MEL.as_dict() | {"hop": 16}}, r"states bands, hop and rate \(6, 16, 16000\)"),
-        ({"sample_rate": 22050}, r"but the model has \(6, 15, 22050\)"),
+        ({"mel": MEL.as_dict() | {"hop": 16}}, "(6, 16, 16000)"),
+        ({"sample_rate": 22050}, "(6, 15, 22050)"),
         ({"mel": MEL.as_dict() | {"hops": 16}}, "unknown key 'hops'"),
         ({"stft": {"n_fft": 64, "hop": 16}}, "stft and compression go together"),
         ({"task": "denoise"}, "a model that denoises needs level_db"),
-        ({"prior": {"low": 5.0, "high": 4.0, "floor": 0.1}}, "a prior needs"),
+        ({"prior": {"low": 5.0, "high": 4.0, "floor": 0.1}}, "5.0, 4.0 and 0.1"),
         ({"task": "denoise", "level_db": -25.0, "mel": None, "presets": PROJECTED}, "project needs"),
         ({"prior": {"kind": "levels"}}, "did you mean 'level'"),
         ({"prior": {"kind": "level", "low": 0.0}}, "unknown key 'prior.low'"),
@@ -105,15 +106,15 @@ def test_denoiser_of_waveforms_round_trip(tmp_path: Path, network: dict[str, Any
     ],
 )
 def test_contradictions_are_refused(net: Network, changes: dict[str, Any], line: str) -> None:
-    with pytest.raises(AudiodiffError, match=line):
+    with refused(AudiodiffError, "mel" if "'hops'" in line else "config", line):
         assemble(parse(ModelConfig, settings(net, **changes), "test"), net)
 
 
 def test_front_ends_and_networks_must_match(net: Network, toy_config: ModelConfig, toy_net: Network) -> None:
     spectral = toy_config.model_copy(update={"reach_encode": net.reach_encode, "reach_step": net.reach_step})
-    with pytest.raises(ConfigError, match="network works on waveforms and needs no stft"):
+    with refused(ConfigError, "config", "waveforms", "no stft"):
         assemble(spectral, net)
-    with pytest.raises(ConfigError, match="network works on spectra and needs an stft"):
+    with refused(ConfigError, "config", "spectra", "an stft"):
         assemble(toy_config.model_copy(update={"stft": None, "compression": None}), toy_net)
 
 
@@ -127,14 +128,14 @@ def test_front_ends_and_networks_must_match(net: Network, toy_config: ModelConfi
 )
 def test_schedules_fit_their_preset(net: Network, preset: dict[str, Any], line: str) -> None:
     presets = {"fast": preset, "balanced": {"steps": 1}, "best": {"steps": 1}}
-    with pytest.raises(ConfigError, match=line):
+    with refused(ConfigError, "config", line):
         parse(ModelConfig, settings(net, presets=presets), "test")
 
 
 def test_diffwave_is_not_for_spectra(toy_config: ModelConfig) -> None:
     plain = json.loads(toy_config.model_dump_json())
     plain["presets"]["best"] = {"steps": 3, "sampler": "diffwave", "betas": BETAS}
-    with pytest.raises(ConfigError, match="clamps waveforms"):
+    with refused(ConfigError, "config", "diffwave", "ddim"):
         parse(ModelConfig, plain, "test")
 
 

@@ -28,6 +28,7 @@ from audiodiff.signal.mel_inversion import (
     projection,
 )
 from audiodiff.signal.resample import resample
+from tests.errors import refused
 
 pytestmark = pytest.mark.slow
 
@@ -279,21 +280,21 @@ def test_bands_at_the_floor_count_as_silence() -> None:
 
 def test_wrong_input_is_refused() -> None:
     values = torch.zeros(30, 8)
-    with pytest.raises(ShapeError, match=r"\[\.\.\., 30 bands, frames\]"):
+    with refused(ShapeError, "shape", 30, [8, 30]):
         invert(values.T, SMALL)
-    with pytest.raises(ShapeError, match="frames"):
+    with refused(ShapeError, "shape", [30, 0]):
         invert(values[:, :0], SMALL)
-    with pytest.raises(ShapeError, match="30 bands"):
+    with refused(ShapeError, "shape", 30, [29, 8]):
         invert_magnitude(values[:29], SMALL)
-    with pytest.raises(MelError, match="NaN"):
+    with refused(MelError, "mel", "NaN"):
         invert(values / 0, SMALL)
-    with pytest.raises(MelError, match="negative"):
+    with refused(MelError, "mel", "negative"):
         invert_magnitude(values - 1, SMALL)
-    with pytest.raises(MelError, match="overlap"):
+    with refused(MelError, "mel", 256, 130):
         invert(values, replace(SMALL, hop=130))
-    with pytest.raises(ConfigError, match="fast, balanced, best"):
+    with refused(ConfigError, "config", "'quick'", "fast, balanced, best"):
         invert(values, SMALL, "quick")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="at least 0"):
+    with refused(ConfigError, "config", -1):
         invert(values, SMALL, -1)
-    with pytest.raises(ConfigError, match="seed"):
+    with refused(ConfigError, "config", "seed", -1):
         invert(values, SMALL, seed=-1)

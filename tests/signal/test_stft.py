@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from audiodiff.errors import ConfigError, ShapeError
 from audiodiff.signal.stft import LINEAR_BELOW, STFT, Compression, to_complex, to_real
+from tests.errors import refused
 
 GRIDS = [(64, 32), (60, 20), (64, 16), (10, 5), (2, 1), (1536, 768), (512, 128)]
 grids = st.sampled_from(GRIDS[:5])
@@ -129,11 +130,11 @@ def test_unfit_grids_are_refused(grid: tuple[int, int]) -> None:
 def test_wrong_shapes_are_refused() -> None:
     stft = STFT(64, 32)
     z = stft.forward(noise(1, 320))
-    with pytest.raises(ShapeError, match="frames"):
+    with refused(ShapeError, "shape", 200, 8, 11):
         stft.inverse(z, 200)
-    with pytest.raises(ShapeError, match="bins"):
+    with refused(ShapeError, "shape", 11, 33):
         stft.inverse(z.transpose(-1, -2), 1024)
-    with pytest.raises(ShapeError, match="not under"):
+    with refused(ShapeError, "shape", 0, 10, 11):
         stft.overlap_add(z, 3, 0, 10)
 
 
