@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from audiodiff.errors import ConfigError, ShapeError
 from audiodiff.inference.chunks import Chunk, Plan
-from audiodiff.inference.engine import Engine, Samples
+from audiodiff.inference.engine import Engine, Later, Samples
 
 HOP, N_FFT, REACH = 4, 16, 3
 PLAN = Plan(hop=HOP, n_fft=N_FFT, core_frames=10, reach=REACH)
@@ -128,6 +128,29 @@ def test_the_callers_buffer_may_be_used_again() -> None:
     for start in range(0, 200, 50):
         buffer[:] = x[:, start : start + 50]
         out.append(engine.push(buffer))
+    np.testing.assert_array_equal(np.concatenate([*out, engine.flush()], axis=1), run(x, []))
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3])
+def test_results_that_are_waited_for_are_the_same(ahead: int) -> None:
+    x, in_work = noise(400), 0
+
+    def work(audio: Samples, chunk: Chunk) -> Later:
+        nonlocal in_work
+        in_work += 1
+
+        def end() -> Samples:
+            nonlocal in_work
+            in_work -= 1
+            return reaching(audio, chunk)
+
+        return end
+
+    engine, out = Engine(PLAN, 2, work, ahead=ahead), []
+    for start in range(0, 400, 50):
+        out.append(engine.push(x[:, start : start + 50]))
+        assert in_work <= ahead
+    assert in_work == ahead
     np.testing.assert_array_equal(np.concatenate([*out, engine.flush()], axis=1), run(x, []))
 
 
