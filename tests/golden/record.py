@@ -29,7 +29,7 @@ FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 SAMPLE = ROOT / "samples" / "interview_noisy.flac"
 COMMANDS = (
-    (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("export",), ("info",), ("mel",),
+    (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("export",), ("info",), ("live",), ("mel",),
     ("mel", "convert"), ("mel", "compute"), ("mel", "inspect"), ("mix",), ("models",), ("models", "info"),
     ("models", "inspect"), ("models", "list"), ("models", "verify"), ("pairs",), ("prepare",),
     ("schedule",), ("train",), ("ui",), ("vocode",),
