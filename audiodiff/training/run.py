@@ -33,6 +33,7 @@ from audiodiff.inference.device import pick_device
 from audiodiff.interrupts import Stop, stop_requests
 from audiodiff.io.locks import held
 from audiodiff.model.folder import load, save
+from audiodiff.model.model import check_network
 from audiodiff.training import checkpoint
 from audiodiff.training.begin import Begin, start, write_recipe
 from audiodiff.training.best import FOLDER as BEST
@@ -200,7 +201,9 @@ def new_state(recipe: Recipe, device: torch.device) -> State:
     """Network, average and optimiser before the first step; the weights are a function of ``run.seed``."""
     with torch.random.fork_rng(devices=[]):  # torch draws first weights from its global generator only
         torch.default_generator.manual_seed(recipe.run.seed)
-        net = cast(nn.Module, recipe.make_network().to(device))
+        network = recipe.make_network().to(device)
+    check_network(model_config(recipe, network), network)  # one's own may not fit: said now, not at the end
+    net = cast(nn.Module, network)
     return checkpoint.fresh(net, make_optimisers(net, recipe.optim))
 
 
