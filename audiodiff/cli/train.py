@@ -65,6 +65,7 @@ def train(
     """
     import torch
 
+    from audiodiff.model.folder import find as find_model
     from audiodiff.training.loop import BrokenRun
     from audiodiff.training.recipe import load_recipe
     from audiodiff.training.run import run
@@ -72,6 +73,7 @@ def train(
 
     config = load_recipe(recipe, overrides or ())
     folder = output or Path("runs") / run_name(find(recipe))
+    init = None if init is None else find_model(init)
     if threads is not None:
         torch.set_num_threads(threads)
     try:

@@ -33,7 +33,7 @@ from audiodiff.inference.device import pick_device
 from audiodiff.interrupts import Stop, stop_requests
 from audiodiff.io.atomic import write_file
 from audiodiff.io.locks import held
-from audiodiff.model.folder import find, load, save
+from audiodiff.model.folder import load, save
 from audiodiff.model.model import build_process
 from audiodiff.settings import dump_json, parse
 from audiodiff.training import checkpoint
@@ -43,7 +43,7 @@ from audiodiff.training.card import card
 from audiodiff.training.checkpoint import State
 from audiodiff.training.curves import plot_curves
 from audiodiff.training.loaders import Loader
-from audiodiff.training.log import Bar, RunLog, read_log, summary
+from audiodiff.training.log import Bar, RunLog, read_log, summary, tell_scores
 from audiodiff.training.loop import BrokenRun, StepRecord, train
 from audiodiff.training.mirrors import open_mirrors
 from audiodiff.training.prepare import make_task, prepare
@@ -106,8 +106,7 @@ def run(
         recipe: What to train.
         folder: The run's folder; made if it is not there.
         resume: Go on from the newest checkpoint in it; a folder without one starts at step 0.
-        init: Model (folder or shipped name) whose weights a new run starts from; a resumed one goes on with
-            its own.
+        init: Model folder whose weights a new run starts from; a resumed one goes on with its own.
         max_minutes: Minutes of wall clock, validations included, after which to stop; 0 only exports.
 
     Raises:
@@ -254,8 +253,8 @@ def _changes(recipe: Recipe, before: Recipe) -> list[str]:
 
 
 def _take_weights(recipe: Recipe, state: State, init: Path) -> None:
-    """Start network and average from a model folder, or a shipped model by its name."""
-    model = load(find(init))
+    """Start network and average from a model folder."""
+    model = load(init)
     # a folder of an older version lacks the keys that came later; their defaults keep its meaning
     if networks.complete(model.config.network) != recipe.network:
         raise ConfigError(f"{init}: has another network than the recipe; make their [network] sections equal")
@@ -358,6 +357,7 @@ def _export_and_validate(job: _Job) -> None:
     }
     _flush(job)
     job.log.write("valid", entry)
+    tell_scores(entry)
     if job.standing is not None and job.standing.take(entry):
         keep_best(folder, job.folder / BEST)
         _checkpoint(job)  # so that a resumed run knows of it
