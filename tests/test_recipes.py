@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import cast
 
@@ -93,7 +94,7 @@ def test_the_recipes_to_copy_can_start_from_the_shipped_weights(
 def test_what_the_readme_of_the_recipe_to_copy_changes_can_be_changed() -> None:
     text = (HOME / "folder" / "README.md").read_text(encoding="utf-8")
     table = text.split("## What to change")[1].split("## Cost")[0]
-    lines = [line.split() for line in re.findall(r"`((?:\w+\.\w+=\S+ ?)+)`", table)]
+    lines = [shlex.split(line) for line in re.findall(r"`((?:'?\w+\.\w+=\S+ ?)+)`", table)]
     assert len(lines) == 2
     for overrides in lines:
         config = load_recipe(HOME / "folder" / "recipe.toml", overrides)
