@@ -27,7 +27,7 @@ def like(c: npt.NDArray[Any], x: X) -> X:
         return c.astype(x.real.dtype)
     import torch
 
-    return torch.tensor(c, dtype=x.real.dtype, device=x.device)
+    return torch.tensor(c, dtype=x.real.dtype).to(x.device)  # on its way as float32: mps knows no float64
 
 
 def pad(x: X, before: int, after: int) -> X:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from audiodiff.system import ending_signals
+
 
 @dataclass
 class Stop:
@@ -39,8 +41,8 @@ class Stop:
 def stop_requests(max_minutes: float | None) -> Iterator[Stop]:
     """Turn the first ending signal into a wish to stop after the step; a second one acts as usual.
 
-    These are SIGTERM, SIGINT and, where it exists, SIGHUP (the terminal was closed). One that is ignored, as
-    SIGHUP is under nohup, stays ignored.
+    These are SIGINT and what `system.ending_signals` names. One that is ignored, as SIGHUP is under nohup,
+    stays ignored.
 
     Args:
         max_minutes: Minutes from now after which to stop, or None.
@@ -51,8 +53,7 @@ def stop_requests(max_minutes: float | None) -> Iterator[Stop]:
     """
     stop = Stop(None if max_minutes is None else time.monotonic() + 60 * max_minutes)
     is_main = threading.current_thread() is threading.main_thread()
-    names = ("SIGTERM", "SIGINT", "SIGHUP") if is_main else ()
-    known = [number for name in names if (number := getattr(signal, name, None)) is not None]
+    known = (signal.SIGINT, *ending_signals()) if is_main else ()
     before = {n: handler for n in known if (handler := signal.getsignal(n)) is not signal.SIG_IGN}
 
     def restore() -> None:

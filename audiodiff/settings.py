@@ -44,7 +44,15 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
 
 
-def parse(cls: type[T], data: Mapping[str, Any], source: str = "", at: str = "") -> T:
+def add_kinds(built_in: Mapping[str, T], own: Mapping[str, T], at: str) -> dict[str, T]:
+    """The kinds of a section that are built in, and those of a plug-in, whose names must be new."""
+    for kind in own:
+        if kind in built_in:
+            raise ConfigError(f"{at}: the plug-in's kind {kind!r} is built in; give yours another name")
+    return {**built_in, **own}
+
+
+def parse(cls: type[T], data: Mapping[str, Any], source: str = "", at: str = "", context: object = None) -> T:
     """Check plain data against a settings class or a plain dataclass.
 
     Args:
@@ -52,6 +60,7 @@ def parse(cls: type[T], data: Mapping[str, Any], source: str = "", at: str = "")
         data: Plain values as JSON or TOML give them (lists may stand for tuples).
         source: Name of the origin, for the error line.
         at: Path of the keys that lead to the data in that origin, such as ``network``.
+        context: What the validators of a settings class find as their ``info.context``.
 
     Returns:
         The frozen object.
@@ -70,7 +79,7 @@ def parse(cls: type[T], data: Mapping[str, Any], source: str = "", at: str = "")
     try:
         # in a tuple, because a plain dataclass takes its strictness from what holds it
         held: Any = tuple
-        found: T = TypeAdapter(held[cls], config=STRICT).validate_json(text)[0]
+        found: T = TypeAdapter(held[cls], config=STRICT).validate_json(text, context=context)[0]
     except ValidationError as error:
         raise ConfigError(prefix + _describe(cls, error, at)) from None
     except ConfigError as error:  # the class's own refusal, or that of a part of it, which knows its path
@@ -104,7 +113,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def load_toml(cls: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
-    """Read settings from a TOML file, then apply ``section.key=value`` overrides.
+    """Read settings from a TOML file with overrides, see `read_toml`."""
+    return parse(cls, read_toml(path, overrides), " ".join([str(path), *overrides]))
+
+
+def read_toml(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a TOML file, then apply ``section.key=value`` overrides.
 
     The value of an override is TOML (``3``, ``true``, ``[1, 2]``); what is not TOML is text.
     """
@@ -116,7 +130,7 @@ def load_toml(cls: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
         raise ConfigError(f"{path}: is not TOML ({error}); correct the file") from None
     for assignment in overrides:
         _assign(data, assignment)
-    return parse(cls, data, " ".join([str(path), *overrides]))
+    return data
 
 
 def dump_json(settings: Settings) -> str:

@@ -17,7 +17,7 @@ import torch
 from hypothesis import settings
 from torch import Tensor, nn
 
-from audiodiff import networks
+from audiodiff import networks, system
 from audiodiff.evaluation.voicing import import_pyin
 from audiodiff.model.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
 from audiodiff.model.folder import save
@@ -92,7 +92,7 @@ class ToyNet(nn.Module):
         return 0.5 * h[1] + 0.2 * torch.tanh(mixed)
 
 
-def build_toy(config: dict[str, Setting]) -> Network:
+def build_toy(config: dict[str, Setting], own: object = None) -> Network:
     """Stands in for `networks.build` and knows the kind ``toy``."""
     return ToyNet(int(str(config["n_bins"])))
 
@@ -153,7 +153,7 @@ def recording() -> Recording:
 def has_unnamed_files(tmp_path_factory: pytest.TempPathFactory) -> bool:
     """Whether temporary folders can hold files without a name (Linux, but not on every file system)."""
     flag = getattr(os, "O_TMPFILE", None)
-    if flag is None:
+    if flag is None or system.IS_WINDOWS:
         return False
     try:
         os.close(os.open(tmp_path_factory.mktemp("unnamed"), flag | os.O_RDWR))

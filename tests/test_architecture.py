@@ -18,7 +18,7 @@ import audiodiff
 ROOT = Path(audiodiff.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
-    {"errors"},
+    {"errors", "system"},
     {"settings", "interrupts", "extras", "arrays"},
     {"signal", "diffusion", "networks"},
     {"io"},
@@ -92,7 +92,8 @@ def test_importing_audiodiff_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["denoise"], ["evaluate"], ["prepare"], ["train"], ["convert"], ["ui"], ["schedule"]]
+    "command",
+    [[], ["denoise"], ["evaluate"], ["prepare"], ["train"], ["convert"], ["ui"], ["schedule"], ["tune"]],
 )
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     arguments = [*command, "--help"]

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,13 @@ def test_the_manifest_names_what_is_tracked_and_nothing_that_is_ignored(
     assert not found & listed("--others", "--ignored", "--exclude-standard")
 
 
+def test_every_room_is_among_the_packages() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    rooms = {path.parent.relative_to(ROOT) for path in (ROOT / "audiodiff").rglob("__init__.py")}
+    named = {".".join(path.parts) for path in rooms}
+    assert sorted(settings["packages"]) == settings["packages"] == sorted({*named, *settings["package-dir"]})
+
+
 def built(kind: str, source: Path, target: Path) -> Path:
     """Build a distribution of a folder, as `python -m build --no-isolation` does."""
     code = f"from setuptools import build_meta; build_meta.build_{kind}({str(target)!r})"
@@ -75,21 +83,43 @@ def test_a_wheel_made_of_the_source_distribution_is_whole(tmp_path: Path) -> Non
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     facts = next(name for name in names if name.endswith(".dist-info/METADATA"))
     package = {name for name in names if not name.startswith(facts.partition("/")[0])}
-    assert package == {name for name in here if name.startswith("audiodiff/")}
+    recipes = {
+        f"audiodiff/_{name}" for name in here if name.startswith("recipes/") and not name.endswith(".png")
+    }
+    assert package == {name for name in here if name.startswith("audiodiff/")} | recipes
+    assert sum((tmp_path / "site" / name).stat().st_size for name in recipes) < 2**21
     assert {Path(name).name for name in names if "/licenses/" in name} == {"LICENSE", "NOTICE"}
     metadata = (tmp_path / "site" / facts).read_text(encoding="utf-8")
     for line in (f"License-Expression: {project['license']}", "Classifier: Typing :: Typed", "# audiodiff"):
         assert line in metadata.splitlines()
-    command = [sys.executable, "-c", "import sys; from audiodiff.cli import main; main()", "models", "list"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert {line.split()[0] for line in done.stdout.splitlines()} == {"name", "podcast", "voice"}
+    listed_models = from_wheel(tmp_path, "models", "list")
+    assert {line.split()[0] for line in listed_models.splitlines()} == {"name", "podcast", "voice"}
+    assert from_wheel(tmp_path, "recipes", "list") == from_checkout(tmp_path, "recipes", "list")
+    for place, call in (("wheel", from_wheel), ("here", from_checkout)):
+        call(tmp_path, "recipes", "copy", "podcast", place)
+    files = [
+        {path.name: path.read_bytes() for path in (tmp_path / place).iterdir()} for place in ("wheel", "here")
+    ]
+    assert files[0] == files[1]
+    assert files[0]["recipe.toml"] == (ROOT / "recipes" / "podcast" / "recipe.toml").read_bytes()
+
+
+def from_wheel(place: Path, *words: str) -> str:
+    return called(place, place / "site", words)
+
+
+def from_checkout(place: Path, *words: str) -> str:
+    return called(place, ROOT, words)
+
+
+def called(place: Path, home: Path, words: Sequence[str]) -> str:
+    """What a command prints, by the package that lies in a folder."""
+    code = "import sys; from audiodiff.cli import main; main()"
+    environment = os.environ | {"PYTHONPATH": str(home)}
+    command = [sys.executable, "-P", "-c", code, *words]
+    return subprocess.run(
+        command, cwd=place, env=environment, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_the_picture_of_the_readme_lies_in_the_source_distribution() -> None:

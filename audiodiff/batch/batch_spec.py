@@ -57,7 +57,7 @@ class JobSpec:
     def key(self) -> str:
         """Identifies what is written for a given input, see `journal`."""
         decisions = asdict(self.settings)
-        for name in ("device", "threads", "runtime"):  # how, not what
+        for name in ("device", "threads", "runtime", "allow_code"):  # how, not what
             decisions.pop(name, None)
         files = self.options
         loudness = None if files.loudness is None else asdict(files.loudness)

@@ -28,6 +28,7 @@ from audiodiff.batch.preflight import beyond, check_length, check_outputs
 from audiodiff.batch.sidecar import (
     ModelFact,
     Sidecar,
+    bare_names,
     finite,
     input_fact,
     loudness_fact,
@@ -67,6 +68,7 @@ class DenoiseSettings:
         device: Where to compute; does not count as a decision about the result.
         threads: CPU threads of each worker; the same for every number of workers, so that bytes are too.
         runtime: What runs the network; does not count as a decision either.
+        allow_code: Whether code of the model may run; nor does this.
     """
 
     task: ClassVar[TaskName] = "denoise"
@@ -83,14 +85,16 @@ class DenoiseSettings:
     device: str = "auto"
     threads: int | None = 1
     runtime: Literal["auto", "onnx", "torch"] = "auto"
+    allow_code: bool = False
 
     def load(self, model: str) -> DenoiseTask:
         """See `TaskSettings`."""
         from audiodiff.inference.denoiser import Denoiser
+        from audiodiff.model.folder import open_model
 
         return DenoiseTask(
             Denoiser(
-                model,
+                open_model(model, self.allow_code),
                 quality=self.quality,
                 steps=self.steps,
                 strength=self.strength,
@@ -335,7 +339,7 @@ class DenoiseWork:
             seed=denoiser.seed,
             input=input_fact(info),
             output=output_fact(made, output_sha256),
-            warnings=tuple(self.warnings),
+            warnings=bare_names(self.warnings, info.path, self.target),
             loudness=tuple(map(loudness_fact, self.levels)),
         )
 

@@ -18,6 +18,7 @@ import functools
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ FOLDER = ".audiodiff"
 JOURNAL = "journal.jsonl"
 
 _VERSION = 2
+_SECOND_NS = 1_000_000_000
+_COARSE_NS = 3 * _SECOND_NS
 
 Standing: TypeAlias = Literal["new", "done", "ours", "foreign"]
 """What is at a target: nothing; everything, as a record vouches; some of what a record vouches for, left by a
@@ -45,7 +48,7 @@ class Content:
 
     Attributes:
         size: Bytes.
-        mtime_ns: Time of the last change; 0 if that is not known yet.
+        mtime_ns: Time of the last change; 0 if that is not known yet, or would not tell of a later one.
         sha256: Of the whole content, hex.
     """
 
@@ -60,7 +63,7 @@ class Content:
             status = os.fstat(file.fileno())
             if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
                 return known
-            return Content(status.st_size, status.st_mtime_ns, sha256_of(file.fileno()))
+            return Content(status.st_size, _telling(status.st_mtime_ns), sha256_of(file.fileno()))
 
     def same(self, other: Content) -> bool:
         """Whether the content is the same, whenever it was written."""
@@ -207,7 +210,7 @@ class Record:
     def finish(self, seconds: float, warnings: tuple[str, ...], gain_db: float = 0.0) -> None:
         """Complete the record when all outputs stand."""
         for path in self._targets:
-            self._fresh["outputs"][path.name]["mtime_ns"] = path.stat().st_mtime_ns
+            self._fresh["outputs"][path.name]["mtime_ns"] = _telling(path.stat().st_mtime_ns)
         self._fresh |= {"seconds": seconds, "warnings": list(warnings), "gain_db": gain_db}
         self._store()
 
@@ -218,6 +221,16 @@ class Record:
     def _store(self) -> None:
         self._journal.add(self._fresh)
         self._stored = self._fresh
+
+
+def _telling(mtime_ns: int) -> int:
+    """The time of a file that was just read; 0 where a change at this moment would have the same time.
+
+    FAT counts in steps of 2 s and some other file systems in whole seconds, so a fresh time of whole seconds
+    says nothing yet.
+    """
+    is_coarse = mtime_ns % _SECOND_NS == 0 and time.time_ns() - mtime_ns < _COARSE_NS
+    return 0 if is_coarse else mtime_ns
 
 
 def key_of(work: dict[str, Any]) -> str:

@@ -15,9 +15,11 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from audiodiff import system
 from audiodiff.batch.batch_spec import Item
+from audiodiff.batch.collisions import check, real_place
 from audiodiff.batch.job_options import Options
-from audiodiff.batch.naming import default_target, outputs
+from audiodiff.batch.naming import default_target
 from audiodiff.batch.own import is_own
 from audiodiff.batch.task import TaskSettings
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
@@ -84,13 +86,13 @@ def plan(
                 continue
             place = None if output is None else output / found.place
             target = target_of(found.source, place, settings, options, mark)
-            same = os.path.realpath(found.source), _real_place(target)
+            same = os.path.realpath(found.source), real_place(target)
             items.setdefault(same, Item(found.source, target, found.place.as_posix()))
             if len(items) > MAX_FILES:
                 raise ConfigError(f"more than {MAX_FILES} recordings; name a smaller folder", code="too_many")
     if not items:
         raise _nothing(inputs, len(own), settings)
-    _check_collisions(list(items.values()), options)
+    check(list(items.values()), options)
     return Plan(list(items.values()), len(own), passed_over)
 
 
@@ -154,7 +156,9 @@ def spool(stream: object, folder: Path, mels: bool = False) -> Path:
         while piece := stream.read(_PIECE):  # type: ignore[attr-defined]
             file.write(piece)
     suffix = _mel_suffix(raw) if mels else ""
-    return raw.rename(raw.with_suffix(suffix or usual_suffix(probe(raw))))
+    named = raw.with_suffix(suffix or usual_suffix(probe(raw)))
+    system.rename(raw, named)
+    return named
 
 
 def _mel_suffix(path: Path) -> str:
@@ -236,45 +240,6 @@ def _root(pattern: Path) -> Path:
     parts = pattern.parts
     first = next(i for i, part in enumerate(parts) if _MAGIC.search(part))
     return Path(*parts[:first])
-
-
-def _check_collisions(items: Sequence[Item], options: Options) -> None:
-    """Refuse a plan in which a file would be written twice, or an input written at all."""
-    sources = {key: item.source for item in items if (key := _identity(item.source))}
-    owner: dict[Path, Path] = {}
-    for item in items:
-        for target in outputs(item.target, options):
-            other = owner.setdefault(_real_place(target), item.source)
-            if other != item.source:
-                raise AudioFileError(
-                    f"{display_path(target)}: would be the result of both {display_path(other)} and "
-                    f"{display_path(item.source)}; "
-                    "rename one, or give them different folders",
-                    code="collision",
-                )
-            there = _identity(target)
-            input_there = None if there is None else sources.get(there)
-            if input_there is not None:
-                raise AudioFileError(
-                    f"{display_path(target)}: is the input {display_path(input_there)}, which is never "
-                    "overwritten; "
-                    "choose another folder with -o",
-                    code="same_file",
-                )
-
-
-def _real_place(target: Path) -> Path:
-    """A target whose folder is spelled without links and detours."""
-    return Path(os.path.realpath(target.parent)) / target.name
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What stays the same through links and other spellings of a name; None if there is no file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _hash(name: str) -> int:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from audiodiff import __version__
+from audiodiff import __version__, system
 from audiodiff.batch.naming import sidecar_path
 from audiodiff.errors import DataError
 from audiodiff.io.atomic import AtomicFile
@@ -94,7 +95,7 @@ class Sidecar(_Part):
         seed: Seed of the noise.
         input: The recording.
         output: What was made; its hash may be missing where tags came later.
-        warnings: Lines that the user was told.
+        warnings: Lines that the user was told, with the names of files alone.
         loudness: What a loudness target did, track by track; empty without one.
     """
 
@@ -121,7 +122,7 @@ def provenance_line(task: Literal["denoise", "vocode"], model: str, *kind: str) 
 
 def input_fact(info: AudioInfo) -> AudioFact:
     """The fact about an input, with the hash of its content."""
-    fd = os.open(info.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    fd = system.open_to_read(info.path)
     try:
         return output_fact(info, sha256_of(fd))
     finally:
@@ -147,6 +148,17 @@ def loudness_fact(level: Level) -> LoudnessFact:
         true_peak_db=finite(round(before.true_peak_db, 3)),
         gain_db=round(level.gain_db, 3),
     )
+
+
+def bare_names(lines: Iterable[str], *paths: Path) -> tuple[str, ...]:
+    """Lines about these files that name them without their folders: a sidecar goes where its output goes."""
+    heads = {f"{display_path(path)}: ": f"{display_path(Path(path.name))}: " for path in paths}
+
+    def bare(line: str) -> str:
+        head = next(filter(line.startswith, heads), "")
+        return heads.get(head, "") + line.removeprefix(head)
+
+    return tuple(map(bare, lines))
 
 
 def finite(value: float) -> float | None:

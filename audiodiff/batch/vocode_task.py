@@ -19,7 +19,7 @@ from audiodiff.batch.job import PLAIN, process
 from audiodiff.batch.job_options import Options, Progress, Result
 from audiodiff.batch.journal import Record, key_of
 from audiodiff.batch.preflight import check_length, check_outputs
-from audiodiff.batch.sidecar import ModelFact, Sidecar, input_fact, output_fact, provenance_line
+from audiodiff.batch.sidecar import ModelFact, Sidecar, bare_names, input_fact, output_fact, provenance_line
 from audiodiff.batch.task import Status, TaskName
 from audiodiff.errors import AudioFileError
 from audiodiff.io.bit_rates import output_bit_rate
@@ -28,6 +28,7 @@ from audiodiff.io.formats import display_path
 from audiodiff.io.reader import AtomicWriter, AudioInfo, output_format, probe, read_blocks
 from audiodiff.io.recording_copy import TaggedOutput
 from audiodiff.io.tag_copy import collect_tags
+from audiodiff.model.shipped import INVERSION
 from audiodiff.signal.level import MonoMix, mono_mix
 from audiodiff.signal.mel_presets import get_convention, names_of
 
@@ -53,6 +54,7 @@ class VocodeSettings:
         device: Where to compute; does not count as a decision about the result.
         threads: CPU threads of each worker.
         mel_axes: How bare mel arrays lie; None lets their shape tell.
+        allow_code: Whether code of the model may run; does not count as a decision either.
     """
 
     task: ClassVar[TaskName] = "vocode"
@@ -67,13 +69,15 @@ class VocodeSettings:
     device: str = "auto"
     threads: int | None = 1
     mel_axes: Axes | None = None
+    allow_code: bool = False
 
     def load(self, model: str) -> VocodeTask:
         """See `TaskSettings`; the model may also be ``inversion``."""
         from audiodiff.inference.vocoder import Vocoder
+        from audiodiff.model.folder import open_model
 
         vocoder = Vocoder(
-            model,
+            model if model == INVERSION else open_model(model, self.allow_code),
             quality=self.quality,
             steps=self.steps,
             seed=self.seed,
@@ -328,5 +332,5 @@ class VocodeWork:
             seed=settings.seed,
             input=input_fact(self.found.info),
             output=output_fact(made, output_sha256),
-            warnings=tuple(self.warnings),
+            warnings=bare_names(self.warnings, self.found.info.path, self.target),
         )

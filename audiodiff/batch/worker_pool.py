@@ -24,7 +24,9 @@ from typing import TypeAlias
 from audiodiff.batch.batch_spec import Item, JobSpec, failed, run_one
 from audiodiff.batch.job_options import Result
 from audiodiff.batch.target_lock import clear
+from audiodiff.io.atomic import call_parts, new_mark, remove_parts
 from audiodiff.io.formats import display_path
+from audiodiff.system import ending_signals
 
 Watch: TypeAlias = Callable[[Item, float], None]
 """Called with an item and the seconds of it that are done."""
@@ -69,10 +71,11 @@ def _serial(
 
 @dataclass
 class _Worker:
-    """A process and what it is doing."""
+    """A process and what it is doing; its temporary files bear its mark."""
 
     process: BaseProcess
     connection: Connection
+    mark: str
     item: Item | None = None
 
     def hand(self, item: Item) -> None:
@@ -90,7 +93,12 @@ class _Worker:
             self.process.kill()
             self.process.join()
         if self.item is not None:
-            clear(self.item.target)
+            self.clear(self.item)
+
+    def clear(self, item: Item) -> None:
+        """Remove what it has left of an item, when it is dead."""
+        clear(item.target)
+        remove_parts(item.target.parent, self.mark)
 
 
 def _parallel(
@@ -133,10 +141,11 @@ def _free(workers: list[_Worker], jobs: int, spec: JobSpec) -> _Worker | None:
         return None
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(spec, theirs), daemon=True)
+    mark = new_mark()
+    process = context.Process(target=_work, args=(spec, theirs, mark), daemon=True)
     process.start()
     theirs.close()  # so that the worker's death is the end of the pipe
-    workers.append(_Worker(process, ours))
+    workers.append(_Worker(process, ours, mark))
     return workers[-1]
 
 
@@ -157,7 +166,7 @@ def _hear(worker: _Worker, watch: Watch | None) -> Result | None:
         worker.item = None
         worker.connection.close()
         worker.process.join()
-        clear(item.target)
+        worker.clear(item)
         line = (
             f"{display_path(item.source)}: its worker ended with code {worker.process.exitcode}, "
             "perhaps for want "
@@ -177,11 +186,11 @@ def ends_all(result: Result) -> bool:
     return result.fault is not None and result.fault.code in _ENDS_ALL
 
 
-def _work(spec: JobSpec, connection: Connection) -> None:
+def _work(spec: JobSpec, connection: Connection, mark: str) -> None:
     """What a worker does all its life."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    call_parts(mark)
+    for number in (signal.SIGINT, *ending_signals()):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:

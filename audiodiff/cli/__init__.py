@@ -23,13 +23,16 @@ from audiodiff.cli.doctor import doctor
 from audiodiff.cli.evaluate import evaluate
 from audiodiff.cli.export import export
 from audiodiff.cli.info import info
+from audiodiff.cli.live import live
 from audiodiff.cli.mel import mel
 from audiodiff.cli.mix import mix
 from audiodiff.cli.models import models
 from audiodiff.cli.pairs import pairs
 from audiodiff.cli.prepare import prepare
+from audiodiff.cli.recipes import recipes
 from audiodiff.cli.schedule import schedule
 from audiodiff.cli.train import train
+from audiodiff.cli.tune import tune
 from audiodiff.cli.ui import ui
 from audiodiff.cli.vocode import vocode
 
@@ -45,22 +48,33 @@ app = typer.Typer(
 _SPEAK, _LOOK, _TRAIN = "Clean and speak", "Look", "Train"
 app.command(cls=DenoiseCommand, rich_help_panel=_SPEAK)(denoise)
 app.command(cls=PanelCommand, rich_help_panel=_SPEAK)(vocode)
+app.command(cls=PanelCommand, rich_help_panel=_SPEAK)(live)
 app.command(cls=PanelCommand, rich_help_panel=_SPEAK)(ui)
 app.command(cls=PanelCommand, rich_help_panel=_LOOK)(info)
 app.command(cls=PanelCommand, rich_help_panel=_LOOK)(evaluate)
 app.add_typer(mel, name="mel", cls=PanelGroup, rich_help_panel=_LOOK)
 app.add_typer(models, name="models", cls=PanelGroup, rich_help_panel=_LOOK)
 app.command(cls=PanelCommand, rich_help_panel=_LOOK)(doctor)
+app.add_typer(recipes, name="recipes", cls=PanelGroup, rich_help_panel=_TRAIN)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(prepare)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(mix)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(pairs)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(train)
+app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(tune)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(schedule)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(export)
 app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(convert)
 
 
-_EXTRAS = {"evaluate": "eval", "export": "export", "prepare": "train", "pairs": "train", "train": "train"}
+_EXTRAS = {
+    "evaluate": "eval",
+    "export": "export",
+    "live": "live",
+    "prepare": "train",
+    "pairs": "train",
+    "train": "train",
+    "tune": "train",
+}
 """The extra that brings what a command needs beyond the core; of all others it is ``vocode``, for torch."""
 
 

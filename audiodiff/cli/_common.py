@@ -20,6 +20,7 @@ import typer
 from audiodiff.cli._streams import UNREAD, is_terminal
 from audiodiff.errors import TARGET_CODES, AudiodiffError, AudioFileError
 from audiodiff.extras import CORE, install_hint, packages
+from audiodiff.system import ending_signals
 
 OK, SOME_FAILED, REFUSED, INTERNAL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 """Exit codes: all good; an input failed; usage, configuration, target or model refused, or the system refused
@@ -159,8 +160,7 @@ def _endings_raise() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)  # a second one kills at once
         raise _Terminated(number)
 
-    wanted = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
-    before = {number: signal.getsignal(number) for number in wanted}
+    before = {number: signal.getsignal(number) for number in ending_signals()}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, stop)

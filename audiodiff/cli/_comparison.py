@@ -47,7 +47,7 @@ def text_lines(comparison: Comparison) -> list[str]:
 def json_lines(comparison: Comparison) -> list[str]:
     """One object per clip and system, then one with the rows of the table."""
     lines = [
-        json.dumps({"file": file.name, "system": system, **file_as_json(file)}, ensure_ascii=False)
+        json.dumps({"file": file.name, "system": system, **file_as_json(file)})
         for system, report in comparison.reports.items()
         for file in report.files
     ]
@@ -60,7 +60,7 @@ def json_lines(comparison: Comparison) -> list[str]:
     total = {"systems": systems, "rows": list(_rows(comparison.rows)), "unscored": unscored}
     if comparison.texts:
         total["missing"] = {system: list(texts.missing) for system, texts in comparison.texts.items()}
-    return [*lines, json.dumps(total, ensure_ascii=False)]
+    return [*lines, json.dumps(total)]
 
 
 def file_as_json(file: FileScore) -> dict[str, object]:

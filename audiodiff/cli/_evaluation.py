@@ -49,7 +49,7 @@ def json_lines(report: Report, texts: TextErrors | None) -> list[str]:
         row: dict[str, object] = {"file": file.name, **file_as_json(file)}
         if file.name in noisy:
             row["noisy"] = file_as_json(noisy[file.name])
-        lines.append(json.dumps(row, ensure_ascii=False))
+        lines.append(json.dumps(row))
     total: dict[str, object] = {"summary": {m: asdict(s) for m, s in report.summary().items()}}
     total["distances"] = _numbers(report.distances())
     if report.noisy:
@@ -61,7 +61,7 @@ def json_lines(report: Report, texts: TextErrors | None) -> list[str]:
         total["texts"] = {m: asdict(e) | {"percent": e.percent} for m, e in texts.totals().items()}
         total["not_transcribed"] = list(texts.missing)
     total["unscored"] = [{"file": n, "metric": m, **asdict(r)} for n, m, r in report.unscored()]
-    return [*lines, json.dumps(total, ensure_ascii=False)]
+    return [*lines, json.dumps(total)]
 
 
 def _table(report: Report) -> Iterator[str]:

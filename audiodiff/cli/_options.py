@@ -55,25 +55,20 @@ MelAxes: TypeAlias = Annotated[
 ]
 
 
-class Format(StrEnum):
-    """Formats of outputs."""
-
-    WAV = "wav"
-    FLAC = "flac"
-    MP3 = "mp3"
-    OGG = "ogg"
-    OPUS = "opus"
-    M4A = "m4a"
-
-
-FormatName: TypeAlias = Annotated[
-    Format | None,
+AllowCode: TypeAlias = Annotated[
+    bool,
     typer.Option(
-        "--format",
-        help="Format of the outputs, and the suffix of their default names.",
-        rich_help_panel=OUTPUT,
+        "--allow-code",
+        help="Run the Python code that a model or a recipe brings. It can do whatever you can.",
+        rich_help_panel=MODEL,
     ),
 ]
+_FORMAT = typer.Option(
+    "--format", help="Format of the outputs, and the suffix of their default names.", rich_help_panel=OUTPUT
+)
+FormatName: TypeAlias = Annotated[Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"] | None, _FORMAT]
+SpeechFormat: TypeAlias = Annotated[Literal["wav", "flac", "mp3", "ogg", "opus"] | None, _FORMAT]
+"""Of `vocode`, whose outputs libsndfile writes: it has no m4a."""
 BitRate: TypeAlias = Annotated[
     str | None,
     typer.Option(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from audiodiff.cli._pipe import PIPE
 from audiodiff.cli._progress import progress_bar
 from audiodiff.cli._runner import run
 from audiodiff.errors import AudiodiffError, AudioFileError, ConfigError
+from audiodiff.system import temporary_folder
 
 if TYPE_CHECKING:
     from audiodiff.batch.denoise_task import DenoiseSettings
@@ -136,7 +136,7 @@ def _write(
     name, settings, options = command.model, command.settings, command.options
     results = sorted(printer.results, key=lambda result: os.fsencode(result.source))
     page.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="audiodiff-") as folder:
+    with temporary_folder() as folder:
         if not isinstance(settings, DenoiseSettings):
             entries = [
                 _spoken(result, settings, Path(folder, f"{n}.flac")) for n, result in enumerate(results)

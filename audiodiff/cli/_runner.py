@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from audiodiff.cli._printer import Printer, copy_out, foretell
 from audiodiff.cli._progress import progress_bar
 from audiodiff.cli._streams import is_terminal
 from audiodiff.errors import AudiodiffError, ConfigError
+from audiodiff.system import cores
 
 if TYPE_CHECKING:
     from audiodiff.batch.batch_spec import Item, JobSpec
@@ -35,8 +35,7 @@ def jobs_of(jobs: int | None, n_items: int, on_cpu: bool) -> int:
     """The number of workers: what was asked for, else one a core, and one for a GPU."""
     if jobs is not None:
         return jobs
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(n_items, cores, _MOST_JOBS)) if on_cpu else 1
+    return max(1, min(n_items, cores(), _MOST_JOBS)) if on_cpu else 1
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import os
 import sys
 from typing import IO, Any
 
+from audiodiff import system
+
 OK, REFUSED, UNREAD = 0, 2, 141
 """Exit codes: all good; the output cannot be written; nobody reads the output any more (128 + SIGPIPE)."""
 
@@ -70,7 +72,7 @@ def is_terminal(stream: IO[Any] | None) -> bool:
 
 
 def _to_null(number: int) -> None:
-    fd = os.open(os.devnull, os.O_RDWR)
+    fd = system.open_null()
     if fd != number:
         os.dup2(fd, number)
         os.close(fd)

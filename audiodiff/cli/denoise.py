@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -15,6 +14,7 @@ import typer
 from audiodiff.cli._help import BATCH, MACHINE, MODEL, OUTPUT, PART, SOUND, PanelCommand
 from audiodiff.cli._options import (
     Address,
+    AllowCode,
     BitRate,
     Engine,
     EngineName,
@@ -212,7 +212,7 @@ ReportSeeds: TypeAlias = Annotated[
     ),
 ]
 Device: TypeAlias = Annotated[
-    str, typer.Option(help="Where to compute: auto, cpu or cuda.", rich_help_panel=MACHINE)
+    str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.", rich_help_panel=MACHINE)
 ]
 Runtime: TypeAlias = Annotated[
     RuntimeName,
@@ -302,6 +302,7 @@ def denoise(
     max_reduction: MaxReduction = math.inf,
     channels: ChannelsName = ChannelMode.EACH,
     seed: Seed = 0,
+    allow_code: AllowCode = False,
     start: Start = None,
     end: End = None,
     preview: Preview = None,
@@ -340,13 +341,25 @@ def denoise(
     from audiodiff.batch.denoise_task import DenoiseSettings
     from audiodiff.batch.job_options import Options
 
-    level, part = loudness(lufs, true_peak), stretch(start, end, preview)
-    options = Options(overwrite, skip_existing, strict, *part, residual, max_hours, tag, sidecar, level)
-    suffix = output_format.value if output_format else ""
-    options = replace(options, bit_rate=bit_rate_of(bitrate), format=suffix, preview=bool(preview))
-    settings = DenoiseSettings(
-        quality.value, steps, strength, max_reduction, channels.value, seed, device, threads, runtime.value
+    target, part = loudness(lufs, true_peak), stretch(start, end, preview)
+    options = Options(
+        overwrite,
+        skip_existing,
+        strict,
+        *part,
+        residual,
+        max_hours,
+        tag,
+        sidecar,
+        loudness=target,
+        bit_rate=bit_rate_of(bitrate),
+        format=output_format or "",
+        preview=preview is not None,
     )
+    settings = DenoiseSettings(
+        quality.value, steps, strength, max_reduction, channels.value, seed, device, threads, runtime.value,
+        allow_code,
+    )  # fmt: skip
     cluster = cluster_of(engine, address, jobs)
     command = Command(settings, model, options, shard_of(shard), cluster or jobs, dry_run)
     run_reported(inputs, output, command, Printer(json_lines, quiet), report, report_seeds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import os
 import platform
 import tempfile
 import warnings
@@ -15,7 +14,9 @@ from typing import Annotated
 import typer
 
 import audiodiff
+from audiodiff import system
 from audiodiff.cli._common import SOME_FAILED
+from audiodiff.cli._options import AllowCode
 from audiodiff.errors import AudiodiffError, ConfigError
 from audiodiff.extras import CORE, install_hint
 
@@ -29,8 +30,10 @@ EXTRAS = {
     "media": (("av",), "video, m4a and aac; covers and chapters"),
     "tags": (("mutagen",), "tags of ogg and opus files"),
     "ui": (("starlette", "uvicorn"), "the local page"),
+    "live": (("sounddevice",), "microphones and loudspeakers"),
     "eval": (("torch", "librosa", "pesq", "pystoi", "matplotlib"), "scores"),
     "export": (("torch", "onnx", "onnxscript"), "graphs of models"),
+    "tune": (("optuna",), "searches over recipes"),
     "board": (("tensorboard",), "curves in TensorBoard"),
     "mos": (("distillmos",), "a score without a reference"),
     "train": (("torch", "torchaudio", "scipy", "numba", "pyroomacoustics", "matplotlib"), "training"),
@@ -47,6 +50,7 @@ def doctor(
     model: Annotated[
         str, typer.Option("-m", "--model", help="Shipped model, or a model folder.")
     ] = "podcast",
+    allow_code: AllowCode = False,
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one per core.")
     ] = None,
@@ -65,7 +69,7 @@ def doctor(
         ("processor", _processor),
         ("temporary folder", _temporary),
         ("extras", _extras),
-        ("model", lambda: _model(model, threads)),
+        ("model", lambda: _model(model, threads, allow_code)),
     )
     failed = False
     for name, check in checks:
@@ -134,7 +138,7 @@ def _versions() -> list[str]:
 
 
 def _processor() -> list[str]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = system.cores()
     if importlib.util.find_spec("torch") is None:
         return [f"{cores} cores"]
     import torch
@@ -163,12 +167,12 @@ def _extras() -> list[str]:
     return lines
 
 
-def _model(name: str, threads: int | None) -> list[str]:
+def _model(name: str, threads: int | None, allow_code: bool) -> list[str]:
     from audiodiff.batch.denoise_task import DenoiseTask
     from audiodiff.inference.denoiser import Denoiser
     from audiodiff.model.folder import find, verify
 
-    found = verify(find(name))
+    found = verify(find(name), allow_code)
     lines = [f"{name}: good, {found.sample_rate} Hz, SHA-256 {found.digest}"]
     if found.config.task != "denoise":
         return [*lines, "speed is measured for denoisers only"]

@@ -17,6 +17,7 @@ from audiodiff.errors import ConfigError
 if TYPE_CHECKING:
     from audiodiff.evaluation.comparison import Comparison
     from audiodiff.evaluation.report import Report
+    from audiodiff.evaluation.score import Judge
     from audiodiff.evaluation.transcripts import TextErrors
 
 _FILES, _JUDGES = "Results in files", "Words and opinions"
@@ -77,6 +78,10 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder with DNSMOS's sig_bak_ovr.onnx, to use it.", rich_help_panel=_JUDGES),
     ] = None,
+    mos: Annotated[
+        bool,
+        typer.Option("--mos", help="Add opinions by Distill-MOS (extra [mos]).", rich_help_panel=_JUDGES),
+    ] = False,
 ) -> None:
     """Score estimates against clean references, and compare systems.
 
@@ -92,7 +97,7 @@ def evaluate(
     """
     outputs = _Outputs(csv, markdown, html, overwrite)
     outputs.check()
-    sources = _Sources(reference, tuple(estimates or ()), noisy, dnsmos, jobs)
+    sources = _Sources(reference, tuple(estimates or ()), noisy, dnsmos, mos, jobs)
     asked = _Texts(transcripts, tuple(hypotheses or ()))
     if (reference is None) == bool(sources.systems) or not (sources.systems or transcripts):
         raise ConfigError(_NEEDED)
@@ -112,6 +117,7 @@ class _Sources:
     estimates: tuple[Path, ...]
     noisy: Path | None
     dnsmos: Path | None
+    mos: bool
     jobs: int
 
     @property
@@ -123,6 +129,19 @@ class _Sources:
     def systems(self) -> tuple[Path, ...]:
         """All that get a column: beside several, the noisy originals are one."""
         return self.estimates if self.single or self.noisy is None else (self.noisy, *self.estimates)
+
+    def judges(self) -> list[Judge]:
+        """What gives opinions without a reference."""
+        found: list[Judge] = []
+        if self.dnsmos:
+            from audiodiff.evaluation.dnsmos import Dnsmos
+
+            found.append(Dnsmos(self.dnsmos))
+        if self.mos:
+            from audiodiff.evaluation.opinion import DistillMos
+
+            found.append(DistillMos())
+        return found
 
 
 @dataclass(frozen=True)
@@ -204,16 +223,15 @@ def _scored(
 
 
 def _one(sources: _Sources) -> Report:
-    from audiodiff.evaluation.dnsmos import Dnsmos
     from audiodiff.evaluation.folders import evaluate_files, evaluate_folders
 
     assert sources.reference is not None
     ref, est, noisy = sources.reference, sources.estimates[0], sources.noisy
-    judge = Dnsmos(sources.dnsmos) if sources.dnsmos else None
+    judges = sources.judges()
     with progress_bar("scoring", shown=True) as show:
         if ref.is_file() or est.is_file():
-            return evaluate_files(ref, est, noisy=noisy, on_progress=show, dnsmos=judge)
-        return evaluate_folders(ref, est, noisy_dir=noisy, jobs=sources.jobs, on_progress=show, dnsmos=judge)
+            return evaluate_files(ref, est, noisy=noisy, on_progress=show, judges=judges)
+        return evaluate_folders(ref, est, noisy_dir=noisy, jobs=sources.jobs, on_progress=show, judges=judges)
 
 
 def _of_one(report: Report, texts: TextErrors | None, n_worst: int, as_json: bool) -> list[str]:
@@ -233,14 +251,13 @@ def _beside_noisy(report: Report, name: str, texts: Mapping[str, TextErrors]) ->
 
 def _several(sources: _Sources, names: list[str], texts: Mapping[str, TextErrors]) -> Comparison:
     from audiodiff.evaluation.comparison import Comparison, evaluate_systems
-    from audiodiff.evaluation.dnsmos import Dnsmos
 
     if sources.reference is None:  # texts alone
         return Comparison({}, texts)
     systems = dict(zip(names, sources.systems, strict=True))
-    judge = Dnsmos(sources.dnsmos) if sources.dnsmos else None
+    judges = sources.judges()
     with progress_bar("scoring", shown=True) as show:
         reports = evaluate_systems(
-            sources.reference, systems, jobs=sources.jobs, on_progress=show, dnsmos=judge
+            sources.reference, systems, jobs=sources.jobs, on_progress=show, judges=judges
         )
     return Comparison(reports, texts)

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from audiodiff.cli._options import AllowCode
+
 
 def export(
     model: Annotated[str, typer.Argument(help="Shipped model, or a model folder.")],
     target: Annotated[
         Path, typer.Argument(metavar="TARGET_FOLDER", help="Model folder to write; may be the model's own.")
     ],
+    allow_code: AllowCode = False,
 ) -> None:
     """Write a copy of a model that holds its network as ONNX graphs, too.
 
@@ -24,6 +27,6 @@ def export(
     from audiodiff.model.folder import add_graphs
     from audiodiff.model.graph import FILES
 
-    add_graphs(model, target)
+    add_graphs(model, target, allow_code)
     sizes = ", ".join(f"{name} {(target / name).stat().st_size / 1000:.0f} kB" for name in FILES)
     typer.echo(f"{target}: {sizes}")

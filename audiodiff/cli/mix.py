@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from audiodiff.cli._common import SOME_FAILED, say
 from audiodiff.cli._progress import progress_bar
 from audiodiff.cli.prepare import SHOWN
 from audiodiff.io.formats import display_path
+from audiodiff.system import temporary_folder
 
 if TYPE_CHECKING:
     from audiodiff.data.mixing import MixConfig
@@ -125,7 +125,7 @@ def _sources(
         yield sources, stored_names(sources), 0
         return
     clips = in_one_split([*read_folder(speech, "speech", "auto"), *read_folder(noise, "noise")])
-    with tempfile.TemporaryDirectory(prefix="audiodiff-mix-") as place:
+    with temporary_folder() as place:
         settings = PackSettings(asked or wanted or DEFAULT_RATE, n_rooms=0)
         with progress_bar("reading", shown=True) as show:
             report = pack(clips, Path(place) / "store", settings, show)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from audiodiff.cli._common import each
+from audiodiff.cli._options import AllowCode
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model.shipped import SHIPPED
 
@@ -88,6 +89,7 @@ def inspect(
         list[str], typer.Argument(metavar="MODEL...", help="Names of shipped models, or model folders.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per model.")] = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Count parameters and operations of models.
 
@@ -103,7 +105,7 @@ def inspect(
         from audiodiff.model.cost import cost
 
         path = folder.find(name)
-        model = folder.load(path)
+        model = folder.load(path, allow_code)
         found, presets = cost(model), model.config.presets
         runs = {key: found.macs(getattr(presets, key).evaluations) for key in type(presets).model_fields}
         if as_json:
@@ -125,6 +127,7 @@ def verify(
             metavar="[MODEL]...", help="Names of shipped models, or model folders; default: all shipped."
         ),
     ] = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Verify models.
 
@@ -136,7 +139,7 @@ def verify(
     from audiodiff.model import folder
 
     def one(name: str) -> None:
-        digest = folder.verify(folder.find(name)).digest
+        digest = folder.verify(folder.find(name), allow_code).digest
         typer.echo(f"{name}: good, SHA-256 {digest}")
 
     each(names or [path.name for path in sorted(filter(_is_model, SHIPPED.iterdir()))], one)

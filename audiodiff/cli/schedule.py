@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from audiodiff.cli._common import say
+from audiodiff.cli._options import AllowCode
 from audiodiff.cli._progress import progress_bar
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def schedule(
             help="Write a copy of the model with the presets that were found.", rich_help_panel=RESULT
         ),
     ] = None,
+    allow_code: AllowCode = False,
     steps: Annotated[
         list[int] | None,
         typer.Option(
@@ -105,7 +107,7 @@ def schedule(
     samplers = tuple(name for name in SAMPLERS if not sampler or name in sampler)
     plan = SearchPlan(tuple(steps or (1, 2, 4, 8)), samplers, descend or 4, trials, seed)
     folder = output or Path("runs") / f"schedule-{Path(model).resolve().name}"
-    _find(_Subject(model, data, metric, files, threads), plan, folder, save)
+    _find(_Subject(model, data, metric, files, threads, allow_code), plan, folder, save)
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class _Subject:
     metric: MetricName | None
     files: int | None
     threads: int | None
+    allow_code: bool
 
 
 def _find(subject: _Subject, plan: SearchPlan, folder: Path, save: Path | None) -> None:
@@ -147,11 +150,14 @@ def _tried(subject: _Subject, plan: SearchPlan, folder: Path) -> tuple[Bench, di
     """The bench with all its trials, and the scores of the recordings as they are."""
     from audiodiff.evaluation.pesq import Pesq
     from audiodiff.inference.denoiser import Denoiser
+    from audiodiff.model.folder import open_model
     from audiodiff.training.preset_report import search
     from audiodiff.training.preset_trials import Bench, metrics_for, read_pairs
 
     metrics = metrics_for(subject.metric)
-    denoiser = Denoiser(subject.model, seed=plan.seed, threads=subject.threads)
+    denoiser = Denoiser(
+        open_model(subject.model, subject.allow_code), seed=plan.seed, threads=subject.threads
+    )
     pairs = read_pairs(subject.data, subject.files)
     with Pesq() as pesq, progress_bar("trials", shown=True) as show:
         bench = Bench(denoiser, pairs, metrics, folder / "trials.jsonl", pesq)

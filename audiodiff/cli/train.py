@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from audiodiff.cli._common import Stopped
+from audiodiff.cli._options import AllowCode
 
 RUN, LIMITS = "Run", "Limits"
 
@@ -16,22 +17,35 @@ SIGNAL_EXIT = 128
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML), or recipe.json of an earlier run.")],
+    recipe: Annotated[
+        Path,
+        typer.Argument(
+            help="Recipe (TOML), its folder or its name (`audiodiff recipes list`), or a run's recipe.json."
+        ),
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Keys of the recipe to change."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder of the run; default: runs/NAME.", rich_help_panel=RUN),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder of the run; default: runs/NAME, by the recipe.",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the newest checkpoint.", rich_help_panel=RUN)
     ] = False,
     init: Annotated[
         Path | None,
-        typer.Option(help="Model folder whose weights the training starts from.", rich_help_panel=RUN),
+        typer.Option(
+            help="Model folder or shipped model whose weights the training starts from.", rich_help_panel=RUN
+        ),
     ] = None,
+    allow_code: AllowCode = False,
     max_minutes: Annotated[
         float | None,
         typer.Option(
@@ -49,20 +63,23 @@ def train(
     after the current step with a checkpoint; --resume continues as if nothing had happened. The exit code is
     1 if the training has failed for good; the reason is on standard error.
 
-    Examples: audiodiff train recipes/tiny/recipe.toml; audiodiff train recipe.toml optim.lr=5e-4 -o runs/a
+    Examples: audiodiff train my-voice/recipe.toml; audiodiff train voicebank_demand/flow optim.lr=5e-4
     """
     import torch
 
     from audiodiff.training.loop import BrokenRun
     from audiodiff.training.recipe import load_recipe
     from audiodiff.training.run import run
+    from audiodiff.training.shipped_recipes import find, run_name
 
-    config = load_recipe(recipe, overrides or ())
-    folder = output or Path("runs") / recipe.resolve().parent.name
+    config = load_recipe(recipe, overrides or (), allow_code)
+    folder = output or Path("runs") / run_name(find(recipe))
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        outcome = run(config, folder, resume=resume, init=init, max_minutes=max_minutes)
+        outcome = run(
+            config, folder, resume=resume, init=init, max_minutes=max_minutes, allow_code=allow_code
+        )
     except BrokenRun as error:
         typer.echo(f"{folder}: stopped, {error}", err=True)
         raise typer.Exit(1) from error

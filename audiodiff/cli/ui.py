@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audiodiff.cli._common import say
+from audiodiff.cli._options import AllowCode
 from audiodiff.errors import ConfigError
 from audiodiff.extras import install_hint
 
@@ -35,8 +36,9 @@ def ui(
     model: Annotated[
         str, typer.Option("-m", "--model", help="Shipped model, or a model folder.")
     ] = "podcast",
+    allow_code: AllowCode = False,
     seed: Annotated[int, typer.Option(min=0, max=(1 << 64) - 1, help="Seed of the model's noise.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="CPU threads; default: one per core.")
     ] = None,
@@ -54,7 +56,7 @@ def ui(
     from audiodiff.io.formats import display_path
     from audiodiff.ui.server import serve, user_folder
 
-    engine = _Engine(model, seed, device, threads)
+    engine = _Engine(model, seed, device, threads, allow_code)
     engine.check()
     kept = (folder or user_folder()).absolute()
 
@@ -73,6 +75,7 @@ class _Engine:
     seed: int
     device: str
     threads: int | None
+    allow_code: bool
 
     def check(self) -> None:
         """Refuse now what would only be told on the page."""
@@ -87,8 +90,10 @@ class _Engine:
     def load(self) -> Denoiser:
         """The denoiser, at the first recording."""
         from audiodiff.inference.denoiser import Denoiser
+        from audiodiff.model.folder import open_model
 
-        return Denoiser(self.model, seed=self.seed, device=self.device, threads=self.threads)
+        model = open_model(self.model, self.allow_code)
+        return Denoiser(model, seed=self.seed, device=self.device, threads=self.threads)
 
 
 def _require_server() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
 from audiodiff.cli._help import MODEL, OUTPUT
-from audiodiff.cli._options import BitRate, MelAxes, bit_rate_of, shard_of
+from audiodiff.cli._options import AllowCode, BitRate, MelAxes, SpeechFormat, bit_rate_of, shard_of
 from audiodiff.cli._printer import Printer
 from audiodiff.cli._report import run_reported
 from audiodiff.cli._runner import Command
@@ -81,14 +81,6 @@ MelName: TypeAlias = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
-SpeechFormat: TypeAlias = Annotated[
-    Literal["wav", "flac", "mp3", "ogg", "opus"] | None,
-    typer.Option(
-        "--format",
-        help="Format of the outputs, and the suffix of their default names.",
-        rich_help_panel=OUTPUT,
-    ),
-]
 
 
 def vocode(
@@ -100,6 +92,7 @@ def vocode(
     seed: Seed = 0,
     mel: MelName = None,
     mel_axes: MelAxes = None,
+    allow_code: AllowCode = False,
     output_format: SpeechFormat = None,
     bitrate: BitRate = None,
     report: Report = None,
@@ -128,7 +121,7 @@ def vocode(
 
     options = Options(overwrite, skip_existing, strict, max_hours=max_hours, tag=True, sidecar=True)
     options = replace(options, bit_rate=bit_rate_of(bitrate), format=output_format or "")
-    settings = VocodeSettings(quality.value, steps, mel, seed, device, threads, mel_axes)
+    settings = VocodeSettings(quality.value, steps, mel, seed, device, threads, mel_axes, allow_code)
     name, note = _chosen(model)
     command = Command(settings, name, options, shard_of(shard), jobs, dry_run)
     run_reported(inputs, output, command, Printer(json_lines, quiet), report, note=note)

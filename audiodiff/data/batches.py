@@ -10,7 +10,7 @@ import contextlib
 import json
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -72,7 +72,11 @@ def make_batch(
     """
     a_pass = epoch_items(sources, segment)
     numbers = range(step * batch, (step + 1) * batch)[wanted]
-    items = [item(sources, config, seed, *divmod(number, a_pass), segment) for number in numbers]
+    return batch_of([item(sources, config, seed, *divmod(number, a_pass), segment) for number in numbers])
+
+
+def batch_of(items: Sequence[Item]) -> Batch:
+    """Items side by side: noisy [B, T], clean [B, T] and bandwidth_hz [B], all float32."""
     return (
         torch.from_numpy(np.stack([each.noisy for each in items])),
         torch.from_numpy(np.stack([each.clean for each in items])),

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-import torch
 from pydantic import Field
 
-from audiodiff.data.batches import LARGEST_ATTEMPTS, Batch
+from audiodiff.data.batches import LARGEST_ATTEMPTS, Batch, batch_of
 from audiodiff.data.manifest import Clip, Split, read_folder, stable_split
 from audiodiff.data.mixing import Item, Meta, levelled
 from audiodiff.data.store import Store
@@ -38,7 +37,8 @@ class NoisyCleanData(Settings):
 
     Attributes:
         kind: ``noisy_clean``.
-        store, batch: Folder of the packed store; items in a batch.
+        store: Folder of the packed store.
+        batch: Items in a batch.
         segment_s: Seconds of each item, at least 0.1; shorter pairs end in silence.
         level_db: Active level of every noisy item, dBFS; the level at which the model hears recordings.
     """
@@ -178,12 +178,8 @@ def noisy_clean_batch(clips: PairedClips, draw: PairDraw, step: int) -> Batch:
     Returns:
         noisy [B, T], clean [B, T] and bandwidth_hz [B], all float32.
     """
-    items = [_item(clips, draw, number) for number in range(step * draw.batch, (step + 1) * draw.batch)]
-    return (
-        torch.from_numpy(np.stack([each.noisy for each in items])),
-        torch.from_numpy(np.stack([each.clean for each in items])),
-        torch.tensor([float(each.bandwidth_hz) for each in items]),
-    )
+    numbers = range(step * draw.batch, (step + 1) * draw.batch)
+    return batch_of([_item(clips, draw, number) for number in numbers])
 
 
 def _item(clips: PairedClips, draw: PairDraw, number: int) -> Item:

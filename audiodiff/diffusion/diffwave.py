@@ -147,5 +147,5 @@ def table_times(process: VP, uniforms: Tensor) -> Tensor:
     if uniforms.ndim != 1:
         raise ShapeError(f"one uniform number an item is needed, [B], found {list(uniforms.shape)}")
     n_entries = len(process.betas)
-    entry = (uniforms.double() * n_entries).floor().clamp(max=n_entries - 1)
-    return ((entry + 1) / n_entries).to(uniforms.dtype)
+    entry = (uniforms.cpu().double() * n_entries).floor().clamp(max=n_entries - 1)  # mps knows no float64
+    return ((entry + 1) / n_entries).to(uniforms.dtype).to(uniforms.device)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from audiodiff.arrays import X
+import numpy as np
+
+from audiodiff.arrays import X, like
 from audiodiff.diffusion.prediction import Target, x0_gain
 from audiodiff.diffusion.process import Process, Time, as_double, broadcast
 from audiodiff.errors import ConfigError, ShapeError
@@ -91,7 +93,7 @@ class TimeLaw:
         """
         if uniforms.ndim != 2 or uniforms.shape[1] != 3:
             raise ShapeError(f"the law of t needs uniforms [B, 3], found {list(uniforms.shape)}")
-        grid = uniforms.new_tensor(self.grid)
+        grid = like(np.asarray(self.grid), uniforms)
         chosen = (uniforms[:, 1] * (len(self.grid) - 1)).long().clamp(max=len(self.grid) - 2)
         centre = grid[chosen]
         upper = centre + self.jitter * (grid[(chosen - 1).clamp(min=0)] - centre)

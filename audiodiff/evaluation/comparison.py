@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from audiodiff.evaluation.bootstrap import Difference, mean_interval
-from audiodiff.evaluation.dnsmos import Dnsmos
 from audiodiff.evaluation.folders import evaluate_files, evaluate_folders
 from audiodiff.evaluation.metrics import BY_NAME, OF_SETS, OF_TEXTS, Metric
 from audiodiff.evaluation.report import Report, Summary, summarise
-from audiodiff.evaluation.score import Unscored
+from audiodiff.evaluation.score import Judge, Unscored
 from audiodiff.evaluation.transcripts import TextErrors, paired_difference, pooled
 
 
@@ -103,7 +102,7 @@ def evaluate_systems(
     *,
     jobs: int = 2,
     on_progress: Callable[[int, int], None] | None = None,
-    dnsmos: Dnsmos | None = None,
+    judges: Sequence[Judge] = (),
 ) -> dict[str, Report]:
     """Score folders, or files, of several systems against the same references.
 
@@ -112,7 +111,7 @@ def evaluate_systems(
         systems: Folders or files by the names of the systems; the first is what others are compared with.
         jobs: As for `evaluate_folders`.
         on_progress: Called with the number of results so far and, estimated from each folder, in all.
-        dnsmos: Scores opinions, too.
+        judges: Score opinions, too.
     """
     reports: dict[str, Report] = {}
     for index, (name, path) in enumerate(systems.items()):
@@ -123,10 +122,10 @@ def evaluate_systems(
 
         if reference.is_file():
             reports[name] = evaluate_files(
-                reference, path, on_progress=show, dnsmos=dnsmos, name=reference.name
+                reference, path, on_progress=show, judges=judges, name=reference.name
             )
         else:
-            reports[name] = evaluate_folders(reference, path, jobs=jobs, on_progress=show, dnsmos=dnsmos)
+            reports[name] = evaluate_folders(reference, path, jobs=jobs, on_progress=show, judges=judges)
     return reports
 
 

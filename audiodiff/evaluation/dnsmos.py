@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiodiff.errors import ConfigError
-from audiodiff.evaluation.metrics import OF_OPINION
+from audiodiff.evaluation.metrics import OF_DNSMOS
 from audiodiff.evaluation.score import SAMPLE_RATE, Score, Signal, Unscored, at_16_khz
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Dnsmos:
         ConfigError: It does not, or the file is no such network.
     """
 
-    names = tuple(metric.name for metric in OF_OPINION)
+    names = tuple(metric.name for metric in OF_DNSMOS)
 
     def __init__(self, folder: Path) -> None:
         self._session = _session(folder / FILE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -11,12 +11,10 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from audiodiff.errors import AudioFileError, ConfigError
-from audiodiff.evaluation.dnsmos import Dnsmos
-from audiodiff.evaluation.metrics import METRICS
-from audiodiff.evaluation.pair import FileScore, score_pair, unscored
+from audiodiff.evaluation.pair import FileScore, columns, score_pair, unscored
 from audiodiff.evaluation.pesq import Pesq
 from audiodiff.evaluation.report import Report
-from audiodiff.evaluation.score import Unscored
+from audiodiff.evaluation.score import Judge, Unscored
 from audiodiff.extras import install_hint
 from audiodiff.io.folders import audio_files
 from audiodiff.io.reader import probe, read
@@ -39,11 +37,11 @@ class _Setup:
     """How files are scored."""
 
     jobs: int
-    dnsmos: Dnsmos | None
+    judges: Sequence[Judge]
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        return (*METRICS, *self.dnsmos.names) if self.dnsmos else METRICS
+        return columns(self.judges)
 
 
 def evaluate_folders(
@@ -53,7 +51,7 @@ def evaluate_folders(
     noisy_dir: Path | None = None,
     jobs: int = 2,
     on_progress: Callable[[int, int], None] | None = None,
-    dnsmos: Dnsmos | None = None,
+    judges: Sequence[Judge] = (),
 ) -> Report:
     """Score every file of `est_dir` against the reference of the same relative name.
 
@@ -63,7 +61,7 @@ def evaluate_folders(
     Args:
         jobs: Files scored at the same time, each with a PESQ process; no effect on the scores.
         on_progress: Called with the number of results so far and in all.
-        dnsmos: Scores opinions, too.
+        judges: Score opinions, too.
     """
     _require_packages()
     refs, ests = named_files(ref_dir), named_files(est_dir)
@@ -79,7 +77,7 @@ def evaluate_folders(
         tasks += [
             _Task(name, refs[name], noisy.get(name, []), "noisy original") for name in names if name in refs
         ]
-    return _report(tasks, len(names), _Setup(jobs, dnsmos), on_progress)
+    return _report(tasks, len(names), _Setup(jobs, judges), on_progress)
 
 
 def evaluate_files(
@@ -88,14 +86,14 @@ def evaluate_files(
     *,
     noisy: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-    dnsmos: Dnsmos | None = None,
+    judges: Sequence[Judge] = (),
     name: str | None = None,
 ) -> Report:
     """Score one file against one reference, whatever their names; the report bears the estimate's.
 
     Args:
         on_progress: As for `evaluate_folders`.
-        dnsmos: Scores opinions, too.
+        judges: Score opinions, too.
         name: What the report calls it instead.
     """
     _require_packages()
@@ -107,7 +105,7 @@ def evaluate_files(
     tasks = [_Task(name, [ref], [est])]
     if noisy is not None:
         tasks.append(_Task(name, [ref], [noisy], "noisy original"))
-    return _report(tasks, 1, _Setup(1, dnsmos), on_progress)
+    return _report(tasks, 1, _Setup(1, judges), on_progress)
 
 
 def _report(
@@ -156,8 +154,8 @@ def _score_files(task: _Task, pesq: Pesq, setup: _Setup) -> FileScore:
     except AudioFileError as error:
         return unscored(name, Unscored(error.code, str(error)), setup.metrics)
     if ref_rate == est_rate:
-        return score_pair(name, ref, est, ref_rate, pesq, setup.dnsmos)
-    scored = score_pair(name, ref, _at_rate(est, est_rate, ref_rate, ref), ref_rate, pesq, setup.dnsmos)
+        return score_pair(name, ref, est, ref_rate, pesq, setup.judges)
+    scored = score_pair(name, ref, _at_rate(est, est_rate, ref_rate, ref), ref_rate, pesq, setup.judges)
     note = f"{est_rate} Hz, scored at the {ref_rate} Hz of the reference"
     return replace(scored, notes=(note, *scored.notes))
 

@@ -43,12 +43,15 @@ OF_PAIRS = (
 )
 """Of one estimate against its reference; every file has them."""
 
-OF_OPINION = (
+OF_DNSMOS = (
     Metric("dnsmos_sig", "DNSMOS SIG"),
     Metric("dnsmos_bak", "DNSMOS BAK"),
     Metric("dnsmos_ovrl", "DNSMOS OVRL"),
 )
 """Of one estimate alone, where the user gives the network for it."""
+
+DISTILL_MOS = Metric("distill_mos", "Distill-MOS")
+"""The same, where its package is installed and asked for."""
 
 OF_SETS = (
     Metric("frechet", "Frechet", lower_is_better=True),
@@ -65,4 +68,4 @@ OF_TEXTS = (
 METRICS = tuple(metric.name for metric in OF_PAIRS)
 """Names of `OF_PAIRS`."""
 
-BY_NAME = {metric.name: metric for metric in (*OF_PAIRS, *OF_OPINION, *OF_SETS, *OF_TEXTS)}
+BY_NAME = {metric.name: metric for metric in (*OF_PAIRS, *OF_DNSMOS, DISTILL_MOS, *OF_SETS, *OF_TEXTS)}

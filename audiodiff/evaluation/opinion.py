@@ -15,11 +15,32 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from audiodiff.errors import ConfigError
+from audiodiff.evaluation.metrics import DISTILL_MOS
 from audiodiff.evaluation.score import Score, Unscored
 from audiodiff.extras import install_hint
 from audiodiff.signal.resample import resample
 
 SAMPLE_RATE = 16000
+
+
+class DistillMos:
+    """Distill-MOS, ready to score; may be shared by threads.
+
+    Raises:
+        ConfigError: Its package is not installed.
+    """
+
+    names = (DISTILL_MOS.name,)
+
+    def __init__(self) -> None:
+        if not _is_there():
+            raise ConfigError(f"Distill-MOS is not installed; {install_hint('mos')}", code="missing_extra")
+        _network()  # once, before threads ask for it
+
+    def score(self, x: NDArray[np.floating], sample_rate: int) -> dict[str, Score]:
+        """The opinion of a signal ``[T]`` by the name of its metric."""
+        return {DISTILL_MOS.name: distill_mos(x, sample_rate)}
 
 
 def distill_mos(x: NDArray[np.floating], sample_rate: int) -> Score:
@@ -31,13 +52,17 @@ def distill_mos(x: NDArray[np.floating], sample_rate: int) -> Score:
     Returns:
         1 to 5, or the reason why there is none: ``missing`` without the package.
     """
-    if importlib.util.find_spec("distillmos") is None:
+    if not _is_there():
         return Unscored("missing", f"Distill-MOS is not installed; {install_hint('mos')}")
-    if x.size == 0 or np.ptp(x) == 0:
-        return Unscored("silence", "the signal is silent")
+    if x.size == 0 or not np.isfinite(x).all() or np.ptp(x) == 0:
+        return Unscored("silence", "no sound to give an opinion of")
     y = resample(np.ascontiguousarray(x[None], dtype=np.float32), sample_rate, SAMPLE_RATE)
     with torch.inference_mode():
         return float(_network()(torch.from_numpy(y)).mean())
+
+
+def _is_there() -> bool:
+    return importlib.util.find_spec("distillmos") is not None
 
 
 @lru_cache(maxsize=1)

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiodiff.evaluation.composite import composite
-from audiodiff.evaluation.dnsmos import Dnsmos
 from audiodiff.evaluation.embedding import Points, embed
 from audiodiff.evaluation.intelligibility import stoi
 from audiodiff.evaluation.metrics import METRICS
 from audiodiff.evaluation.pesq import Pesq, mean_of_windows
-from audiodiff.evaluation.score import Score, Unscored, check_pair
+from audiodiff.evaluation.score import Judge, Score, Unscored, check_pair
 from audiodiff.evaluation.waveform import log_spectral_distance, si_sdr
 from audiodiff.signal.level import mono_mix
 
@@ -61,13 +60,18 @@ def unscored(name: str, reason: Unscored, metrics: Sequence[str] = METRICS) -> F
     return FileScore(name, dict.fromkeys(metrics, reason))
 
 
+def columns(judges: Sequence[Judge]) -> tuple[str, ...]:
+    """Names of the metrics that every file has, and of those that judges add."""
+    return (*METRICS, *(name for judge in judges for name in judge.names))
+
+
 def score_pair(
     name: str,
     ref: NDArray[np.floating],
     est: NDArray[np.floating],
     sample_rate: int,
     pesq: Pesq,
-    dnsmos: Dnsmos | None = None,
+    judges: Sequence[Judge] = (),
 ) -> FileScore:
     """Score one estimate against its reference; channels are averaged first.
 
@@ -76,9 +80,9 @@ def score_pair(
     Args:
         ref: Reference ``[C, T]``.
         est: Estimate ``[C, T]``.
-        dnsmos: Adds its three columns.
+        judges: Each adds its columns.
     """
-    metrics = (*METRICS, *dnsmos.names) if dnsmos else METRICS
+    metrics = columns(judges)
     if ref.shape[0] != est.shape[0]:
         reason = Unscored("channels", f"{ref.shape[0]} channels in the reference, {est.shape[0]} here")
         return unscored(name, reason, metrics)
@@ -101,8 +105,8 @@ def score_pair(
         "cbak": ratings.cbak,
         "covl": ratings.covl,
     }
-    if dnsmos:
-        scores |= dnsmos.score(e, sample_rate)
+    for judge in judges:
+        scores |= judge.score(e, sample_rate)
     notes = [mix.note] if mix.note else []
     if not isinstance(pesq_wb, Unscored):
         notes += [f"PESQ: {w.text}" for w in wide if isinstance(w, Unscored)]

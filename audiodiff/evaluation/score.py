@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,19 @@ class Unscored:
 
 
 Score: TypeAlias = float | Unscored
+
+
+class Judge(Protocol):
+    """Something that gives opinions of one signal alone; may be shared by threads."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of its metrics."""
+        ...
+
+    def score(self, x: NDArray[np.floating], sample_rate: int) -> dict[str, Score]:
+        """The opinions of a signal ``[T]``, full scale 1, by the names of their metrics."""
+        ...
 
 
 def check_pair(ref: NDArray[np.floating], est: NDArray[np.floating]) -> tuple[Signal, Signal] | Unscored:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from audiodiff import system
 from audiodiff.evaluation.score import Score, Unscored
 from audiodiff.signal.resample import resample
 
@@ -65,8 +65,7 @@ def import_pyin() -> Callable[..., Any]:
 
 def pyin_lock() -> Path:
     """The file that `import_pyin` locks."""
-    user = os.getuid() if hasattr(os, "getuid") else "all"
-    return Path(tempfile.gettempdir()) / f"audiodiff-librosa-{user}.lock"
+    return Path(tempfile.gettempdir()) / f"audiodiff-librosa-{system.user()}.lock"
 
 
 def track(x: NDArray[np.floating], sample_rate: int) -> Voicing:

@@ -12,14 +12,13 @@ import copy
 import dataclasses
 import math
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from audiodiff.errors import AudioFileError, ConfigError, ModelError, ShapeError
+from audiodiff.errors import ConfigError, ModelError, ShapeError
 from audiodiff.inference.arguments import (
     Channels,
     Quality,
@@ -29,16 +28,22 @@ from audiodiff.inference.arguments import (
     check_shared,
     preset_of,
 )
-from audiodiff.inference.chunk_denoiser import ChunkDenoiser, SuppressionLimits
-from audiodiff.inference.chunks import Chunk
-from audiodiff.inference.engine import Engine, Samples
+from audiodiff.inference.chunk_denoiser import CORE_S, ChunkDenoiser, SuppressionLimits
+from audiodiff.inference.engine import Samples
 from audiodiff.inference.evaluator import Runtime, evaluator_of
+from audiodiff.inference.live import (
+    LIVE_BLOCK_S,
+    Block,
+    LiveDenoiser,
+    ResidualStream,
+    check_block,
+    gain_for,
+)
 from audiodiff.io.formats import MAX_CHANNELS
 from audiodiff.model.config import SamplerPreset
 from audiodiff.model.folder import open_model
 from audiodiff.model.model import Model
 from audiodiff.signal.level import LevelMeter
-from audiodiff.signal.resample import StreamResampler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,12 +51,6 @@ if TYPE_CHECKING:
     from audiodiff.inference.device import Precision
 
 _BLOCK = 1 << 16
-
-_MARGIN_S = 0.25
-"""Seconds around a wanted stretch that are worked on too: more than the resamplers reach."""
-
-Block: TypeAlias = npt.NDArray[np.floating[Any]]
-"""Audio [C, n], float32 or float64."""
 
 B = TypeVar("B", bound=Block)
 
@@ -71,7 +70,7 @@ class Denoiser:
             so that pauses keep the sound of the room.
         channels: ``each`` for itself, or ``linked``: one gain per bin for all, which keeps the stereo image.
         seed: Seed of the noise; the same seed gives the same result.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: CPU threads, None for as many as there are cores.
         precision: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the hardware has it.
         runtime: ``onnx`` runs the network in ONNX Runtime (float32, CPU), ``torch`` in torch; ``auto`` takes
@@ -189,7 +188,7 @@ class Denoiser:
         gain = self.gain(blocks, sample_rate)
         cleaned = samples.copy()
         if gain is not None and self.strength > 0:
-            removed = np.concatenate(list(self._removed(blocks, sample_rate, gain)), axis=1)
+            removed = self._whole_residual(blocks, sample_rate, gain)
             # in the recording's own dtype, so that a float64 recording keeps what float32 would round away
             cleaned = (rows - self.strength * removed).T.reshape(samples.shape).astype(samples.dtype)
         if isinstance(audio, np.ndarray):
@@ -215,8 +214,7 @@ class Denoiser:
         meter = LevelMeter(check_rate(sample_rate))
         for block in _checked(blocks):
             meter.push(block)
-        level_db = meter.active_db()
-        return None if level_db is None else float(10 ** ((self.model.level_db - level_db) / 20))
+        return gain_for(self.model, meter.active_db())
 
     def stream(
         self,
@@ -244,93 +242,65 @@ class Denoiser:
             AudioFileError: A sample is NaN or infinite.
         """
         sample_rate = check_rate(sample_rate)
-        if gain is not None and not 0 < gain < math.inf:
-            raise ConfigError(f"gain {gain} is no factor; take what gain() measured, or None")
+        _check_gain(gain)
         if gain is None or self.strength == 0:
             return _checked(blocks)
         return self._cleaned(blocks, sample_rate, gain, only)
 
+    def live(
+        self,
+        sample_rate: int,
+        channels: int = 1,
+        gain: float | None = None,
+        block_s: float = LIVE_BLOCK_S,
+    ) -> LiveDenoiser:
+        """Clean a signal that is still going on: push blocks of any size, get what became final.
+
+        With equal gain and blocks of 8 seconds, in which files are cleaned, the result is that of `stream`
+        bit for bit; other lengths change it by rounding errors only.
+
+        Args:
+            sample_rate: Hz.
+            channels: C of the blocks, 1 to 32.
+            gain: What `gain` measured of a trial, or a factor of your own. None to measure it as the signal
+                comes, over everything that was heard so far.
+            block_s: Seconds that come out at once, rounded to whole frames of the model, 0.01 to 60. Shorter
+                ones come earlier and cost more, since the model's surroundings of each are computed too; its
+                `latency` tells.
+
+        Raises:
+            ConfigError: An argument is out of range.
+        """
+        sample_rate = check_rate(sample_rate)
+        check_range("channels", channels, 1, MAX_CHANNELS)
+        check_range("block_s", block_s, 0.01, 60)
+        _check_gain(gain)
+        return LiveDenoiser(self._residual(sample_rate, channels, gain, core_s=block_s), self.strength)
+
+    def _whole_residual(self, blocks: Sequence[Samples], sample_rate: int, gain: float) -> Samples:
+        residual = self._residual(sample_rate, len(blocks[0]), gain)
+        return np.concatenate([*map(residual.push, blocks), residual.flush()], axis=1)
+
     def _cleaned(
         self, blocks: Iterable[Block], sample_rate: int, gain: float, only: tuple[float, float]
     ) -> Iterator[Block]:
-        waiting: deque[Block] = deque()
+        live: LiveDenoiser | None = None
+        for block in _checked(blocks):
+            if live is None:
+                live = LiveDenoiser(self._residual(sample_rate, len(block), gain, only), self.strength)
+            yield from _some(live.push(block))
+        if live is not None:
+            yield from _some(live.flush())
 
-        def tapped() -> Iterator[Samples]:
-            for block in _checked(blocks):
-                waiting.append(block)
-                yield block.astype(np.float32, copy=False)
-
-        for removed in self._removed(tapped(), sample_rate, gain, only):
-            yield _take(waiting, removed.shape[1]) - np.float32(self.strength) * removed
-
-    def _removed(
+    def _residual(
         self,
-        blocks: Iterable[Samples],
         sample_rate: int,
-        gain: float,
+        channels: int,
+        gain: float | None,
         only: tuple[float, float] = (0.0, math.inf),
-    ) -> Iterator[Samples]:
-        """What goes away, at the recording's rate and aligned with it; together as long as the recording."""
-        if sample_rate >= self.model.sample_rate:
-            yield from self._carried(blocks, sample_rate, gain, only, None)
-            return
-        waiting: deque[Samples] = deque()
-
-        def tapped() -> Iterator[Samples]:
-            for block in blocks:
-                waiting.append(block)
-                yield block
-
-        for rows in self._carried(tapped(), sample_rate, gain, only, sample_rate / 2):
-            removed, loss, heard = np.split(rows, 3)
-            # what resampling there and back does not carry loses as much as the strip below it
-            yield removed + loss * (_take(waiting, rows.shape[1]) - heard)
-
-    def _carried(
-        self,
-        blocks: Iterable[Samples],
-        sample_rate: int,
-        gain: float,
-        only: tuple[float, float],
-        edge_hz: float | None,
-    ) -> Iterator[Samples]:
-        """The part of `_removed` that resampling carries [C, m]; with `edge_hz` [3 C, m].
-
-        The other rows are the share that went away just below the edge, and the recording as it comes back.
-        """
-        iterator = iter(blocks)
-        first = next(iterator, None)
-        if first is None:
-            return
-        channels = first.shape[0]
-        n_rows = channels if edge_hz is None else 3 * channels
-        scale, margin = self.model.sample_rate / sample_rate, _MARGIN_S * self.model.sample_rate
-        begin, end = only[0] * scale - margin, only[1] * scale + margin
-
-        def work(audio: Samples, chunk: Chunk) -> Samples:
-            if chunk.stop <= begin or chunk.start >= end:
-                return np.zeros((n_rows, chunk.stop - chunk.start), dtype=np.float32)
-            removed = self._worker.residual(audio, chunk, gain, edge_hz)
-            heard = audio[:, chunk.start - chunk.first_sample : chunk.stop - chunk.first_sample]
-            return removed if edge_hz is None else np.concatenate([removed, heard])
-
-        down = StreamResampler(sample_rate, self.model.sample_rate, channels)
-        up = StreamResampler(self.model.sample_rate, sample_rate, n_rows)
-        engine = Engine(self._worker.plan(), channels, work, n_rows)
-        n_in = n_out = 0
-        block: Samples | None = first
-        while block is not None:
-            n_in += block.shape[1]
-            ready = up.push(engine.push(down.push(block)))
-            n_out += ready.shape[1]
-            if ready.shape[1]:
-                yield ready
-            block = next(iterator, None)
-        rest = (engine.push(down.flush()), engine.flush())
-        tail = [*(up.push(part) for part in rest), up.flush()]
-        # Two roundings up can leave samples beyond the end.
-        if n_in > n_out:
-            yield np.concatenate(tail, axis=1)[:, : n_in - n_out]
+        core_s: float = CORE_S,
+    ) -> ResidualStream:
+        return ResidualStream(self._worker, sample_rate, channels, gain, core_s, only)
 
 
 def _array_of(audio: Tensor) -> npt.NDArray[Any]:
@@ -356,28 +326,20 @@ def _check_array(samples: npt.NDArray[Any]) -> None:
         )
 
 
+def _check_gain(gain: float | None) -> None:
+    if gain is not None and not 0 < gain < math.inf:
+        raise ConfigError(f"gain {gain} is no factor; take what gain() measured, or None")
+
+
 def _checked(blocks: Iterable[B]) -> Iterator[B]:
     position = 0
     for block in blocks:
-        if block.ndim != 2 or not 1 <= block.shape[0] <= MAX_CHANNELS:
-            raise ShapeError(
-                f"expected blocks [C, n] with C from 1 to {MAX_CHANNELS}, found {block.shape}; transpose?"
-            )
-        if not np.isfinite(block).all():
-            at = position + int(np.argmin(np.isfinite(block).all(axis=0)))
-            line = f"sample {at} is NaN or infinite; repair the recording first"
-            raise AudioFileError(line, code="nonfinite")
+        check_block(block, position)
         position += block.shape[1]
         yield block
 
 
-def _take(waiting: deque[Block], count: int) -> Block:
-    """Remove the next `count` samples from a queue of blocks."""
-    parts: list[Block] = []
-    while count > 0:
-        block = waiting.popleft()
-        parts.append(block[:, :count])
-        if block.shape[1] > count:
-            waiting.appendleft(block[:, count:])
-        count -= parts[-1].shape[1]
-    return np.concatenate(parts, axis=1)
+def _some(block: B) -> Iterator[B]:
+    """The block, unless it is empty."""
+    if block.shape[1]:
+        yield block

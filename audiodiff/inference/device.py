@@ -16,16 +16,30 @@ Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name."""
+    """The device of a name.
+
+    ``auto`` is a GPU of NVIDIA where there is one, else the CPU: Apple's GPU (``mps``) has to be asked for.
+
+    Raises:
+        ConfigError: There is no such device, or none here.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"device {name!r} is unknown; use auto, cpu or cuda") from None
-    missing = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
-    if device.type not in ("cpu", "cuda") or missing:
-        raise ConfigError(f"device {name!r} is not on this machine; use auto or cpu")
+        raise ConfigError(f"device {name!r} is unknown; use auto, cpu, cuda or mps") from None
+    match device.type:
+        case "cpu":
+            there = True
+        case "cuda":
+            there = (device.index or 0) < torch.cuda.device_count()
+        case "mps":
+            there = torch.backends.mps.is_available() and not device.index
+        case _:
+            there = False
+    if not there:
+        raise ConfigError(f"device {name!r} is not on this machine, or this torch lacks it; use auto or cpu")
     return device
 
 
@@ -33,9 +47,14 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | 
     """The format of the network's matrix products; None for plain float32.
 
     bfloat16 pays only where the hardware has it (AVX512_BF16, AMX, CUDA from compute capability 8 on):
-    elsewhere it is emulated and slower.
+    elsewhere it is emulated and slower. On ``mps`` nobody has measured it.
+
+    Raises:
+        ConfigError: bfloat16 is asked for on ``mps``.
     """
-    if precision == "float32":
+    if device.type == "mps" and precision == "bfloat16":
+        raise ConfigError("bfloat16 is not used on mps; use float32 there")
+    if precision == "float32" or device.type == "mps":
         return None
     if precision == "bfloat16":
         return torch.bfloat16
@@ -54,7 +73,7 @@ def working(threads: int | None, device: torch.device) -> Iterator[None]:
     Raises:
         ConfigError: A GPU cannot be used in a forked process.
     """
-    if device.type == "cuda" and is_forked():
+    if device.type != "cpu" and is_forked():
         raise ConfigError("a GPU cannot be used after a fork; start processes by spawn, or use device cpu")
     with plain_torch(), torch.inference_mode(), torch_threads(threads):
         yield

@@ -10,6 +10,7 @@ import numpy as np
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model import graph
 from audiodiff.model.representation import Real
+from audiodiff.system import has_nvidia_driver
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -26,7 +27,7 @@ class Evaluator(Protocol):
 
     Attributes:
         runtime: What runs it.
-        place: Where: ``cpu``, ``cuda``.
+        place: Where: ``cpu``, ``cuda:0``, ``mps``.
     """
 
     @property
@@ -78,7 +79,7 @@ def evaluator_of(
     Args:
         model: The model.
         runtime: ``auto``, ``onnx`` or ``torch``.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: CPU threads, None for one a core.
         precision: As `Denoiser`.
 
@@ -119,8 +120,5 @@ def _may_have_gpu(device: str) -> bool:
     if device == "cpu":
         return False
     from importlib.util import find_spec
-    from pathlib import Path
-    from shutil import which
 
-    has_driver = Path("/dev/nvidiactl").exists() or which("nvidia-smi") is not None
-    return has_driver and find_spec("torch") is not None
+    return has_nvidia_driver() and find_spec("torch") is not None

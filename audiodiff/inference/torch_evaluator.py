@@ -64,4 +64,5 @@ class TorchEvaluator:
             yield
 
     def _tensor(self, x: Real) -> Tensor:
-        return torch.from_numpy(np.require(x, requirements=["W", "C"])).to(self.device)
+        single = np.require(x, dtype=np.float32, requirements=["W", "C"])  # mps knows no float64
+        return torch.from_numpy(single).to(self.device)

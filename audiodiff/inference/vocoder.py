@@ -55,7 +55,7 @@ class Vocoder:
         steps: Steps of the model, or iterations of the inversion, in place of the preset's; a model with
             schedules of its own has those of its presets only.
         seed: Seed of noise and phases; the same seed gives the same result.
-        device: ``auto``, ``cpu`` or ``cuda``; the inversion always runs on the CPU.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``; the inversion always runs on the CPU.
         threads: CPU threads, None for torch's own choice.
 
     Attributes:

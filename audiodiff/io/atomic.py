@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import itertools
 import os
 import secrets
 import shutil
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-_BINARY = getattr(os, "O_BINARY", 0)
+from audiodiff import system
 
-LACKING = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY})
-"""What systems say of a call that a file system does not have."""
+_mark = secrets.token_hex(4)
+_numbers = itertools.count()
 
 
 class AtomicFile:
@@ -24,8 +24,8 @@ class AtomicFile:
 
     Where the system can (Linux, on its usual file systems) the file has no name at all until then, so that
     nothing is left of a process that was killed, not even by SIGKILL. Elsewhere it is called
-    ``.audiodiff-<8 hex>.part`` (short, so that long target names work), which only SIGKILL or a power loss
-    leaves behind. An unnamed file that replaces another one has that name too, complete, for the moment
+    ``.audiodiff-<8 hex>-<n>.part`` (short, so that long target names work), which only SIGKILL or a power
+    loss leaves behind. An unnamed file that replaces another one has that name too, complete, for the moment
     between two calls of the system.
 
     Args:
@@ -41,10 +41,10 @@ class AtomicFile:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._part = _part(folder)
-        self.fd = _open_unnamed(folder)
+        self.fd = system.open_unnamed(folder)
         self._named = self.fd < 0
         if self._named:
-            self.fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+            self.fd = system.open_new(self._part)
 
     def write(self, data: bytes) -> None:
         """Append all of the bytes."""
@@ -69,16 +69,14 @@ class AtomicFile:
             FileExistsError: There is one and it may not.
             OSError: The system refuses.
         """
-        flush(self.fd)
+        system.flush(self.fd)
         if not self._named:
             self._link(path, replace)
-        if self._named and not replace and os.path.lexists(path):
-            raise FileExistsError(path)
         self._close()
         if self._named:
-            self._part.replace(path)
+            (system.replace if replace else system.rename_new)(self._part, path)
             self._named = False
-        _sync_folder(self._folder)
+        system.flush_folder(self._folder)
 
     def abort(self) -> None:
         """Close the file and remove it if it has not got its name; never raises."""
@@ -96,25 +94,25 @@ class AtomicFile:
 
     def _link(self, path: Path, replace: bool) -> None:
         try:
-            _link_descriptor(self.fd, path)
+            system.link_unnamed(self.fd, path)
         except FileExistsError:
             if not replace:
                 raise
             # A link never replaces: take a temporary name, complete as the file is, and rename from there.
-            _link_descriptor(self.fd, self._part)
+            system.link_unnamed(self.fd, self._part)
             self._named = True
         except OSError:  # no links here, although files without a name: the work must not be lost
             self._copy_to_part()
 
     def _copy_to_part(self) -> None:
         """Give the content a temporary name where the file itself can get none."""
-        fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        fd = system.open_new(self._part)
         unnamed, self.fd, self._named = self.fd, fd, True
         try:
             os.lseek(unnamed, 0, os.SEEK_SET)
             while piece := os.read(unnamed, 1 << 20):
                 self.write(piece)
-            flush(fd)
+            system.flush(fd)
         finally:
             os.close(unnamed)
 
@@ -136,7 +134,7 @@ def append(path: Path, line: bytes) -> None:
 
     Behind the rest of a line that a crash tore, it begins a line of its own.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o666)
+    fd = system.open_to_append(path)
     try:
         size = os.lseek(fd, 0, os.SEEK_END)
         os.lseek(fd, max(0, size - 1), os.SEEK_SET)
@@ -144,11 +142,11 @@ def append(path: Path, line: bytes) -> None:
         rest = memoryview(b"\n" * torn + line + b"\n")
         while rest:
             rest = rest[os.write(fd, rest) :]
-        flush(fd)
+        system.flush(fd)
     finally:
         os.close(fd)
     if size == 0:
-        _sync_folder(path.parent)
+        system.flush_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -165,14 +163,14 @@ def atomic_folder(target: Path, replace: bool) -> Iterator[Path]:
         yield fresh
         for path in fresh.rglob("*"):
             if path.is_file():
-                _flush(path)
+                system.flush_file(path)
         if target.exists():
             if not replace:
                 raise FileExistsError(target)
             shutil.rmtree(set_aside(target), ignore_errors=True)  # of a writer killed after its second rename
-            target.rename(set_aside(target))
-        fresh.rename(target)
-        _sync_folder(target.parent)
+            system.rename(target, set_aside(target))
+        system.rename(fresh, target)
+        system.flush_folder(target.parent)
         if replace:
             shutil.rmtree(set_aside(target), ignore_errors=True)
     finally:
@@ -184,53 +182,27 @@ def set_aside(folder: Path) -> Path:
     return folder.parent / f".{folder.name}.old"
 
 
-def flush(fd: int) -> None:
-    """Bring a file's content to the disk, as far as its file system knows how.
+def call_parts(mark: str) -> None:
+    """Decide how the temporary names of this process begin, so that who kills it can `remove_parts`.
 
-    Raises:
-        OSError: It knows, and the disk failed or is full.
+    Args:
+        mark: From `new_mark`, in the process that starts this one.
     """
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in LACKING:
-            raise
+    global _mark
+    _mark = mark
+
+
+def new_mark() -> str:
+    """A mark that no other process has."""
+    return secrets.token_hex(4)
+
+
+def remove_parts(folder: Path, mark: str) -> None:
+    """Remove the temporary files that a process of this mark, which is dead, has left; never raises."""
+    for part in folder.glob(f".audiodiff-{mark}-*.part"):
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def _part(folder: Path) -> Path:
-    return folder / f".audiodiff-{secrets.token_hex(4)}.part"
-
-
-def _flush(path: Path) -> None:
-    with path.open("r+b") as file:
-        flush(file.fileno())
-
-
-def _open_unnamed(folder: Path) -> int:
-    """A descriptor of a file without a name, or -1 where there is no such thing."""
-    flag = getattr(os, "O_TMPFILE", None)
-    if flag is None or not Path("/proc/self/fd").is_dir():
-        return -1
-    try:
-        return os.open(folder, flag | os.O_RDWR, 0o666)
-    except OSError:  # not on this file system; a folder that refuses everything says so again, in clear words
-        return -1
-
-
-def _link_descriptor(fd: int, path: Path) -> None:
-    # With a folder's descriptor Python calls linkat, which can follow the link in /proc; link cannot.
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.link(f"/proc/self/fd/{fd}", path.name, dst_dir_fd=folder, follow_symlinks=True)
-    finally:
-        os.close(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the name itself survive a power loss, where the system can (not on Windows or some networks)."""
-    with contextlib.suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    return folder / f".audiodiff-{_mark}-{next(_numbers)}.part"

@@ -15,6 +15,7 @@ from typing import IO, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from audiodiff import system
 from audiodiff.io import av_library
 from audiodiff.io.av_codecs import MUXERS
 from audiodiff.io.av_encoder import Encoder
@@ -186,7 +187,7 @@ class _Reread:
         self._position = 0
 
     def read(self, n: int) -> bytes:
-        data = os.pread(self._fd, n, self._position)
+        data = system.read_at(self._fd, n, self._position)
         self._position += len(data)
         return data
 

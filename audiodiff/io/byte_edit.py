@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from audiodiff import system
 from audiodiff.errors import AudioFileError
 from audiodiff.io.formats import display_path
 
@@ -15,8 +16,10 @@ _PIECE = 1 << 20
 def open_binary(path: Path) -> int:
     """Open a file for reading, also one whose name is not UTF-8; a pipe without a writer does not block."""
     try:
-        return os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        return system.open_to_read(path)
     except OSError as error:
+        if path.is_dir():  # Windows opens no folders
+            raise AudioFileError(f"{display_path(path)}: not a regular file; name an audio file") from error
         raise cannot_open(path, error) from error
 
 

@@ -28,6 +28,8 @@ class _Link:
     begins: int = -1
     """Samples at 48 kHz before its first packet; -1 while no packet was seen."""
     ends: int = 0
+    only: tuple[int, int] = (0, 0)
+    """Where its page lies if all packets end on one, else nowhere."""
 
     @property
     def opus(self) -> int:
@@ -61,7 +63,7 @@ def count(window: Window, start: int) -> tuple[Part, ...]:
     links = _links(window, start)
     if len(links) < 2 and not any(_late(link) for link in links):
         return ()
-    return tuple(_part(link) for link in links)
+    return tuple(_part(window, link) for link in links)
 
 
 def sound_start(window: Window, place: int) -> int:
@@ -83,15 +85,28 @@ def _late(link: _Link) -> bool:
     return link.opus > 0 and link.begins > 0 and link.pre_skip > 0
 
 
-def _part(link: _Link) -> Part:
+def _part(window: Window, link: _Link) -> Part:
     if not _late(link):
         return Part(((link.start, link.stop),), seconds=link.seconds)
+    start, stop = link.only
+    pieces: tuple[Piece, ...]
+    page = bytearray(window.at(start, stop - start))
+    # libsndfile refuses a first page that is the last one and begins later than at 0; a damaged one stays
+    if page and stop <= link.stop and _summed(bytearray(page)) == page:
+        page[6:14] = (link.ends - link.begins).to_bytes(8, "little")
+        pieces = ((link.start, start), _summed(page), (stop, link.stop))
+        return Part(pieces, seconds=link.seconds)
     page = bytearray(link.head)
     page[link.opus + 10 : link.opus + 12] = bytes(2)
+    pieces = (_summed(page), (link.start + len(page), link.stop))
+    return Part(pieces, seconds=link.seconds, skip_s=link.pre_skip / 48_000)
+
+
+def _summed(page: bytearray) -> bytes:
+    """A page with the checksum that it must have."""
     page[22:26] = bytes(4)
     page[22:26] = checksum(page).to_bytes(4, "little")
-    pieces: tuple[Piece, ...] = (bytes(page), (link.start + len(page), link.stop))
-    return Part(pieces, seconds=link.seconds, skip_s=link.pre_skip / 48_000)
+    return bytes(page)
 
 
 def _links(window: Window, place: int) -> list[_Link]:
@@ -131,6 +146,8 @@ def _note(window: Window, link: _Link, place: int, page: bytes, segments: bytes)
     link.ends = granule
     if link.begins < 0:
         link.begins = granule - (_samples(window, place, segments) if link.opus else granule)
+        if page[5] & 4:
+            link.only = place, place + _HEAD + len(segments) + sum(segments)
 
 
 def _samples(window: Window, place: int, segments: bytes) -> int:

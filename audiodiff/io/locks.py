@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import Timeout, lock_descriptor
 
-from audiodiff.io.atomic import LACKING
+from audiodiff import system
 
-_NONE = LACKING | {errno.ENOLCK}
+_NONE = system.LACKING | {errno.ENOLCK}
 
 _TURNS = 200
 """After so many files that lost their name, the file system is one that does not know its files again."""
@@ -42,11 +41,9 @@ def held(path: Path, wait: bool = False) -> Iterator[bool]:
     try:
         yield is_held
     finally:
-        if (
-            sys.platform == "win32"
-        ):  # where a file that is open keeps its name, and an open one is not removed
+        if system.open_files_keep_their_names():
             os.close(fd)
-            _remove(path)
+            _remove(path)  # fails where the next one has opened it already, who removes it in his turn
         else:
             _remove(path)
             os.close(fd)
@@ -57,7 +54,7 @@ def _locked(path: Path, wait: bool) -> tuple[int, bool]:
     turns = 0
     while True:
         turns += 1
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        fd = system.open_lock(path)
         try:
             if not lock_descriptor(fd, blocking=wait, poll_interval=0.01):
                 raise Timeout(os.fspath(path))
@@ -76,6 +73,8 @@ def _locked(path: Path, wait: bool) -> tuple[int, bool]:
 
 def _is(path: Path, fd: int) -> bool:
     """Whether an open file has this name still."""
+    if system.open_files_keep_their_names():
+        return True
     try:
         return os.path.samestat(path.stat(), os.fstat(fd))
     except OSError:

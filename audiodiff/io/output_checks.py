@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from audiodiff import system
 from audiodiff.errors import AudioFileError, ShapeError
 from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.formats import display_path
@@ -23,6 +24,9 @@ def check_existing(path: Path, overwrite: bool) -> None:
     Args:
         overwrite: Whether a file may be replaced; a folder, a device or a pipe never is.
     """
+    if why := system.unusable(path.name):
+        line = f"{display_path(path)}: no file of this system can have this name, as {why}; choose another"
+        raise AudioFileError(line, code="unwritable")
     if path.is_dir():
         raise AudioFileError(f"{display_path(path)}: is a folder; name a file", code="exists")
     if path.exists() and not path.is_file():

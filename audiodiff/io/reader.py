@@ -28,6 +28,7 @@ from audiodiff.io.formats import (
 )
 from audiodiff.io.lengths import count, strange_mp3
 from audiodiff.io.pieces import Part, PiecedFile
+from audiodiff.io.sound import sound_file
 from audiodiff.io.writer import AtomicWriter
 from audiodiff.signal.types import Samples
 
@@ -272,7 +273,7 @@ def _skipped(part: Part, rate: int) -> int:
 
 def _sound(fd: int, path: Path, part: Part) -> _ForwardFile:
     os.lseek(fd, 0, os.SEEK_SET)
-    source = PiecedFile(fd, part.pieces, part.stretch) if part.pieces else fd
+    source = PiecedFile(fd, part.pieces, part.stretch) if part.pieces else sound_file(fd)
     try:
         return _ForwardFile(source, "r", closefd=False)
     except soundfile.LibsndfileError as error:

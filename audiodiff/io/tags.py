@@ -14,6 +14,7 @@ import soundfile
 
 from audiodiff.errors import AudioFileError
 from audiodiff.io import av_library
+from audiodiff.io.sound import sound_file
 from audiodiff.io.tag_behind import texts_behind
 
 _MAX_PICTURE = 32 << 20
@@ -152,8 +153,8 @@ def _chapters(container: Any) -> tuple[Chapter, ...]:
 
 def _sound_texts(path: Path) -> dict[str, str]:
     try:
-        # By its descriptor: what fails in the callbacks of a file object is printed and not raised.
-        with path.open("rb") as file, soundfile.SoundFile(file.fileno(), closefd=False) as sound:
+        # Not the file object: what fails in its callbacks is printed and not raised.
+        with path.open("rb") as file, soundfile.SoundFile(sound_file(file.fileno()), closefd=False) as sound:
             return _general(sound.copy_metadata())
     except (soundfile.SoundFileError, OSError):
         return {}

@@ -12,7 +12,7 @@ from audiodiff.settings import Setting, Settings
 FORMAT_VERSION = 3
 """Version of the model folder that this code writes; it reads every version up to this one. Version 2 added
 models of waveforms and mels: stft, compression and level_db may be absent, mel and prior may be there.
-Version 3 added a preset's own grid of times."""
+Version 3 added a preset's own grid of times, and code of a model's own."""
 
 
 class StftSettings(Settings):
@@ -121,6 +121,7 @@ class ModelConfig(Settings):
         reach_encode: Frames on one side that `encode` looks at.
         reach_step: Frames on one side that one evaluation looks at.
         licence: Licence of the weights (SPDX name or a short sentence).
+        plugin: SHA-256 of ``plugin.py``, the code that the model needs; None and left out for none.
     """
 
     format_version: Literal[1, 2, 3] = 3
@@ -140,6 +141,7 @@ class ModelConfig(Settings):
     reach_encode: int = Field(ge=0)
     reach_step: int = Field(ge=0)
     licence: str = Field(min_length=1)
+    plugin: str | None = Field(default=None, pattern="^[0-9a-f]{64}$", exclude_if=lambda sha: sha is None)
 
     @model_validator(mode="after")
     def _kinds(self) -> ModelConfig:

@@ -4,9 +4,11 @@
     weights.safetensors   parameters, in half or single precision
     card.md               what it was trained on, what it scores, where it fails
     encode.onnx, step.onnx    the network for inference without torch (see `graph`); need not be there
+    plugin.py             code of a model whose network or process is its trainer's own (see `plugin`)
     hashes.json           SHA-256 of the files above
 
-Loading reads data only: nothing is unpickled, no code is named, nothing is downloaded.
+Loading reads data only: nothing is unpickled, nothing is downloaded. A ``plugin.py`` runs only where the user
+allows code.
 """
 
 from __future__ import annotations
@@ -28,9 +30,10 @@ import safetensors.numpy
 
 from audiodiff.errors import AudiodiffError, ConfigError, ModelError
 from audiodiff.io.atomic import atomic_folder, set_aside
-from audiodiff.model import graph
+from audiodiff.model import graph, plugin
 from audiodiff.model.config import FORMAT_VERSION, ModelConfig, Presets
 from audiodiff.model.model import Model, assemble, build_process, check_network, outline
+from audiodiff.model.plugin import NO_PLUGIN, Plugin
 from audiodiff.model.shipped import SHIPPED
 from audiodiff.settings import dump_json, nearest, parse
 
@@ -57,26 +60,28 @@ __all__ = [
 _CONFIG, _WEIGHTS, _CARD, _HASHES = "config.json", "weights.safetensors", "card.md", "hashes.json"
 
 
-def load_model(model: str | os.PathLike[str]) -> Model:
+def load_model(model: str | os.PathLike[str], *, allow_code: bool = False) -> Model:
     """Load a model by the name of a shipped one, or from a folder.
 
     Args:
         model: A name such as ``podcast``, or the path of a model folder.
+        allow_code: Run the code of a folder that brings some; it can do whatever you can.
 
     Returns:
         The model, on the CPU.
 
     Raises:
-        ModelError: There is no such model, or the folder is damaged, of an unknown version, or refused.
+        ModelError: There is no such model, or the folder is damaged, of an unknown version, or refused; with
+            code ``foreign_code`` where it brings code that may not run.
     """
-    found = open_model(model)
+    found = open_model(model, allow_code)
     _ = found.net  # so that what does not fit is told here
     return found
 
 
-def open_model(model: str | os.PathLike[str]) -> Model:
+def open_model(model: str | os.PathLike[str], allow_code: bool = False) -> Model:
     """`load_model` without the network, which is loaded when it is first asked for."""
-    return _opened(find(model), os.fspath(model))
+    return _opened(find(model), os.fspath(model), allow_code)
 
 
 def find(model: str | os.PathLike[str]) -> Path:
@@ -98,36 +103,38 @@ def find(model: str | os.PathLike[str]) -> Path:
     )
 
 
-def load(folder: Path) -> Model:
+def load(folder: Path, allow_code: bool = False) -> Model:
     """Load and check a model folder.
 
     Args:
         folder: Folder with the four files.
+        allow_code: Run the code that it brings.
 
     Returns:
         The model, float32 on the CPU, in evaluation mode.
 
     Raises:
         ModelError: A file is missing or differs from its hash, the version is unknown, or settings and
-            weights do not fit; code ``missing``, ``damaged``, ``version`` or ``refused``.
+            weights do not fit; code ``missing``, ``damaged``, ``version``, ``refused`` or ``foreign_code``.
     """
-    model = _opened(_standing(folder), "a loaded model")
+    model = _opened(_standing(folder), "a loaded model", allow_code)
     _ = model.net
     return model
 
 
-def _opened(folder: Path, name: str) -> Model:
+def _opened(folder: Path, name: str, allow_code: bool) -> Model:
     files = _read_files(folder)
     config = _read_config(folder, files[_CONFIG])
+    own = _plugin_of(folder, config, files, allow_code)
 
     @functools.cache
     def make_net() -> Network:
-        return _network(folder, config, files[_WEIGHTS])
+        return _network(folder, config, files[_WEIGHTS], own)
 
     digest = hashlib.sha256(files[_WEIGHTS]).hexdigest()
     has_graphs = all(file in files for file in graph.FILES) and config.stft is not None
     try:
-        model = outline(config, make_net, digest, folder if has_graphs else None)
+        model = outline(config, make_net, digest, folder if has_graphs else None, own.processes)
     except AudiodiffError as error:
         raise (
             error if isinstance(error, ModelError) else ModelError(f"{folder}: {error}", code="refused")
@@ -135,7 +142,25 @@ def _opened(folder: Path, name: str) -> Model:
     return dataclasses.replace(model, name=name)
 
 
-def _network(folder: Path, config: ModelConfig, weights: bytes) -> Network:
+def _plugin_of(folder: Path, config: ModelConfig, files: Mapping[str, bytes], allow_code: bool) -> Plugin:
+    """The code that a folder's settings name, if it is what they name and may run."""
+    if config.plugin is None:
+        return NO_PLUGIN
+    path = folder / plugin.FILE
+    content = files.get(plugin.FILE)
+    if content is None:
+        raise ModelError(f"{path}: is missing; {_CONFIG} names it, get the model again", code="missing")
+    if hashlib.sha256(content).hexdigest() != config.plugin:
+        line = f"{path}: differs from its SHA-256 in {_CONFIG}; get the model again"
+        raise ModelError(line, code="damaged")
+    try:
+        return plugin.load(content, path, allow_code)
+    except ConfigError as error:
+        code = plugin.FOREIGN_CODE if error.code == plugin.FOREIGN_CODE else "refused"
+        raise ModelError(str(error), code=code) from error
+
+
+def _network(folder: Path, config: ModelConfig, weights: bytes, own: Plugin) -> Network:
     """The network of a folder, in evaluation mode on the CPU."""
     import torch
 
@@ -144,7 +169,7 @@ def _network(folder: Path, config: ModelConfig, weights: bytes) -> Network:
 
     try:
         with plain_torch(), torch.inference_mode(False):
-            net = networks.build(config.network)
+            net = networks.build(config.network, own.networks)
             state = safetensors.numpy.load(weights)
             _check_state(folder, state)
             wide = {name: torch.from_numpy(value.astype(np.float32)) for name, value in state.items()}
@@ -165,13 +190,13 @@ def _network(folder: Path, config: ModelConfig, weights: bytes) -> Network:
         ) from None
 
 
-def verify(folder: Path) -> Model:
+def verify(folder: Path, allow_code: bool = False) -> Model:
     """Load a model and run its network once on silence at the start of sampling, in all that can run it.
 
     Raises:
         ModelError: As `load`, or the network gives NaN or the wrong shape.
     """
-    model = _opened(_standing(folder), "a loaded model")
+    model = _opened(_standing(folder), "a loaded model", allow_code)
     outputs = []
     has_torch = find_spec("torch") is not None
     if has_torch or model.graphs is None:
@@ -209,6 +234,7 @@ def save(
     state_dict: Mapping[str, Tensor],
     card: str,
     dtype: torch.dtype | None = None,
+    own: Plugin = NO_PLUGIN,
 ) -> None:
     """Write a model folder (see `atomic_folder`): a crash leaves the old model or the new one.
 
@@ -216,6 +242,7 @@ def save(
         folder: Target; an older model folder there is replaced.
         state_dict: Parameters; floating ones are stored as `dtype`.
         dtype: ``torch.float16``, which None is too, or ``torch.float32``.
+        own: The code that `config` names by its ``plugin``, if it does.
 
     Raises:
         ModelError: The target exists and is not a model folder, or a parameter is not finite as `dtype`.
@@ -236,22 +263,25 @@ def save(
         _WEIGHTS: safetensors.torch.save(state),
         _CARD: card.encode(),
     }
+    if config.plugin is not None:
+        files[plugin.FILE] = own.content
     _write(folder, files)
 
 
-def add_graphs(model: str | os.PathLike[str], folder: Path) -> None:
+def add_graphs(model: str | os.PathLike[str], folder: Path, allow_code: bool = False) -> None:
     """Write a copy of a model of spectra that holds its graphs, too.
 
     Args:
         model: Name of a shipped model, or path of a model folder.
         folder: Target; may be the model's own folder.
+        allow_code: Run the code that the model brings.
 
     Raises:
         ModelError: As `load`; or the model works on waveforms, or its network cannot be exported.
         ConfigError: onnx is not installed.
     """
     found = find(model)
-    loaded = load_model(model)
+    loaded = load_model(model, allow_code=allow_code)
     if loaded.config.stft is None:
         raise ModelError(f"{found}: works on waveforms; only models of spectra have graphs", code="refused")
     from audiodiff.model.export import graphs
@@ -294,7 +324,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     with atomic_folder(folder, replace=True) as fresh:
         for name, content in files.items():
             (fresh / name).write_bytes(content)
-        (fresh / _HASHES).write_text(json.dumps(hashes, indent=2) + "\n")
+        (fresh / _HASHES).write_bytes(f"{json.dumps(hashes, indent=2)}\n".encode())
 
 
 def _standing(folder: Path) -> Path:
@@ -305,7 +335,7 @@ def _standing(folder: Path) -> Path:
 def _read_files(folder: Path) -> dict[str, bytes]:
     """The hashed files, each read once, so that what was checked is what is used."""
     files = {}
-    there = [name for name in graph.FILES if (folder / name).is_file()]
+    there = [name for name in (*graph.FILES, plugin.FILE) if (folder / name).is_file()]
     for name in (_HASHES, _CONFIG, _WEIGHTS, _CARD, *there):
         try:
             files[name] = (folder / name).read_bytes()

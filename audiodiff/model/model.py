@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from audiodiff.diffusion.bridges import BrownianBridge, SchroedingerBridge
@@ -21,7 +22,7 @@ from audiodiff.diffusion.vp import VP
 from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model.config import ModelConfig
 from audiodiff.model.representation import CompressedSTFT, Representation, Waveform
-from audiodiff.settings import nearest, parse
+from audiodiff.settings import add_kinds, nearest, parse
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.signal.stft import STFT, Compression
 
@@ -38,6 +39,7 @@ _PROCESSES: dict[str, type[Process]] = {
     "vp": VP,
     "cdiffuse": CDiffuSE,
 }
+NO_PROCESSES: Mapping[str, type[Process]] = MappingProxyType({})
 _PRIORS: dict[str, type[Prior]] = {"energy": EnergyPrior, "level": LevelPrior}
 
 
@@ -97,13 +99,17 @@ def assemble(config: ModelConfig, net: Network, digest: str = "") -> Model:
 
 
 def outline(
-    config: ModelConfig, make_net: Callable[[], Network], digest: str = "", graphs: Path | None = None
+    config: ModelConfig,
+    make_net: Callable[[], Network],
+    digest: str = "",
+    graphs: Path | None = None,
+    processes: Mapping[str, type[Process]] = NO_PROCESSES,
 ) -> Model:
     """A model whose network is made when it is first asked for; only one of waveforms is made at once."""
     return Model(
         config=config,
         make_net=make_net,
-        process=build_process(config.process),
+        process=build_process(config.process, processes),
         representation=_representation(config, make_net),
         mel=_mel(config),
         prior=None if config.prior is None else build_prior(config.prior),
@@ -159,9 +165,12 @@ def _check_domain(config: ModelConfig, net: Network, mel: MelSpec | None) -> Non
         )
 
 
-def build_process(settings: Mapping[str, Any]) -> Process:
-    """The diffusion process of a ``process`` section: its ``kind``, and the parameters of that process."""
-    return _build(_PROCESSES, settings, "process")
+def build_process(settings: Mapping[str, Any], own: Mapping[str, type[Process]] = NO_PROCESSES) -> Process:
+    """The diffusion process of a ``process`` section: its ``kind``, and the parameters of that process.
+
+    `own` are the kinds of a plug-in.
+    """
+    return _build(add_kinds(_PROCESSES, own, "process"), settings, "process")
 
 
 def build_prior(settings: Mapping[str, Any], at: str = "prior") -> Prior:

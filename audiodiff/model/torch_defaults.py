@@ -35,7 +35,7 @@ def plain_torch() -> Iterator[None]:
             torch.set_num_threads(1)
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
-        for device in ("cpu", "cuda"):
+        for device in ("cpu", "cuda", "mps"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         yield

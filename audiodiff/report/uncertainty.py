@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from audiodiff.errors import ConfigError
-from audiodiff.inference.denoiser import Block, Denoiser
+from audiodiff.inference.denoiser import Denoiser
+from audiodiff.inference.live import Block
 from audiodiff.io.reader import probe, read_blocks
 from audiodiff.model.model import Model
 from audiodiff.report import findings

@@ -8,6 +8,8 @@ it agree.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from soxr import soxr_ext
 
@@ -17,6 +19,8 @@ from audiodiff.signal.types import Audio
 _SLICE = 1 << 16
 # soxr.h's SOXR_STEEP_FILTER, which the Python class does not offer; the tests hold the flank it promises.
 _STEEP = 0x40
+_TRIAL, _TRIAL_PIECE = 1 << 18, 128
+"""Samples by which `held_back` finds what is held back, and how many are pushed at once."""
 
 
 def resampled_length(n_samples: int, rate_in: int, rate_out: int) -> int:
@@ -102,6 +106,25 @@ class StreamResampler:
         out = np.ascontiguousarray(np.concatenate(pieces).T)
         self._n_out += out.shape[1]
         return out
+
+
+@functools.lru_cache
+def held_back(rate_in: int, rate_out: int) -> int:
+    """How many input samples a `StreamResampler` holds back at most, found by trying.
+
+    libsoxr works in pieces of its own; what it tells of its delay is that of the moment. Small pushes show
+    the most.
+    """
+    if rate_in == rate_out:
+        return 0
+    stream = StreamResampler(rate_in, rate_out, 1)
+    piece = np.zeros((1, _TRIAL_PIECE), dtype=np.float32)
+    most = n_in = n_out = 0
+    while n_in < _TRIAL:
+        n_in += _TRIAL_PIECE
+        n_out += stream.push(piece).shape[1]
+        most = max(most, n_in - n_out * rate_in // rate_out)
+    return most + _TRIAL_PIECE
 
 
 def resample(x: Audio, rate_in: int, rate_out: int, n_out: int | None = None) -> Audio:

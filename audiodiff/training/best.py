@@ -15,7 +15,7 @@ from audiodiff.io.atomic import atomic_folder
 from audiodiff.training.log import read_log
 
 BestMetric: TypeAlias = Literal["pesq", "estoi", "si_sdr"]
-_KEYS: dict[BestMetric, str] = {"pesq": "pesq_wb", "estoi": "estoi", "si_sdr": "si_sdr"}
+SCORE_OF: dict[BestMetric, str] = {"pesq": "pesq_wb", "estoi": "estoi", "si_sdr": "si_sdr"}
 """Names of the scores in the entries of the log."""
 FOLDER = "model-best"
 
@@ -43,7 +43,7 @@ class Standing:
 
         One in which no item could be scored is none.
         """
-        found = entry.get(_KEYS[self.metric])
+        found = entry.get(SCORE_OF[self.metric])
         if found is not None and found > self.score:
             self.score, self.step, self.since = float(found), int(entry["step"]), 0
             return True
@@ -75,7 +75,7 @@ def standing_of(
     """
     if metric is None:
         return None
-    if _KEYS[metric] in missing:
+    if SCORE_OF[metric] in missing:
         raise ConfigError(f"run.best: {metric} cannot be computed; {install_hint('eval')}, or choose si_sdr")
     standing = Standing(metric, patience)
     for entry in read_log(log):

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from audiodiff.data.own_data import OwnData
 from audiodiff.training.checkpoint import Progress
 from audiodiff.training.recipe import Recipe
+
+
+def _data(recipe: Recipe) -> dict[str, str]:
+    """What it learned from; where that lies is nobody else's business."""
+    if isinstance(recipe.data, OwnData):
+        return {"data": f"{recipe.data.kind}, made by a plug-in"}
+    return {"packed store": Path(recipe.data.store).name}
 
 
 def card(recipe: Recipe, progress: Progress, n_parameters: int) -> str:
@@ -16,7 +24,7 @@ def card(recipe: Recipe, progress: Progress, n_parameters: int) -> str:
         "parameters": f"{n_parameters:,}",
         "network": ", ".join(f"{key} = {value}" for key, value in recipe.network.items()),
         "process": ", ".join(f"{key} = {value}" for key, value in recipe.process.items()),
-        "packed store": Path(recipe.data.store).name,  # where it lies is nobody else's business
+        **_data(recipe),
         "steps": f"{progress.step:,} of {recipe.optim.steps:,}",
         "audio seen": f"{progress.audio_s / 3600:.1f} h",
         "training time": f"{progress.minutes / 60:.2f} h",

@@ -10,8 +10,10 @@ no generator state has to be kept.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,8 +25,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from audiodiff import system
 from audiodiff.errors import ConfigError, ModelError
-from audiodiff.io.atomic import flush
 from audiodiff.networks.contract import Network
 from audiodiff.training import ema
 from audiodiff.training.muon import Muon
@@ -32,7 +34,7 @@ from audiodiff.training.schedule import Optimisers
 
 _KEEP = 2
 _PREFIX = "step-"
-_ASIDE = ".old"
+_ASIDE, _GONE = ".old", ".gone"
 
 
 @dataclass
@@ -78,14 +80,6 @@ def _tensors(state: State) -> dict[str, Tensor]:
     return {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()}
 
 
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        flush(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _steps(folder: Path) -> list[Path]:
     """Finished checkpoints, oldest first."""
     return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir())
@@ -106,13 +100,32 @@ def _put_back(folder: Path) -> None:
     for aside in folder.glob(f".{_PREFIX}*{_ASIDE}"):
         target = folder / aside.name.removeprefix(".").removesuffix(_ASIDE)
         if not target.exists():
-            aside.rename(target)
+            system.rename(aside, target)
 
 
 def _clear(folder: Path) -> None:
     """Remove what killed runs left; only one process saves here at a time."""
     for left in folder.glob(f".{_PREFIX}*"):
-        shutil.rmtree(left)
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove a checkpoint, or leave it whole where another program reads it."""
+    gone = checkpoint.with_name(f".{checkpoint.name}{_GONE}")
+    with contextlib.suppress(OSError):
+        system.rename(checkpoint, gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def _swap_in(temporary: Path, target: Path) -> None:
+    """Give a complete checkpoint its name; an older one of its step is set aside for that."""
+    if target.exists():  # the same step of the same run, saved again at its end
+        system.rename(target, target.with_name(f".{target.name}{_ASIDE}"))
+    try:
+        system.rename(temporary, target)
+    except OSError:
+        _put_back(target.parent)
+        raise
 
 
 def save(folder: Path, state: State, config: Mapping[str, Any], log_bytes: int) -> Path:
@@ -130,12 +143,13 @@ def save(folder: Path, state: State, config: Mapping[str, Any], log_bytes: int) 
         temporary.mkdir()
         save_file(_tensors(state), temporary / "state.safetensors")
         document = {"progress": vars(state.progress), "config": config, "log_bytes": log_bytes}
-        (temporary / "state.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        (temporary / "state.json").write_bytes(f"{json.dumps(document, indent=1)}\n".encode())
         for name in ("state.safetensors", "state.json"):
-            _fsync(temporary / name)
+            system.flush_file(temporary / name)
+        _swap_in(temporary, target)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        why = error.strerror if isinstance(error, OSError) else str(error)
+        why = _why(error)
         before = _steps(folder)
         start = f"from {before[-1].name}" if before else "from the start, as there is none before it"
         raise ModelError(
@@ -143,14 +157,18 @@ def save(folder: Path, state: State, config: Mapping[str, Any], log_bytes: int) 
             f"--resume {start}",
             code="unwritable",
         ) from error
-    if target.exists():  # the same step of the same run, saved again at its end
-        target.rename(folder / f".{target.name}{_ASIDE}")
-    temporary.rename(target)
-    _fsync(folder)
+    system.flush_folder(folder)
     _clear(folder)
     for old in _steps(folder)[:-_KEEP]:
-        shutil.rmtree(old)
+        _remove(old)
     return target
+
+
+def _why(error: OSError | SafetensorError) -> str:
+    """What the system said; safetensors wraps it in its own words."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    said = os.strerror(int(number[1])) if number else str(error)
+    return error.strerror or said if isinstance(error, OSError) else said
 
 
 def read_document(checkpoint: Path) -> dict[str, Any]:

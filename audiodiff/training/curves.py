@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 from audiodiff.errors import ConfigError, DataError
 from audiodiff.extras import install_hint
+from audiodiff.io.atomic import write_file
 from audiodiff.training.log import read_log
 
 SCORES = {
@@ -44,7 +46,9 @@ def plot_curves(log_path: Path, png_path: Path) -> None:
         axes.set_xlabel("hours of audio heard")
         axes.grid(alpha=0.3)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=9)
-    figure.savefig(png_path, dpi=DPI)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=DPI, format="png")
+    write_file(png_path, picture.getvalue())
 
 
 def _hours(steps: list[dict[str, Any]]) -> dict[int, float]:

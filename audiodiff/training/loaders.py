@@ -16,13 +16,15 @@ from audiodiff.data.noisy_clean import (
     dev_recordings,
     noisy_clean_batch,
 )
+from audiodiff.data.own_data import OwnSource, own_batch, own_recordings
 from audiodiff.data.pairs import Draw, PairStore, dev_pairs, pair_batch
 from audiodiff.data.store import Store
 from audiodiff.data.waves import Cut, WaveClips, dev_waves, wave_batch
 from audiodiff.errors import ConfigError
 from audiodiff.signal.mel_convention import MelSpec
 from audiodiff.training.ranks import Ranks
-from audiodiff.training.recipe import DenoiserData, MixData, PairData, RunSection, WaveData
+from audiodiff.training.recipe import DenoiserData, MixData, PairData, WaveData
+from audiodiff.training.run_sections import RunSection
 from audiodiff.training.validation import DevItem
 
 DEV_SEED = 1  # of the dev mixtures: the same for every run, so that runs can be compared
@@ -44,9 +46,11 @@ class Loader:
 
 
 def denoiser_loader(data: DenoiserData, run: RunSection, sample_rate: int, ranks: Ranks) -> Loader:
-    """Recordings with noise and without, mixed or as they are."""
+    """Recordings with noise and without, mixed, as they are, or of a plug-in."""
     if isinstance(data, MixData):
         return mixture_loader(data, run, sample_rate, ranks)
+    if isinstance(data, OwnSource):
+        return own_loader(data, run, sample_rate, ranks)
     return noisy_clean_loader(data, run, sample_rate, ranks)
 
 
@@ -88,6 +92,15 @@ def noisy_clean_loader(data: NoisyCleanData, run: RunSection, sample_rate: int, 
     return Loader(partial(_ahead, make, ranks), lambda n: dev_recordings(PairedClips(store, "dev"), n))
 
 
+def own_loader(source: OwnSource, run: RunSection, sample_rate: int, ranks: Ranks) -> Loader:
+    """Recordings that a plug-in makes."""
+    data = source.settings
+    ranks.check_batch(data.batch)
+    draw = PairDraw(run.seed, data.batch, round(data.segment_s * sample_rate), data.level_db)
+    make = partial(own_batch, source, draw, sample_rate)
+    return Loader(partial(_ahead, make, ranks), partial(own_recordings, source, draw, sample_rate))
+
+
 def wave_loader(data: WaveData, run: RunSection, spec: MelSpec, ranks: Ranks) -> Loader:
     """Crops of clips with their mels from a packed store."""
     store, cut = Store(Path(data.store)), Cut(spec, data.frames, data.peak)
@@ -106,7 +119,9 @@ def _ahead(make: Callable[[int], Batch], ranks: Ranks, start_step: int) -> Batch
     return ahead(some, start_step)
 
 
-def _check(data: DenoiserData | PairData | WaveData, found: int, expected: int, ranks: Ranks) -> None:
+def _check(
+    data: MixData | NoisyCleanData | PairData | WaveData, found: int, expected: int, ranks: Ranks
+) -> None:
     """Hold a store's rate to the model's, and the batch to the number of processes."""
     ranks.check_batch(data.batch)
     if found != expected:

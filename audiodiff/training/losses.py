@@ -228,7 +228,7 @@ class ObjectiveConfig(Settings):
         0.7, "magnitude squared error at magnitude_exponent"
     )
     over: Annotated[float, Term(lambda c: over_suppression(*c.magnitudes, c.weight))] = _weight(
-        0.0, "the same, only where the estimate is too small"
+        0.0, "magnitude, only where the estimate is too small"
     )
     consistent: Annotated[float, Term(_consistent)] = _weight(
         0.0, "complex, of the spectrum that the waveform has"
@@ -241,11 +241,17 @@ class ObjectiveConfig(Settings):
         0.0, "negative SI-SDR in dB"
     )
     perceptual: Annotated[float, Term(_perceptual)] = _weight(0.0, "distance in the manner of P.862")
-    perceptual_follow: bool = Field(default=False, description="its gradient knows of its compensations")
+    perceptual_follow: bool = Field(
+        default=False, description="whether its gradient knows of its compensations"
+    )
     high_hz: float = Field(default=8000.0, gt=0, description="bins from here on are the high part")
     high_weight: float = Field(default=1.0, ge=0, description="weight of a high bin in the spectral terms")
-    magnitude_exponent: float = Field(default=0.3, gt=0, le=1)
-    mrstft_windows: tuple[int, ...] = Field(default=(512, 1024, 2048), min_length=1)
+    magnitude_exponent: float = Field(
+        default=0.3, gt=0, le=1, description="power law of the magnitudes that are compared"
+    )
+    mrstft_windows: tuple[int, ...] = Field(
+        default=(512, 1024, 2048), min_length=1, description="windows of mrstft, in samples"
+    )
 
 
 class NoiseObjective(Settings):

@@ -35,12 +35,15 @@ class SpectralModel(Settings):
     Attributes:
         representation: ``spectrum``, which is also what a section without one is.
         sample_rate: Rate in Hz at which the model works; the packed store must have it.
-        n_fft, hop: Window of the spectral front end and distance of its frames, in samples.
-        exponent, scale: Compression of the spectrum, z -> scale |z|^exponent e^(i arg z).
+        n_fft: Window of the spectral front end, in samples.
+        hop: Distance of its frames, in samples.
+        exponent: Of the compressed spectrum, z -> scale |z|^exponent e^(i arg z).
+        scale: Of the compressed spectrum.
         target: What the network predicts.
         start: Time in (0, 1] at which sampling starts; left out, it follows from process and target.
         steps: Sampler steps of the presets fast, balanced and best; their default follows from the target.
         sampler: Solver of the presets.
+        grid: Name of a plug-in's schedule: the times of training and of the presets; else the process's.
         eta: Share of fresh noise a step in the presets.
         start_noise: Scale of the fresh noise that leaves a bridge's start; 0 is the deterministic limit.
         inversion: A vocoder's: iterations of the mel inversion that it starts from.
@@ -57,6 +60,7 @@ class SpectralModel(Settings):
     start: float = Field(default=1.0, gt=0, le=1)
     steps: tuple[int, int, int] = DEFAULT_STEPS
     sampler: Literal["ddim", "dpmpp_2m", "heun"] = "ddim"
+    grid: str | None = Field(default=None, exclude_if=lambda name: name is None)
     eta: float = Field(default=0.0, ge=0, le=1)
     start_noise: float = Field(default=1.0, ge=0, le=1)
     inversion: int | None = Field(default=None, ge=0, le=1000)
@@ -99,6 +103,7 @@ class NoisyWaveModel(Settings):
         schedule: Inference betas of the presets fast and balanced, from data towards noise, for the sampler
             ``diffwave`` on ``vp`` or ``cdiffuse``; best takes the whole table that was trained.
         sampler: Solver of the presets; ``diffwave`` is ``ddim`` with the state clamped to [-1, 1].
+        grid: Name of a plug-in's schedule: the times of training and of the presets; else the process's.
         eta: Share of fresh noise a step in the presets.
         start_noise: Scale of the fresh noise that leaves a bridge's start; 0 is the deterministic limit.
         mix_back: Share of the recording in what comes out at the end.
@@ -112,6 +117,7 @@ class NoisyWaveModel(Settings):
     steps: tuple[int, int, int] | None = None
     schedule: tuple[float, ...] | None = None
     sampler: Literal["ddim", "dpmpp_2m", "heun", "diffwave"] = "ddim"
+    grid: str | None = Field(default=None, exclude_if=lambda name: name is None)
     eta: float = Field(default=0.0, ge=0, le=1)
     start_noise: float = Field(default=1.0, ge=0, le=1)
     mix_back: float = Field(default=0.0, ge=0, le=1)

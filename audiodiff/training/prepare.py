@@ -8,15 +8,19 @@ from dataclasses import dataclass
 import torch
 
 from audiodiff.data.noisy_clean import NoisyCleanData
-from audiodiff.model.model import build_prior, build_process
+from audiodiff.data.own_data import OwnSource
+from audiodiff.diffusion.loss import TimeLaw
+from audiodiff.errors import ConfigError
+from audiodiff.model.model import build_prior
 from audiodiff.networks.contract import Network
 from audiodiff.training.checkpoint import State
 from audiodiff.training.losses import NoiseObjective, ObjectiveConfig
 from audiodiff.training.model_sections import NoisyWaveModel, SpectralModel, WaveModel, plain_table
 from audiodiff.training.muon import Muon
 from audiodiff.training.ranks import ALONE, Ranks
-from audiodiff.training.recipe import MixData, PairData, Recipe, TimedOptim, WaveData
-from audiodiff.training.recordings import recording_task
+from audiodiff.training.recipe import MixData, PairData, Recipe, WaveData
+from audiodiff.training.recordings import RecordingTask
+from audiodiff.training.run_sections import TimedOptim
 from audiodiff.training.spectra import spectral_task
 from audiodiff.training.step import Task, TrainingContext
 from audiodiff.training.wave_losses import WaveObjective
@@ -40,26 +44,32 @@ class Probe:
 
 def make_task(recipe: Recipe) -> Task:
     """What a recipe trains, by the kind of its sections; the recipe has checked that they go together."""
-    process, run = build_process(recipe.process), recipe.run
-    match recipe.model, recipe.data, recipe.objective, recipe.optim:
+    process, run = recipe.make_process(), recipe.run
+    match recipe.model, recipe.data_source(), recipe.objective, recipe.optim:
         case (
             SpectralModel() as model,
-            MixData() | NoisyCleanData() | PairData() as data,
+            MixData() | NoisyCleanData() | PairData() | OwnSource() as data,
             ObjectiveConfig() as objective,
             TimedOptim() as optim,
         ):
-            return spectral_task(model, process, data, objective, optim, run)
+            return spectral_task(model, process, data, objective, _times(recipe, optim), run)
         case (
             NoisyWaveModel() as model,
-            MixData() | NoisyCleanData() as data,
+            MixData() | NoisyCleanData() | OwnSource() as data,
             WaveObjective() as objective,
             TimedOptim() as optim,
         ):
-            return recording_task(model, process, data, objective, optim, run)
+            times = _times(recipe, optim)
+            return RecordingTask(model.sample_rate, process, model.target, times, objective, data, run)
         case WaveModel() as model, WaveData() as data, NoiseObjective() as objective, _:
             prior = None if model.prior is None else build_prior(model.prior)
             return WaveTask(model, prior, plain_table(process), data, objective, run)
     raise AssertionError("a recipe has the sections of one kind")
+
+
+def _times(recipe: Recipe, optim: TimedOptim) -> TimeLaw:
+    """The times of training: around those at which the model will be sampled."""
+    return TimeLaw(recipe.grid(optim.t_steps), optim.t_start_share, optim.t_jitter)
 
 
 def prepare(
@@ -68,7 +78,11 @@ def prepare(
     """Build the fixed parts; measure what the recipe leaves to measurement.
 
     Decisions are kept in ``state.progress``, so that a resumed run takes the same ones. Of several processes
-    the first one's measurements count. Also returns those that were made now (``bf16``, ``compile``).
+    the first one's measurements count. Also returns those that were made now (``bf16``, ``compile``). On
+    ``mps`` nothing is measured and both are off.
+
+    Raises:
+        ConfigError: The recipe wants on ``mps`` what is not used there.
     """
     progress, probes = state.progress, {}
     task, net, seed = make_task(recipe), state.network, recipe.run.seed
@@ -77,6 +91,8 @@ def prepare(
     def trial(bf16: bool, compiled: bool) -> float:
         return _seconds(_context(task, seed, net, device, bf16, compiled, ALONE), n_samples)
 
+    if device.type == "mps":
+        _decide_for_mps(recipe, state)
     if recipe.run.bf16 != "auto":
         progress.bf16 = recipe.run.bf16 == "on"
     elif progress.bf16 is None:
@@ -96,6 +112,13 @@ def prepare(
         if isinstance(optimiser, Muon):
             optimiser.dtype = torch.bfloat16 if progress.bf16 else torch.float32
     return _context(task, seed, net, device, progress.bf16, progress.compiled, ranks), probes
+
+
+def _decide_for_mps(recipe: Recipe, state: State) -> None:
+    """Nobody has measured bfloat16 on Apple's GPU, nor what the compiler makes of it."""
+    if "on" in (recipe.run.bf16, recipe.run.compile):
+        raise ConfigError("run.bf16 and run.compile cannot be on with run.device mps; use off or auto")
+    state.progress.bf16 = state.progress.compiled = False
 
 
 def _context(

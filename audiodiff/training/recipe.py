@@ -12,23 +12,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
 
+from audiodiff import networks
 from audiodiff.data.mixing import MixConfig
 from audiodiff.data.noisy_clean import NoisyCleanData
+from audiodiff.data.own_data import OwnData, OwnSource
+from audiodiff.diffusion import time_grids
 from audiodiff.diffusion.prediction import Target, natural_start
+from audiodiff.diffusion.process import Process
 from audiodiff.errors import ConfigError
-from audiodiff.model.config import ModelConfig
+from audiodiff.model import plugin
+from audiodiff.model.config import ModelConfig, Presets
 from audiodiff.model.model import build_process
+from audiodiff.model.plugin import NO_PLUGIN, Plugin
 from audiodiff.networks import complete, sizes_of
 from audiodiff.networks.contract import Network
-from audiodiff.settings import Setting, Settings, load_json, load_toml, nearest, parse
-from audiodiff.training.best import BestMetric
+from audiodiff.settings import Setting, Settings, add_kinds, nearest, parse, read_json, read_toml
 from audiodiff.training.losses import NoiseObjective, ObjectiveConfig
 from audiodiff.training.model_sections import STEPS_OF_NOISE, NoisyWaveModel, SpectralModel, WaveModel
 from audiodiff.training.pesq_loss import MIN_RATE
+from audiodiff.training.run_sections import Optim, RunSection, TimedOptim
+from audiodiff.training.shipped_recipes import find
 from audiodiff.training.wave_losses import WaveObjective
 
 
@@ -37,7 +44,8 @@ class MixData(MixConfig):
 
     Attributes:
         kind: ``mix``, which is also what a section without a kind is.
-        store, batch: Folder of the packed store; items in a batch.
+        store: Folder of the packed store.
+        batch: Items in a batch.
         segment_s: Seconds of each item; at least 0.1.
     """
 
@@ -52,7 +60,8 @@ class PairData(Settings):
 
     Attributes:
         kind: ``pairs``.
-        store, batch: Folder of the pair store; items in a batch.
+        store: Folder of the pair store.
+        batch: Items in a batch.
         segment_s: Seconds of each item; at least 0.1.
         level_db: Active level of the starts, dBFS; the level at which the model hears them.
         gain_db: Each item is then made louder or quieter by up to this.
@@ -71,7 +80,8 @@ class WaveData(Settings):
 
     Attributes:
         kind: ``waves``.
-        store, batch: Folder of the packed store; crops in a batch.
+        store: Folder of the packed store.
+        batch: Crops in a batch.
         frames: Frames of a crop; its samples are frames x hop. Shorter clips are left out.
         peak: Each clip is scaled to this peak; None leaves it at its level.
     """
@@ -84,113 +94,19 @@ class WaveData(Settings):
     level_db: ClassVar[None] = None  # the mel says how loud the speech is
 
 
-class Optim(Settings):
-    """How the weights are changed.
-
-    Attributes:
-        kind: ``adamw``, ``adam`` (weight decay goes through the moments), ``sgd`` with momentum, or ``muon``
-            for the inner matrices and kernels with AdamW for all else.
-        steps: Length of the schedule; training ends there.
-        lr: Highest learning rate, of all that Muon does not change.
-        shape: What follows the warm-up: half a ``cosine`` over all steps, or a ``constant`` rate with a tail.
-        tail: Steps at the end of a constant rate in which it falls in a straight line; 0 for none.
-        lr_floor: Last learning rate as a share of the highest.
-        warmup: Steps of the linear warm-up.
-        betas: Decay rates of AdamW and Adam.
-        momentum: Of SGD; 0 for none.
-        weight_decay: On matrices and kernels only; 0 makes AdamW Adam.
-        clip: Largest norm of the gradient; 0 leaves it as it is.
-        ema: Largest decay of the average of the weights.
-        muon_lr, muon_momentum: Highest learning rate of Muon, and the decay of its momentum.
-        adamw_names: Modules and parameters that stay with AdamW under ``muon``: first and last layers,
-            embeddings. What has fewer than two axes stays there anyway.
-    """
-
-    kind: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
-    steps: int = Field(ge=1)
-    lr: float = Field(gt=0)
-    shape: Literal["cosine", "constant"] = "cosine"
-    tail: int = Field(default=0, ge=0)
-    lr_floor: float = Field(default=0.01, ge=0, le=1)
-    warmup: int = Field(default=200, ge=0)
-    betas: tuple[float, float] = (0.9, 0.99)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=0.01, ge=0)
-    clip: float = Field(default=1.0, ge=0)
-    ema: float = Field(default=0.999, ge=0, lt=1)
-    muon_lr: float = Field(default=0.02, gt=0)
-    muon_momentum: float = Field(default=0.95, ge=0, lt=1)
-    adamw_names: tuple[str, ...] = ()
-
-
-class TimedOptim(Optim):
-    """How the weights of a model of spectra are changed, and at which times of the process.
-
-    Attributes:
-        t_steps: Times are drawn around the default sampling grid of this many steps; 8 where the network
-            predicts anything but x_0 and nothing is said.
-        t_start_share: Probability of the start of sampling itself; 0.2 in that case.
-        t_jitter: Reach of the other times towards their neighbours in the grid; 0.5 covers everything.
-    """
-
-    t_steps: int = Field(default=4, ge=1, le=1000)
-    t_start_share: float = Field(default=0.4, ge=0, le=1)
-    t_jitter: float = Field(default=0.5, ge=0, lt=1)
-
-
-class RunSection(Settings):
-    """How the training runs; all of it may change when a run is resumed, but the seed should not.
-
-    Attributes:
-        seed: Seed of the first weights and of every batch, time and noise.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or another torch device.
-        bf16: bfloat16 autocast; ``auto`` measures both at the start and takes the faster.
-        compile: torch.compile; ``auto`` measures too, which costs a minute or two.
-        log_every: Steps between two lines of the log.
-        checkpoint_minutes: Minutes between two checkpoints.
-        validate_minutes: Minutes between two validations; 0 turns them off.
-        validate_items: Dev items that a validation runs the model on.
-        trivial_after: Steps after which a network that is worse than the trivial predictor ends the run.
-        best: Score of the validations (``pesq``, ``estoi`` or ``si_sdr``) whose best model is kept in
-            ``model-best``; None keeps the newest only.
-        tensorboard: Write TensorBoard events too, if the package tensorboard is installed.
-        patience: Validations without a better score of ``best`` after which the run ends; 0 for never.
-    """
-
-    seed: int = Field(default=0, ge=0)
-    device: str = "auto"
-    bf16: Literal["auto", "on", "off"] = "auto"
-    compile: Literal["auto", "on", "off"] = "off"
-    log_every: int = Field(default=20, ge=1)
-    checkpoint_minutes: float = Field(default=5.0, gt=0)
-    validate_minutes: float = Field(default=30.0, ge=0)
-    validate_items: int = Field(default=24, ge=1)
-    trivial_after: int = Field(default=500, ge=1)
-    tensorboard: bool = False
-    best: BestMetric | None = None
-    patience: int = Field(default=0, ge=0)
-
-    @model_validator(mode="after")
-    def _best_is_validated(self) -> RunSection:
-        if self.best is not None and not self.validate_minutes:
-            raise ConfigError("run.best needs validations; set run.validate_minutes, or leave it out")
-        if self.patience and self.best is None:
-            raise ConfigError('run.patience needs run.best, such as "si_sdr", to tell what is better')
-        return self
-
-
 _SECTIONS: dict[str, tuple[type[Settings], ...]] = {  # [model] [data] [objective] [optim] [run] by data.kind
     "mix": (SpectralModel, MixData, ObjectiveConfig, TimedOptim, RunSection),
     "noisy_clean": (SpectralModel, NoisyCleanData, ObjectiveConfig, TimedOptim, RunSection),
     "pairs": (SpectralModel, PairData, ObjectiveConfig, TimedOptim, RunSection),
     "waves": (WaveModel, WaveData, NoiseObjective, Optim, RunSection),
 }
+_OF_OWN_DATA = (SpectralModel, OwnData, ObjectiveConfig, TimedOptim, RunSection)
 _BY_REPRESENTATION: dict[str, tuple[type[Settings], type[Settings]]] = {
     "spectrum": (SpectralModel, ObjectiveConfig),
     "waveform": (NoisyWaveModel, WaveObjective),
 }
 """[model] and [objective] of a denoiser, by model.representation."""
-DenoiserData: TypeAlias = MixData | NoisyCleanData
+DenoiserData: TypeAlias = MixData | NoisyCleanData | OwnSource
 
 
 _ADVICE = {  # for a network that lacks this size
@@ -207,28 +123,35 @@ class Recipe(Settings):
     """A whole recipe. Sizes of the network that follow from the model need not be given.
 
     Of a vocoder of waveforms ``[process]`` may be left out: it is DiffWave's table of 50 entries then.
+    ``plugin`` names a Python file beside the recipe with kinds of one's own; validation takes what it offers,
+    a `Plugin`, as its context.
     """
 
+    _code: Plugin = PrivateAttr(default=NO_PLUGIN)
+
+    plugin: str | None = Field(default=None, min_length=1, exclude_if=lambda name: name is None)
     model: SpectralModel | NoisyWaveModel | WaveModel
     process: dict[str, Setting]
     network: dict[str, Setting]
-    data: Annotated[MixData | NoisyCleanData | PairData | WaveData, Field(discriminator="kind")]
+    data: MixData | NoisyCleanData | PairData | WaveData | OwnData
     objective: ObjectiveConfig | WaveObjective | NoiseObjective
     optim: TimedOptim | Optim
     run: RunSection
 
     @model_validator(mode="before")
     @classmethod
-    def _sections_by_kind(cls, values: Any) -> Any:
+    def _sections_by_kind(cls, values: Any, info: ValidationInfo) -> Any:
         # Each section meets its own class here, so that an error names this class's keys and no other's.
         if not isinstance(values, Mapping):
             return values
-        values = migrate(values)
+        code = info.context if isinstance(info.context, Plugin) else NO_PLUGIN
+        values = migrate(values, code)
         kind = _key(values.get("data"), "kind", "mix")
-        if not isinstance(kind, str) or kind not in _SECTIONS:
-            raise ConfigError(f"data.kind: unknown kind {kind!r}; {nearest(str(kind), _SECTIONS)}")
-        model, data, objective, optim, run = _SECTIONS[kind]
-        if kind in ("mix", "noisy_clean"):
+        known = add_kinds(_SECTIONS, dict.fromkeys(code.data, _OF_OWN_DATA), "data")
+        if not isinstance(kind, str) or kind not in known:
+            raise ConfigError(f"data.kind: unknown kind {kind!r}; {nearest(str(kind), known)}")
+        model, data, objective, optim, run = known[kind]
+        if data in (MixData, NoisyCleanData, OwnData):
             wanted = _key(values.get("model"), "representation", "spectrum")
             if wanted not in _BY_REPRESENTATION:
                 line = f"unknown representation {wanted!r}; {nearest(str(wanted), _BY_REPRESENTATION)}"
@@ -242,10 +165,16 @@ class Recipe(Settings):
         }
 
     @model_validator(mode="after")
-    def _goes_together(self) -> Recipe:
-        process = build_process(self.process)
-        self.model.folder_keys(process)  # refused now, not after hours of training
-        self.network.update(_sized(self.network, self.model.sizes(process), self.data.kind))
+    def _goes_together(self, info: ValidationInfo) -> Recipe:
+        if isinstance(info.context, Plugin):
+            self._code = info.context
+        elif self.plugin is not None:
+            raise ConfigError(f"plugin: {self.plugin} was not read; load the recipe with load_recipe")
+        self.check_grid()
+        process = self.make_process()
+        self.folder_keys()  # refused now, not after hours of training
+        self.data_source()
+        self.network.update(_sized(self.network, self.model.sizes(process), self.data.kind, self._code))
         if isinstance(self.model, WaveModel) and self.network.get("conditioner") == "waveform":
             raise ConfigError("network.conditioner: a vocoder hears a mel; use published or frames")
         if (self.data.kind == "pairs") != (getattr(self.model, "inversion", None) is not None):
@@ -257,8 +186,59 @@ class Recipe(Settings):
             )
         return self
 
+    @property
+    def code(self) -> Plugin:
+        """What the recipe's plug-in offers."""
+        return self._code
 
-def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
+    def make_process(self) -> Process:
+        """The diffusion process."""
+        return build_process(self.process, self._code.processes)
+
+    def make_network(self) -> Network:
+        """The network before training."""
+        return networks.build(self.network, self._code.networks)
+
+    def data_source(self) -> MixData | NoisyCleanData | PairData | WaveData | OwnSource:
+        """What is read: the section ``[data]``, or what makes a plug-in's recordings by it."""
+        if not isinstance(self.data, OwnData):
+            return self.data
+        recorder = parse(self._code.data[self.data.kind], self.data.model_extra or {}, at="data")
+        return OwnSource(self.data, recorder)
+
+    def grid(self, n_steps: int) -> list[float]:
+        """The times of so many steps, from the start of sampling to 0."""
+        start = getattr(self.model, "start", 1.0)
+        name = getattr(self.model, "grid", None)
+        if name is None:
+            return time_grids.default(self.make_process(), n_steps, start)
+        return self._code.times(name, n_steps, start)
+
+    def folder_keys(self) -> dict[str, Any]:
+        """What the model folder states by the sections ``[model]`` and ``[process]``."""
+        keys = self.model.folder_keys(self.make_process())
+        if getattr(self.model, "grid", None) is not None:
+            presets = keys["presets"].model_dump()
+            for preset in presets.values():
+                preset["times"] = self.grid(preset["steps"])
+            keys["presets"] = parse(Presets, presets, at="model")
+        return keys
+
+    def check_grid(self) -> None:
+        """Refuse a schedule that the plug-in does not have."""
+        name = getattr(self.model, "grid", None)
+        if name is not None and name not in self._code.schedules:
+            line = f"unknown schedule {name!r} of a plug-in; {nearest(name, self._code.schedules)}"
+            raise ConfigError(f"model.grid: {line}")
+
+    @property
+    def model_code(self) -> Plugin:
+        """The plug-in where its network or process is what is trained, else none: data need not travel."""
+        needed = self.network["kind"] in self._code.networks or self.process["kind"] in self._code.processes
+        return self._code if needed else NO_PLUGIN
+
+
+def migrate(values: Mapping[str, Any], code: Plugin = NO_PLUGIN) -> dict[str, Any]:
     """The plain values of a recipe, of an older version's too, as today's classes take them.
 
     Every recipe passes here on its way from TOML, ``recipe.json`` or a checkpoint: what is renamed one day is
@@ -269,10 +249,10 @@ def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
         values["data"] = {"kind": "mix", **values["data"]}  # before there were vocoders, there were no kinds
         if values["data"]["kind"] == "waves":
             return {"objective": {}, "run": {}, "process": {"kind": "vp", "schedule": "diffwave"}, **values}
-    return {"objective": {}, "run": {}, **values, **_by_target(values)}
+    return {"objective": {}, "run": {}, **values, **_by_target(values, code)}
 
 
-def _by_target(values: Mapping[str, Any]) -> dict[str, Any]:
+def _by_target(values: Mapping[str, Any], code: Plugin) -> dict[str, Any]:
     """Sections ``[model]`` and ``[optim]`` of a denoiser with what follows from what its network predicts."""
     sections = [values.get(name) for name in ("model", "process", "optim")]
     if not all(isinstance(section, Mapping) for section in sections):
@@ -281,7 +261,9 @@ def _by_target(values: Mapping[str, Any]) -> dict[str, Any]:
     target = model.get("target", "x0")
     if target not in get_args(Target):
         return {}
-    start = {} if "start" in model else {"start": natural_start(build_process(process), target)}
+    start = (
+        {} if "start" in model else {"start": natural_start(build_process(process, code.processes), target)}
+    )
     if target == "x0":
         return {"model": {**start, **model}}
     steps = {} if "schedule" in model else {"steps": STEPS_OF_NOISE}
@@ -293,9 +275,11 @@ def _key(section: Any, name: str, default: str) -> Any:
     return section.get(name, default) if isinstance(section, Mapping) else getattr(section, name, default)
 
 
-def _sized(network: Mapping[str, Setting], sizes: Mapping[str, str | int], kind: str) -> dict[str, Setting]:
+def _sized(
+    network: Mapping[str, Setting], sizes: Mapping[str, str | int], kind: str, code: Plugin
+) -> dict[str, Setting]:
     """The section ``[network]`` with the sizes that follow from the model, and every default written out."""
-    known = sizes_of(network)
+    known = sizes_of(network, code.networks)
     for name, value in sizes.items():
         if name in ("table", "passes") and name not in known:
             continue  # only some networks look times up in a table, or hand something on untrained
@@ -306,7 +290,8 @@ def _sized(network: Mapping[str, Setting], sizes: Mapping[str, str | int], kind:
             )
         if network.get(name, value) != value:
             raise ConfigError(f"network.{name} must be {value}, as the model says; leave it out")
-    return complete({**network, **{name: value for name, value in sizes.items() if name in known}})
+    more = {name: value for name, value in sizes.items() if name in known}
+    return complete({**network, **more}, code.networks)
 
 
 def model_config(recipe: Recipe, net: Network) -> ModelConfig:
@@ -320,14 +305,27 @@ def model_config(recipe: Recipe, net: Network) -> ModelConfig:
         reach_encode=net.reach_encode,
         reach_step=net.reach_step,
         licence=recipe.model.licence,
-        **recipe.model.folder_keys(build_process(recipe.process)),
+        plugin=recipe.model_code.digest if recipe.model_code.content else None,
+        **recipe.folder_keys(),
     )
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe (TOML), with overrides, or the resolved recipe of another run (JSON)."""
+def load_recipe(path: Path, overrides: Sequence[str] = (), allow_code: bool = False) -> Recipe:
+    """Read a recipe (TOML), with overrides, or the resolved recipe of another run (JSON).
+
+    Args:
+        path: The file, its folder, or the name of a shipped recipe; a plug-in that it names lies relative to
+            the file.
+        overrides: ``section.key=value``, for TOML.
+        allow_code: Run the plug-in; without it a recipe that names one is refused (code ``foreign_code``).
+    """
+    path = find(path)
     if path.suffix != ".json":
-        return load_toml(Recipe, path, overrides)
-    if overrides:
+        values = read_toml(path, overrides)
+    elif overrides:
         raise ConfigError(f"{path}: overrides go with a TOML recipe; edit the JSON file instead")
-    return load_json(Recipe, path)
+    else:
+        values = read_json(path)
+    name = values.get("plugin")
+    code = plugin.read(path.parent / name, allow_code) if isinstance(name, str) and name else None
+    return parse(Recipe, values, " ".join([str(path), *overrides]), context=code)

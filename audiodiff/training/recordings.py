@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from audiodiff.data.batches import Batch
-from audiodiff.diffusion import time_grids
 from audiodiff.diffusion.loss import TimeLaw, sample_state, x0_weight
 from audiodiff.diffusion.prediction import Target, target_of, to_x0
 from audiodiff.diffusion.process import Process
@@ -20,9 +19,9 @@ from audiodiff.inference.denoiser import Denoiser
 from audiodiff.model.model import Model
 from audiodiff.signal.types import Audio
 from audiodiff.training.loaders import Loader, denoiser_loader
-from audiodiff.training.model_sections import NoisyWaveModel
 from audiodiff.training.ranks import Ranks
-from audiodiff.training.recipe import DenoiserData, RunSection, TimedOptim
+from audiodiff.training.recipe import DenoiserData
+from audiodiff.training.run_sections import RunSection
 from audiodiff.training.step import Losses, TrainingContext
 from audiodiff.training.validation import DevItem
 from audiodiff.training.wave_losses import WaveObjective, wave_objective
@@ -97,17 +96,3 @@ class RecordingTask:
         """See `Task`."""
         denoiser = Denoiser(model, device=device)
         return lambda item: denoiser.denoise(item.noisy, self.sample_rate)
-
-
-def recording_task(
-    model: NoisyWaveModel,
-    process: Process,
-    data: DenoiserData,
-    objective: WaveObjective,
-    optim: TimedOptim,
-    run: RunSection,
-) -> RecordingTask:
-    """The task that the sections of a recipe describe."""
-    grid = time_grids.default(process, optim.t_steps, model.start)
-    law = TimeLaw(grid, optim.t_start_share, optim.t_jitter)
-    return RecordingTask(model.sample_rate, process, model.target, law, objective, data, run)

@@ -1,6 +1,7 @@
 """A training in a folder: start or resume, log, checkpoint, validate, export.
 
 RUN/recipe.json      the resolved recipe
+RUN/plugin.py        its plug-in, if it names one
 RUN/log.jsonl        what happened
 RUN/log.csv          the numbers of that, a row for each line of steps and each validation
 RUN/tensorboard/     the same numbers, with ``run.tensorboard``
@@ -26,17 +27,15 @@ import filelock
 import torch
 from torch import nn
 
-from audiodiff import networks
 from audiodiff.errors import ConfigError, DataError, ModelError
 from audiodiff.extras import install_hint
 from audiodiff.inference.device import pick_device
 from audiodiff.interrupts import Stop, stop_requests
-from audiodiff.io.atomic import write_file
 from audiodiff.io.locks import held
 from audiodiff.model.folder import load, save
-from audiodiff.model.model import build_process
-from audiodiff.settings import dump_json, parse
+from audiodiff.model.model import check_network
 from audiodiff.training import checkpoint
+from audiodiff.training.begin import Begin, start, write_recipe
 from audiodiff.training.best import FOLDER as BEST
 from audiodiff.training.best import Standing, keep_best, standing_of
 from audiodiff.training.card import card
@@ -54,8 +53,6 @@ from audiodiff.training.step import TrainingContext
 from audiodiff.training.validation import DevItem, missing_scores, score, validate
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_FIXED = ("representation", "sample_rate", "n_fft", "hop", "exponent", "scale", "target", "mel", "prior")
-"""Of [model]: what the weights depend on, where the recipe has it."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +96,7 @@ def run(
     resume: bool = False,
     init: Path | None = None,
     max_minutes: float | None = None,
+    allow_code: bool = False,
 ) -> Outcome:
     """Train in a folder until the schedule, the time or a signal ends it.
 
@@ -106,8 +104,10 @@ def run(
         recipe: What to train.
         folder: The run's folder; made if it is not there.
         resume: Go on from the newest checkpoint in it; a folder without one starts at step 0.
-        init: Model folder whose weights a new run starts from; a resumed one goes on with its own.
+        init: Model (folder or shipped name) whose weights a new run starts from; a resumed one goes on with
+            its own.
         max_minutes: Minutes of wall clock, validations included, after which to stop; 0 only exports.
+        allow_code: Run code that the folder of `init` brings; that of the recipe ran when it was loaded.
 
     Raises:
         ConfigError: The folder already holds a run and `resume` is not set, the recipe does not fit the
@@ -119,7 +119,8 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with joined() as ranks, _lock(folder, ranks), stop_requests(max_minutes) as stop:
-            return _locked(recipe, folder, resume, init, stop, ranks)
+            begin = Begin(resume, init, allow_code)
+            return _locked(recipe, folder, begin, stop, ranks)
     except OSError as error:
         if isinstance(error, filelock.Timeout):
             raise ConfigError(
@@ -139,24 +140,22 @@ def _lock(folder: Path, ranks: Ranks) -> AbstractContextManager[object]:
     return held(folder / ".lock") if ranks.writes else nullcontext()
 
 
-def _locked(
-    recipe: Recipe, folder: Path, resume: bool, init: Path | None, stop: Stop, ranks: Ranks
-) -> Outcome:
+def _locked(recipe: Recipe, folder: Path, begin: Begin, stop: Stop, ranks: Ranks) -> Outcome:
     device = pick_device(recipe.run.device)
     loader = make_task(recipe).loader(ranks)  # first, because a wrong store is noticed at once
     state = new_state(recipe, device)
     for turn in (True, False):  # the writing process first: it may have to put a checkpoint back
         if ranks.writes == turn:
-            log_bytes, notes = _start(recipe, folder, state, resume, init)
+            log_bytes, notes = start(recipe, folder, state, begin)
         ranks.wait()
     if ranks.writes:
-        write_file(folder / "recipe.json", dump_json(recipe).encode())
+        write_recipe(recipe, folder)
     log = RunLog(folder / "log.jsonl" if ranks.writes else None, log_bytes)
     try:
         if ranks.writes:
             log.mirrors = open_mirrors(folder, read_log(folder / "log.jsonl"), recipe.run.tensorboard)
         context, probes = prepare(recipe, state, device, ranks)
-        start = {
+        facts = {
             "step": state.progress.step,
             "parameters": sum(p.numel() for p in state.net.parameters()),
             "device": str(device),
@@ -167,7 +166,7 @@ def _locked(
             "compiled": state.progress.compiled,
             "probes": {name: asdict(probe) for name, probe in probes.items()},
         }
-        log.write("start", start)
+        log.write("start", facts)
         for text in notes:
             log.write("note", {"text": text})
         items: Sequence[DevItem] = []
@@ -202,66 +201,10 @@ def new_state(recipe: Recipe, device: torch.device) -> State:
     """Network, average and optimiser before the first step; the weights are a function of ``run.seed``."""
     with torch.random.fork_rng(devices=[]):  # torch draws first weights from its global generator only
         torch.default_generator.manual_seed(recipe.run.seed)
-        net = cast(nn.Module, networks.build(recipe.network).to(device))
+        network = recipe.make_network().to(device)
+    check_network(model_config(recipe, network), network)  # one's own may not fit: said now, not at the end
+    net = cast(nn.Module, network)
     return checkpoint.fresh(net, make_optimisers(net, recipe.optim))
-
-
-def _start(
-    recipe: Recipe, folder: Path, state: State, resume: bool, init: Path | None
-) -> tuple[int, list[str]]:
-    """Fill the state from a checkpoint or a model; returns how much of the log to keep, and notes for it."""
-    newest = checkpoint.latest(folder / "checkpoints")
-    if newest is not None and not resume:
-        raise ConfigError(f"{folder}: already holds a run; add --resume to go on, or choose another folder")
-    if newest is not None:
-        before = parse(Recipe, checkpoint.read_document(newest)["config"], str(newest / "state.json"))
-        _refuse_other_model(recipe, before, newest)
-        document = checkpoint.load(newest, state)
-        notes = [f"resume: --init {init} is ignored, the checkpoint's weights go on"] if init else []
-        return int(document["log_bytes"]), notes + _changes(recipe, before)
-    notes = ["resume: no checkpoint yet, started at step 0"] if resume else []
-    if init is not None:
-        _take_weights(recipe, state, init)
-        notes.append(f"first weights from {init}")
-    return 0, notes
-
-
-def _refuse_other_model(recipe: Recipe, before: Recipe, path: Path) -> None:
-    def weighty(of: Recipe) -> dict[str, Any]:
-        model = {f"model.{key}": getattr(of.model, key, None) for key in _FIXED}
-        # a table by its name or by its betas is the same process
-        return model | {"process": build_process(of.process), "network": of.network}
-
-    now = weighty(recipe)
-    for name, value in weighty(before).items():
-        if now[name] != value:
-            raise ConfigError(
-                f"{path}: was trained with {name} = {value!r}, the recipe says {now[name]!r}; resume with "
-                "the old value, or start a new run with --init"
-            )
-
-
-def _changes(recipe: Recipe, before: Recipe) -> list[str]:
-    """What a resumed run does differently from here on; one note a key."""
-    now, then = (of.model_dump(mode="json", exclude={"process", "network"}) for of in (recipe, before))
-    return [
-        f"resume: {section}.{key} is now {value!r}, was {then[section].get(key)!r}"
-        for section in now
-        for key, value in now[section].items()
-        if value != then[section].get(key)
-    ]
-
-
-def _take_weights(recipe: Recipe, state: State, init: Path) -> None:
-    """Start network and average from a model folder."""
-    model = load(init)
-    # a folder of an older version lacks the keys that came later; their defaults keep its meaning
-    if networks.complete(model.config.network) != recipe.network:
-        raise ConfigError(f"{init}: has another network than the recipe; make their [network] sections equal")
-    weights = model.net.state_dict()
-    state.net.load_state_dict(weights)
-    for name, value in weights.items():
-        state.average[name].copy_(value)
 
 
 def _train(job: _Job, loader: Loader, stop: Stop) -> Outcome:
@@ -297,9 +240,8 @@ def _train(job: _Job, loader: Loader, stop: Stop) -> Outcome:
         _export_and_validate(job)
     job.log.write("end", {"step": progress.step, "reason": "finished" if finished else stop.reason})
     _checkpoint(job)
-    can_plot = progress.step > 0 and importlib.util.find_spec("matplotlib") is not None
-    if stop.signal_number is None and can_plot:
-        plot_curves(job.folder / "log.jsonl", job.folder / "curve.png")
+    if stop.signal_number is None and progress.step > 0:
+        _plot(job.folder)
     return Outcome(progress.step, finished, stop.signal_number, early_end=stop.early_end)
 
 
@@ -329,14 +271,35 @@ def _checkpoint(job: _Job) -> None:
     checkpoint.save(job.folder / "checkpoints", job.state, plain, job.log.n_bytes)
 
 
+def _plot(folder: Path) -> None:
+    """Draw the learning curve, if it can be; the run is good without one."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return
+    picture = folder / "curve.png"
+    try:
+        plot_curves(folder / "log.jsonl", picture)
+    except OSError as error:
+        sys.stderr.write(
+            f"audiodiff: {picture}: could not be written ({error.strerror}); the model is whole\n"
+        )
+
+
 def export(recipe: Recipe, state: State, folder: Path) -> None:
     """Write the averaged weights as a model folder, in half precision; replaces an older one."""
     text = card(recipe, state.progress, sum(p.numel() for p in state.net.parameters()))
-    save(folder, model_config(recipe, state.network), state.average, text)
+    save(folder, model_config(recipe, state.network), state.average, text, own=recipe.model_code)
 
 
 def _export_and_validate(job: _Job) -> None:
     """Export the model, and put it to the test as users would run it."""
+    try:
+        _exported_and_validated(job)
+    except OSError:  # there may be no room for a model: what was learned counts more
+        _checkpoint(job)
+        raise
+
+
+def _exported_and_validated(job: _Job) -> None:
     recipe, folder = job.recipe, job.folder / "model"
     export(recipe, job.state, folder)
     if not job.items:
@@ -344,7 +307,8 @@ def _export_and_validate(job: _Job) -> None:
     rate = recipe.model.sample_rate
     if not job.noisy_scores:
         job.noisy_scores, _ = score(job.items, [item.noisy for item in job.items], rate)
-    trial = job.context.task.trial(load(folder), str(job.context.device))
+    model = load(folder, allow_code=recipe.plugin is not None)  # it was allowed, and this is its copy
+    trial = job.context.task.trial(model, str(job.context.device))
     begin = time.monotonic()
     found = validate(job.items, trial, rate)
     progress = job.state.progress

@@ -10,7 +10,7 @@ from torch import nn
 
 from audiodiff.errors import ConfigError
 from audiodiff.training.muon import Muon
-from audiodiff.training.recipe import Optim
+from audiodiff.training.run_sections import Optim
 
 Optimisers: TypeAlias = tuple[torch.optim.Optimizer, ...]
 

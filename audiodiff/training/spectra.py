@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from audiodiff.data.batches import Batch
-from audiodiff.diffusion import time_grids
 from audiodiff.diffusion.loss import TimeLaw, sample_state, x0_weight
 from audiodiff.diffusion.prediction import Target, make_denoiser, to_x0
 from audiodiff.diffusion.process import Process
@@ -25,7 +24,8 @@ from audiodiff.training.loaders import Loader, denoiser_loader, pair_loader
 from audiodiff.training.losses import Front, ObjectiveConfig, objective
 from audiodiff.training.model_sections import SpectralModel
 from audiodiff.training.ranks import Ranks
-from audiodiff.training.recipe import DenoiserData, PairData, RunSection, TimedOptim
+from audiodiff.training.recipe import DenoiserData, PairData
+from audiodiff.training.run_sections import RunSection
 from audiodiff.training.step import Losses, TrainingContext
 from audiodiff.training.validation import DevItem
 
@@ -110,18 +110,17 @@ def spectral_task(
     process: Process,
     data: DenoiserData | PairData,
     objective: ObjectiveConfig,
-    optim: TimedOptim,
+    law: TimeLaw,
     run: RunSection,
 ) -> SpectralTask:
     """The task that the sections of a recipe describe."""
-    grid = time_grids.default(process, optim.t_steps, model.start)
     return SpectralTask(
         front=Front(
             STFT(model.n_fft, model.hop), Compression(model.exponent, model.scale), model.sample_rate
         ),
         process=process,
         target=model.target,
-        law=TimeLaw(grid, optim.t_start_share, optim.t_jitter),
+        law=law,
         objective=objective,
         data=data,
         run=run,

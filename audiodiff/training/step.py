@@ -90,7 +90,7 @@ class TrainingContext:
 
     def random(self, step: int) -> Draws:
         """The random numbers of a step, drawn for the whole batch of all processes."""
-        return Draws(step_generator(self.seed, step, self.device), self.ranks)
+        return Draws(step_generator(self.seed, step, self.device), self.device, self.ranks)
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class Draws:
     """This process's items of what is drawn for the whole batch: ``[B, ...]`` for the shape of its part."""
 
     generator: torch.Generator
+    device: torch.device
     ranks: Ranks
 
     def uniform(self, shape: Sequence[int]) -> Tensor:
@@ -110,10 +111,11 @@ class Draws:
 
     def _draw(self, draw: Callable[..., Tensor], shape: Sequence[int]) -> Tensor:
         whole = (shape[0] * self.ranks.count, *shape[1:])
-        return draw(whole, generator=self.generator, device=self.generator.device)[self.ranks.items]
+        drawn = draw(whole, generator=self.generator, device=self.generator.device)
+        return drawn[self.ranks.items].to(self.device)
 
 
 def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """A fresh generator of one step's times and noise; CPU and GPU draw different numbers from it."""
+    """A fresh generator of one step's times and noise: the CPU's; CUDA has its own, with other numbers."""
     word = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]
-    return torch.Generator(device).manual_seed(int(word >> np.uint64(1)))
+    return torch.Generator(device if device.type == "cuda" else "cpu").manual_seed(int(word >> np.uint64(1)))

@@ -31,10 +31,11 @@ class WaveObjective(Settings):
         prediction: Error of what the network predicts, as `norm` measures it.
         norm: Mean absolute (``l1``) or squared (``l2``) error.
         waveform: Mean absolute error of the estimate.
-        mrstft: Multi-resolution STFT loss of the estimate, at `mrstft_windows`.
+        mrstft: Multi-resolution STFT loss of the estimate.
         si_sdr: Negative SI-SDR of the estimate in dB.
-        perceptual: Distance in the manner of P.862; its gradient knows of its compensations with
-            `perceptual_follow`.
+        perceptual: Distance in the manner of P.862.
+        perceptual_follow: Whether its gradient knows of its compensations.
+        mrstft_windows: Windows of `mrstft`, in samples.
     """
 
     prediction: float = Field(default=1.0, ge=0)

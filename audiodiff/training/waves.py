@@ -26,7 +26,8 @@ from audiodiff.training.loaders import Loader, wave_loader
 from audiodiff.training.losses import NoiseObjective
 from audiodiff.training.model_sections import WaveModel
 from audiodiff.training.ranks import Ranks
-from audiodiff.training.recipe import RunSection, WaveData
+from audiodiff.training.recipe import WaveData
+from audiodiff.training.run_sections import RunSection
 from audiodiff.training.step import Losses, TrainingContext
 from audiodiff.training.validation import DevItem
 

@@ -17,7 +17,7 @@ from typing import Literal
 from audiodiff.batch.denoise_task import denoise_file
 from audiodiff.batch.job_options import Options
 from audiodiff.batch.naming import default_target
-from audiodiff.batch.sidecar import read_sidecar
+from audiodiff.batch.sidecar import bare_names, read_sidecar
 from audiodiff.errors import AudiodiffError, AudioFileError, DataError
 from audiodiff.inference.denoiser import Denoiser
 from audiodiff.io.loudness import Target
@@ -235,7 +235,8 @@ class Desk:
         label = ".denoised" if wish.preview_s is None else ".denoised.preview"
         target = default_target(self.store.folder_of(row) / row.name, label)
         result = denoise_file(source, target, denoiser, _options(wish), work.heard)
-        row.warnings = tuple(plain(line, self.store.folder) for line in result.warnings)
+        lines = bare_names(result.warnings, source, target)
+        row.warnings = tuple(plain(line, self.store.folder) for line in lines)
         row.copied, row.gain_db, row.target = result.status == "copied", result.gain_db, target.name
         self.store.save(row)
 

@@ -9,7 +9,6 @@ FOLDER/<id>/listen/                   what the players read
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
 import shutil
@@ -23,6 +22,7 @@ from audiodiff.inference.arguments import Quality
 from audiodiff.io.atomic import write_file
 from audiodiff.io.formats import AUDIO_SUFFIXES
 from audiodiff.io.reader import probe
+from audiodiff.system import link_or_copy, usable
 from audiodiff.ui.listening import Listening
 
 State: TypeAlias = Literal["waiting", "working", "done", "failed", "stopped"]
@@ -132,7 +132,7 @@ class RowStore:
 
     def place_for(self, name: str) -> Path:
         """Where to put a recording that is sent: a new folder without notes, so that nothing lists it yet."""
-        cleaned = "".join("_" if c in "/\\:\0" else c for c in name).lstrip(".")
+        cleaned = usable(name).lstrip(".")
         stem, suffix = Path(cleaned).stem, Path(cleaned).suffix
         if suffix.lower() not in AUDIO_SUFFIXES:
             known = " ".join(sorted(AUDIO_SUFFIXES))
@@ -169,13 +169,10 @@ class RowStore:
             return self.made(source, wish, own=False)
         copy = self._new_folder() / source.name
         try:
-            os.link(source, copy)
-        except OSError:  # no links on this file system, or the recording is gone
-            try:
-                shutil.copyfile(source, copy)
-            except OSError:
-                shutil.rmtree(copy.parent, ignore_errors=True)
-                raise
+            link_or_copy(source, copy)
+        except OSError:  # the recording is gone
+            shutil.rmtree(copy.parent, ignore_errors=True)
+            raise
         return self.made(copy, wish, own=True)
 
     def add(self, row: Row) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import socket
-import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -17,6 +15,7 @@ from urllib.parse import urlsplit
 import uvicorn
 from filelock import Timeout
 
+from audiodiff import system
 from audiodiff.errors import ConfigError
 from audiodiff.inference.denoiser import Denoiser
 from audiodiff.io.atomic import AtomicFile
@@ -49,14 +48,8 @@ class Address:
 
 
 def user_folder() -> Path:
-    """Where this user's programs keep what they made."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Application Support"
-    else:
-        base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser() / "audiodiff" / "page"
+    """Where the page keeps what this user gave it."""
+    return system.data_folder() / "audiodiff" / "page"
 
 
 def serve(
@@ -126,8 +119,7 @@ def _last(folder: Path) -> Address | None:
 
 def _keep(folder: Path, address: Address) -> None:
     with AtomicFile(folder) as file:
-        if os.name == "posix":
-            os.fchmod(file.fd, 0o600)  # who can read it can use the page
+        system.make_private(file.fd)  # who can read it can use the page
         file.write(f"{address}\n".encode())
         file.commit(folder / _ADDRESS, replace=True)
 
@@ -149,7 +141,7 @@ def listening(port: int | None, last: Address | None) -> Iterator[socket.socket]
         for number in wanted:
             listener = stack.enter_context(socket.socket())
             try:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                system.claim_port(listener)
                 listener.bind((HOST, number))
                 listener.listen()
                 break

@@ -15,8 +15,9 @@ import soundfile
 from audiodiff import Denoiser
 from audiodiff.batch.denoise_task import DenoiseSettings, check, denoise_file
 from audiodiff.batch.job_options import Options
-from audiodiff.batch.naming import default_target
+from audiodiff.batch.naming import default_target, sidecar_path
 from audiodiff.batch.plan import plan
+from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.errors import AudioFileError
 from audiodiff.inference.engine import Samples
 from audiodiff.model.model import Model
@@ -318,3 +319,25 @@ def test_names_of_all_sorts(tmp_path: Path, denoiser: Denoiser, recording: Recor
 def test_default_targets(tmp_path: Path) -> None:
     assert default_target(Path("a/talk.v2.flac")) == Path("a/talk.v2.denoised.flac")
     assert default_target(Path("a/talk.AAC"), ".preview") == Path("a/talk.preview.m4a")
+
+
+def test_a_sidecar_names_files_without_their_folders(
+    tmp_path: Path, denoiser: Denoiser, recording: Recording
+) -> None:
+    told, warned = [], []
+    talk = write(tmp_path / "talk.wav", recording(0.5, 16000, peak=6.0), subtype="FLOAT")
+    os.truncate(talk, 20_000)
+    for folder in (tmp_path / "one", tmp_path / "another"):
+        folder.mkdir()
+        source = folder / "talk.wav"
+        source.write_bytes(talk.read_bytes())
+        result = denoise_file(source, folder / "clean.flac", denoiser, Options(sidecar=True))
+        told.append(sidecar_path(result.target).read_bytes())
+        warned.append([line.split(": ")[0] for line in result.warnings])
+    assert told[0] == told[1]
+    assert str(tmp_path).encode() not in told[0]
+    paths = [str(tmp_path / "one" / name) for name in ("talk.wav", "clean.flac")]
+    assert set(warned[0]) == set(paths)  # people are told where the file is
+    sidecar = read_sidecar(tmp_path / "one" / "clean.flac")
+    assert sidecar is not None
+    assert [line.split(": ")[0] for line in sidecar.warnings] == [Path(path).name for path in warned[0]]

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,41 @@ def test_done_is_done_for_this_input_and_this_work_only(source: Path, tmp_path: 
     assert record.standing(source) == "done"  # another time, the same content
     source.write_bytes(b"THE RECORDING")
     assert record.standing(source) == "foreign"
+
+
+@pytest.mark.parametrize("step_s", [1, 2], ids=["whole seconds", "FAT"])
+@pytest.mark.parametrize("changed", ["source", "target"])
+def test_a_change_within_a_coarse_step_of_time_is_seen(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_s: int, changed: str
+) -> None:
+    """Another content of the same length, at the same time as the file system counts it."""
+    target = tmp_path / "out.wav"
+    now = time.time_ns() // (2 * 10**9) * (2 * 10**9)
+    monkeypatch.setattr(time, "time_ns", lambda: now + step_s * 10**9 - 1)
+    ready = Record.ready
+
+    def coarse(record: Record, path: Path, descriptor: int) -> None:
+        ready(record, path, descriptor)
+        os.utime(descriptor, ns=(now, now))
+
+    monkeypatch.setattr(Record, "ready", coarse)
+    os.utime(source, ns=(now, now))
+    finished(source, target)
+    assert Record((target,), KEY).standing(source) == "done"
+    path = source if changed == "source" else target
+    path.write_bytes(path.read_bytes().swapcase())
+    os.utime(path, ns=(now, now))
+    assert Record((target,), KEY).standing(source) == "foreign"
+
+
+def test_an_old_time_of_whole_seconds_is_believed(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Archives set such times; nobody wants all of their files read again at every run."""
+    os.utime(source, ns=(10**18, 10**18))
+    finished(source, tmp_path / "out.wav")
+    monkeypatch.setattr("audiodiff.batch.journal.sha256_of", lambda _: pytest.fail("read again"))
+    assert Record((tmp_path / "out.wav",), KEY).standing(source) == "done"
 
 
 def test_what_others_did_to_a_target_is_seen(source: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audiodiff import system
 from audiodiff.batch.batch_spec import Item
 from audiodiff.batch.denoise_task import DenoiseSettings
 from audiodiff.batch.job_options import Options
@@ -118,6 +119,44 @@ def test_two_inputs_with_one_target_are_refused(shows: Path) -> None:
     assert (
         len(plan([shows / "a.wav", shows / "a.wav"], shows.parent / "clean", Options(), DENOISE).items) == 1
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "meet"),
+    [
+        (("Talk.wav", "talk.wav"), True),
+        (("STRASSE.wav", "stra\u00dfe.wav"), True),
+        (("caf\u00e9.wav", "cafe\u0301.wav"), True),
+        (("talk.wav", "tale.wav"), False),
+    ],
+    ids=["case", "sharp s", "accent", "another name"],
+)
+def test_targets_that_differ_in_case_meet_where_the_disk_says_so(
+    shows: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str], meet: bool
+) -> None:
+    content = (shows / "a.wav").read_bytes()
+    words = []
+    for number, name in enumerate(names):
+        (shows / str(number)).mkdir()
+        words.append(shows / str(number) / name)
+        words[-1].write_bytes(content)
+    assert (
+        len(plan(words, shows.parent / "clean", Options(), DENOISE).items) == 2
+    )  # this disk tells them apart
+    asked: list[Path] = []
+
+    def folds_case(folder: Path) -> bool:
+        asked.append(folder)
+        return True
+
+    monkeypatch.setattr(system, "folds_case", folds_case)
+    if meet:
+        with pytest.raises(AudioFileError, match="result of both") as caught:
+            plan(words, shows.parent / "clean", Options(sidecar=True), DENOISE)
+        assert caught.value.code == "collision"
+    else:
+        assert len(plan(words, shows.parent / "clean", Options(), DENOISE).items) == 2
+    assert asked == [shows.parent / "clean"] * meet  # the disk is asked only where it matters
 
 
 @pytest.mark.parametrize("way", ["same", "symlink", "hardlink", "linked folder"])

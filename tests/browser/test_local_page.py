@@ -142,6 +142,59 @@ def test_a_queue_its_progress_a_stop_a_reload_and_a_second_tab(
     assert browser.errors() == []
 
 
+def test_focus_and_a_playing_recording_survive_every_poll(
+    browser: Browser, slow: Served, gate: threading.Semaphore, talks: list[Path]
+) -> None:
+    gate.release(100)
+    slow.send(talks[0])
+    slow.desk.wait()
+    while gate.acquire(blocking=False):
+        pass
+    browser.open(slow.address)
+    reaches(browser, "done")
+    browser.find(".play").click()
+    browser.run("window.kept = document.querySelector('.play'); kept.focus()")
+    choose(browser, [talks[0], talks[2]])
+    reaches(browser, "done", "working", "waiting")
+    gate.release()
+    browser.wait(lambda: share(browser), "progress")
+    assert browser.run("return document.activeElement === kept && kept.isConnected")
+    assert browser.find(".play").get_attribute("aria-label") == "Pause"
+    position = number(browser, ".seek")
+    browser.wait(lambda: number(browser, ".seek") > position, "playing on")
+    browser.run("window.kept = document.querySelectorAll('.row')[2].querySelector('.remove'); kept.focus()")
+    gate.release(100)
+    reaches(browser, "done", "done", "done")
+    assert browser.run("return document.activeElement === kept && kept.isConnected")
+
+
+def test_the_keyboard_stays_where_a_button_went(
+    browser: Browser, slow: Served, gate: threading.Semaphore, talks: list[Path]
+) -> None:
+    browser.open(slow.address)
+    choose(browser, talks)
+    reaches(browser, "working", "waiting", "waiting")
+    browser.run("document.querySelectorAll('.row')[1].querySelector('.stop').focus()")
+    press(browser, 1, "stop")
+    reaches(browser, "working", "stopped", "waiting")
+    assert focused(browser) == [HOSTILE, "again"]
+    press(browser, 2, "remove")
+    reaches(browser, "working", "stopped")
+    browser.run("document.querySelectorAll('.row')[1].querySelector('.remove').focus()")
+    press(browser, 1, "remove")
+    reaches(browser, "working")
+    assert focused(browser) == ["one.wav", "remove"]
+
+
+def focused(browser: Browser) -> list[str]:
+    """Row and class of the control that has the keyboard."""
+    found: list[str] = browser.run(
+        "const at = document.activeElement;"
+        "return [at.closest('.row')?.querySelector('.title').textContent, at.className]"
+    )
+    return found
+
+
 def test_the_download_is_the_file_of_the_command(
     browser: Browser, served: Served, denoiser: Denoiser, tmp_path: Path, talks: list[Path]
 ) -> None:
@@ -190,9 +243,11 @@ def test_a_server_that_goes_and_comes_back(
     assert str(folder) in browser.find("#gone").text
     assert states(browser) == ["done"]
     choose(browser, [talks[2]])  # kept by the page until the server is back
+    browser.run("document.querySelectorAll('.row')[1].querySelector('.remove').focus()")
     with Served(Desk(folder, lambda: held), max_bytes=1 << 30, port=first.port):
         browser.wait(lambda: not browser.find("#gone").is_displayed(), "the reunion")
         reaches(browser, "done", "working")
+        assert focused(browser) == ["three.flac", "remove"]
         gate.release(100)
         reaches(browser, "done", "done")
     assert Path(result).read_bytes() == content

@@ -24,7 +24,7 @@ class Waiting(toy.ToyNet):
             sys.stdin.{wait}()
         return super().encode(cond)
 
-networks.build = lambda config: Waiting(65)
+networks.build = lambda *_: Waiting(65)
 from audiodiff.cli import main
 main()
 """

@@ -23,7 +23,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "pages"
 NEEDS_A_PERSON = ("audiodiff ui", ". .venv", "python3 -m venv", "pip install")
-SHORTER = {"audiodiff train recipes/tiny/recipe.toml": " optim.steps=6 run.validate_minutes=0"}
+SHORTER = {
+    "audiodiff train recipes/tiny/recipe.toml": " optim.steps=6 run.validate_minutes=0",
+    "audiodiff tune recipes/tiny/recipe.toml": " optim.steps=3 run.validate_items=1",
+}
 """What a test adds to a command that would take minutes."""
 
 MAY_FAIL = " || test $? -eq 1"

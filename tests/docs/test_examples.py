@@ -33,7 +33,7 @@ GALLERY = {
 }
 """What each script leaves in its folder."""
 
-EXTENSIONS = ("own_network", "own_process", "own_schedule")
+EXTENSIONS = ("own_network", "own_plugin", "own_process", "own_schedule")
 ELSEWHERE = ("audacity_denoise",)
 """Tested in tests/examples."""
 

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from audiodiff.cli import app
-from docs import draw_bridge, make_api, make_cli
+from docs import draw_bridge, make_api, make_cli, make_recipes
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -46,6 +46,13 @@ def test_the_page_of_the_command_line_is_up_to_date() -> None:
 
 def test_the_page_of_the_python_names_is_up_to_date() -> None:
     assert make_api.PAGE.read_text(encoding="utf-8") == make_api.page(), "run python docs/make_api.py"
+
+
+def test_the_page_of_the_recipes_is_up_to_date() -> None:
+    page = make_recipes.page()
+    assert make_recipes.PAGE.read_text(encoding="utf-8") == page, "run python docs/make_recipes.py"
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    assert not [row for row in rows if not row[-1].strip(" |")]  # every key is explained
 
 
 def words_of(command: Any) -> Iterator[str]:
@@ -113,7 +120,7 @@ def test_the_code_on_the_page_about_extending_is_that_of_the_examples() -> None:
     text = (DOCS / "pages" / "extending.md").read_text(encoding="utf-8")
     examples = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("own_*.py"))
     snippets = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(snippets) == 4
+    assert len(snippets) == 5
     assert not [snippet for snippet in snippets if snippet not in examples]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from audiodiff.cli.evaluate import evaluate
 from audiodiff.errors import AudioFileError, ConfigError
 from audiodiff.evaluation.dnsmos import FILE
 from audiodiff.evaluation.metrics import METRICS
+from audiodiff.evaluation.opinion import distill_mos
 from tests.evaluation.test_dnsmos import write_network
 
 pytestmark = pytest.mark.slow
@@ -174,6 +176,26 @@ def test_words_are_scored_alone_and_beside_the_sound(folders: list[str], tmp_pat
     assert "1 errors in 3" in table
     for words in (texts[:2], texts[2:], [*folders[:2], *texts[:2]], [folders[0], *texts], [], [folders[0]]):
         assert isinstance(CliRunner().invoke(app, words).exception, ConfigError), words
+
+
+def test_an_opinion_needs_its_package(folders: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "distillmos" else find(name)
+    )
+    error = CliRunner().invoke(app, [*folders[:2], "--mos"]).exception
+    assert isinstance(error, ConfigError)
+    assert error.code == "missing_extra"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("distillmos") is None, reason="distillmos is not installed")
+def test_distill_mos_is_a_column(folders: list[str]) -> None:
+    result = CliRunner().invoke(app, [*folders[:2], "--mos", "--json"])
+    assert result.exit_code == 0, result.output
+    scores = json.loads(result.output.splitlines()[0])["scores"]
+    assert list(scores)[-1] == "distill_mos"
+    sound, rate = soundfile.read(sorted(Path(folders[1]).iterdir())[0])
+    assert scores["distill_mos"] == pytest.approx(distill_mos(sound, rate), abs=1e-4)
 
 
 def test_opinions_of_the_users_network_are_columns(folders: list[str], tmp_path: Path) -> None:

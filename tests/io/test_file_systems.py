@@ -11,8 +11,9 @@ from typing import Any
 import filelock
 import pytest
 
-from audiodiff.io.atomic import AtomicFile, atomic_folder, flush, write_file
+from audiodiff.io.atomic import AtomicFile, atomic_folder, write_file
 from audiodiff.io.locks import held
+from audiodiff.system import flush
 
 CONTENT = bytes(range(256)) * 5000
 

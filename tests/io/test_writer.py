@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
+from audiodiff import system
 from audiodiff.errors import AudioFileError, ShapeError
 from audiodiff.io.formats import _SUBTYPES
 from audiodiff.io.output_checks import check_existing
@@ -24,11 +25,14 @@ BITS |= {"ALAC_16": 16, "ALAC_24": 24, "ALAC_32": 32, "ULAW": 16, "ALAW": 16}
 LOSSLESS = [(c, s) for c, kept in sorted(_SUBTYPES.items()) for s in sorted(kept) if c not in {"OGG", "MP3"}]
 
 
-@pytest.fixture(autouse=True, params=["unnamed", "named"])
+@pytest.fixture(autouse=True, params=["unnamed", "named", "windows"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways to keep a file unfinished; on systems without unnamed files both are the second."""
-    if request.param == "named":
+    """The ways to keep a file unfinished, without unnamed files, and without descriptors for libsndfile."""
+    if request.param != "unnamed":
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    if request.param == "windows":
+        monkeypatch.setattr(system, "IS_WINDOWS", True)
+        monkeypatch.setattr(system, "_WAITS_S", ())
     return str(request.param)
 
 
@@ -168,7 +172,7 @@ def test_existing_target_needs_overwrite(tmp_path: Path) -> None:
 def test_target_that_appears_while_an_unnamed_file_gets_its_name_is_not_replaced(
     tmp_path: Path, way: str, has_unnamed_files: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if way == "named" or not has_unnamed_files:
+    if way != "unnamed" or not has_unnamed_files:
         pytest.skip("only unnamed files close this gap")
     path = tmp_path / "x.wav"
     real = os.link

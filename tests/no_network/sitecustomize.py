@@ -1,12 +1,16 @@
 """Lets no connection leave the machine: Python imports this at its start where this folder is in PYTHONPATH.
 
-An audit hook cannot be removed again, and sees what every library in Python does with sockets.
+An audit hook cannot be removed again, and sees what every library in Python does with sockets. With
+``AUDIODIFF_IMITATE=windows`` the process also loses what Windows lacks, see `tests.imitation.windows`.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import socket
 import sys
+from pathlib import Path
 
 ATTEMPTS: list[str] = []
 """What was refused in this process, so that a library that swallows the error is noticed too."""
@@ -42,3 +46,18 @@ def _refuse_far(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_refuse_far)
+
+
+def _imitate(system: str) -> None:
+    """By its place: in a process that a test starts there is no package ``tests``."""
+    place = Path(__file__).resolve().parents[1] / "imitation" / f"{system}.py"
+    spec = importlib.util.spec_from_file_location(f"imitated_{system}", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.imitate()
+
+
+if "AUDIODIFF_IMITATE" in os.environ:
+    _imitate(os.environ["AUDIODIFF_IMITATE"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from audiodiff.errors import ConfigError
 from audiodiff.training.best import Standing, keep_best, standing_of
-from audiodiff.training.recipe import RunSection
+from audiodiff.training.run_sections import RunSection
 
 SCORES = st.lists(st.one_of(st.none(), st.floats(-20, 20)), min_size=1, max_size=12)
 

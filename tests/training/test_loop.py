@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterator
 from itertools import islice
@@ -19,7 +20,8 @@ from audiodiff.training import checkpoint, ema
 from audiodiff.training.checkpoint import State
 from audiodiff.training.loop import BrokenRun, StepRecord, train
 from audiodiff.training.prepare import prepare
-from audiodiff.training.recipe import Optim, Recipe
+from audiodiff.training.recipe import Recipe
+from audiodiff.training.run_sections import Optim
 from audiodiff.training.schedule import make_optimisers, rate_factor
 from tests.training.toy_training import Toy, recipe, toy_batches
 
@@ -234,6 +236,53 @@ def test_a_crash_while_a_step_is_saved_again_loses_nothing(
     newest = checkpoint.latest(tmp_path)
     assert newest == tmp_path / "step-00000000"
     assert checkpoint.load(newest, state)["log_bytes"] == 7
+
+
+def test_a_checkpoint_whose_name_is_refused_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows while another program looks into the folder."""
+    state = new_state(recipe())
+    checkpoint.save(tmp_path, state, {}, log_bytes=7)
+    rename = Path.rename
+
+    def busy(path: Path, target: Path) -> Path:
+        if path.name.endswith(".new"):
+            raise PermissionError(errno.EACCES, "in use")
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", busy)
+        with pytest.raises(ModelError, match="in use") as caught:
+            checkpoint.save(tmp_path, state, {}, log_bytes=8)
+    assert caught.value.code == "unwritable"
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000000"]
+    assert checkpoint.load(tmp_path / "step-00000000", state)["log_bytes"] == 7
+
+
+def test_an_old_checkpoint_that_is_read_stays_whole_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = recipe()
+    state = new_state(config)
+    rename = Path.rename
+
+    def busy(path: Path, target: Path) -> Path:
+        if path.name == "step-00000001":
+            raise PermissionError(errno.EACCES, "in use")
+        return rename(path, target)
+
+    made = steps(config, state)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", busy)
+        for _ in range(3):
+            next(made)
+            checkpoint.save(tmp_path, state, {}, log_bytes=7)
+    assert sorted(path.name[-1] for path in tmp_path.glob("step-*")) == ["1", "2", "3"]
+    checkpoint.load(tmp_path / "step-00000001", new_state(config))
+    next(made)
+    checkpoint.save(tmp_path, state, {}, log_bytes=7)
+    assert sorted(path.name[-1] for path in tmp_path.iterdir()) == ["3", "4"]
 
 
 def test_a_damaged_or_foreign_checkpoint_is_refused_in_one_line(tmp_path: Path) -> None:

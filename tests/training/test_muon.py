@@ -10,7 +10,7 @@ from torch import nn
 
 from audiodiff.errors import ConfigError
 from audiodiff.training.muon import Muon, orthogonalised
-from audiodiff.training.recipe import Optim
+from audiodiff.training.run_sections import Optim
 from audiodiff.training.schedule import make_optimisers, set_rate
 
 LR, MOMENTUM, DECAY = 0.02, 0.95, 0.01

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from audiodiff.errors import ConfigError
 from audiodiff.settings import parse
-from audiodiff.training.recipe import Optim
+from audiodiff.training.run_sections import Optim
 from audiodiff.training.schedule import make_optimisers, set_rate
 
 LR, DECAY = 0.05, 0.1

@@ -21,15 +21,14 @@ from audiodiff.training.losses import NoiseObjective, ObjectiveConfig
 from audiodiff.training.model_sections import NoisyWaveModel, SpectralModel, WaveModel
 from audiodiff.training.recipe import (
     MixData,
-    Optim,
     PairData,
     Recipe,
-    TimedOptim,
     WaveData,
     load_recipe,
     migrate,
     model_config,
 )
+from audiodiff.training.run_sections import Optim, TimedOptim
 from audiodiff.training.wave_losses import WaveObjective
 
 STORED = Path(__file__).parent / "stored"

@@ -27,6 +27,7 @@ from audiodiff.errors import ConfigError, ModelError
 from audiodiff.model.folder import verify
 from audiodiff.settings import parse
 from audiodiff.signal.level import active_db
+from audiodiff.training import curves
 from audiodiff.training import run as run_module
 from audiodiff.training.log import RunLog
 from audiodiff.training.loop import BrokenRun, train
@@ -397,7 +398,7 @@ def test_a_full_disk_at_a_checkpoint_is_one_line_and_the_run_goes_on(recipe: Pat
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
-    assert "step-00000005: this checkpoint could not be written (" in line
+    assert f"step-00000005: this checkpoint could not be written ({os.strerror(errno.EFBIG)})" in line
     assert line.endswith("make room on the disk, then go on with --resume from step-00000003")
     assert [path.name for path in (folder / "checkpoints").iterdir()] == [good.name]
     assert {path.name: path.read_bytes() for path in good.iterdir()} == before
@@ -415,3 +416,43 @@ def test_a_full_disk_at_the_log_is_one_line(
     monkeypatch.setattr(RunLog, "write", full)
     with pytest.raises(ModelError, match=r"no room to write \(No space left on device\); .* --resume"):
         run(settings(recipe), tmp_path / "run")
+
+
+def test_no_room_for_a_model_costs_no_step(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder, straight = tmp_path / "run", tmp_path / "straight"
+    run(settings(recipe), straight)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "save", full)
+        with pytest.raises(ModelError, match=r"no room to write \(No space left on device\); .* --resume"):
+            run(settings(recipe), folder)
+    first, second = newest_tensors(straight), newest_tensors(folder)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    outcome = run(settings(recipe), folder, resume=True)
+    assert (outcome.step, outcome.finished) == (5, True)
+    weights = [(place / "model" / "weights.safetensors").read_bytes() for place in (straight, folder)]
+    assert weights[0] == weights[1]
+
+
+def test_no_room_for_the_picture_is_told_of_a_run_that_ends_well(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "run"
+    assert run(settings(recipe, optim={"steps": 3}), folder).finished
+    before = (folder / "curve.png").read_bytes()
+    monkeypatch.setattr(curves, "write_file", full)
+    assert run(settings(recipe), folder, resume=True).finished
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"audiodiff: {folder / 'curve.png'}: could not be written (No space left on device)"
+    )
+    assert (folder / "curve.png").read_bytes() == before
+    verify(folder / "model")

@@ -14,7 +14,8 @@ from audiodiff.diffusion.vp import VP
 from audiodiff.signal.stft import STFT, Compression
 from audiodiff.training.losses import Front, ObjectiveConfig
 from audiodiff.training.ranks import ALONE
-from audiodiff.training.recipe import MixData, RunSection
+from audiodiff.training.recipe import MixData
+from audiodiff.training.run_sections import RunSection
 from audiodiff.training.spectra import SpectralTask
 from audiodiff.training.step import Losses, TrainingContext
 

@@ -19,8 +19,9 @@ from audiodiff.errors import ConfigError
 from audiodiff.networks.contract import Features
 from audiodiff.settings import parse
 from audiodiff.training.ranks import ALONE
-from audiodiff.training.recipe import MixData, RunSection
+from audiodiff.training.recipe import MixData
 from audiodiff.training.recordings import RecordingTask
+from audiodiff.training.run_sections import RunSection
 from audiodiff.training.step import TrainingContext
 from audiodiff.training.wave_losses import WaveObjective, band_limited, wave_objective
 

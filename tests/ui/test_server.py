@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -150,6 +151,16 @@ def test_a_named_file_is_not_copied_and_stays(served: Served, talk: Path) -> Non
     assert served.change(f"rows/{row['id']}/remove")[0] == 204
     assert not Path(row["path"]).parent.exists()
     assert talk.read_bytes() == before
+
+
+def test_warnings_name_a_recording_as_its_row_does(served: Served, talk: Path) -> None:
+    os.truncate(talk, talk.stat().st_size // 2)
+    named = json.dumps({"path": str(talk), "wish": {}}).encode()
+    numbers = [served.send(talk), served.change("rows/open", named)[1]["row"]]
+    served.desk.wait()
+    sent, opened = (served.row(number)["warnings"] for number in numbers)
+    assert sent == opened
+    assert sent[0].startswith("talk.wav: ")
 
 
 @pytest.mark.parametrize(

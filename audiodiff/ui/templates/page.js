@@ -11,6 +11,7 @@ const FINISHED = ["done", "failed", "stopped"];
 const find = (id) => document.getElementById(id);
 const rows = new Map();
 const sending = [];
+const arrived = []; // sent, and not yet among the rows of the server
 let state = null;
 let reachable = true;
 let timer = null;
@@ -21,18 +22,20 @@ let polls = 0;
 async function poll() {
   clearTimeout(timer);
   const turn = ++polls;
+  let landed = [];
   try {
     const answer = await fetch("state", { signal: AbortSignal.timeout(PATIENCE_MS) });
     if (!answer.ok) throw new Error(String(answer.status));
     const told = await answer.json();
     if (turn !== polls) return; // a later question is on its way
     state = told;
+    landed = arrived.splice(0);
     meet(true);
   } catch (error) {
     if (turn !== polls) return;
     meet(false, error.message === "404");
   }
-  show();
+  show(landed);
   const busy = sending.length || state?.rows.some((row) => !FINISHED.includes(row.state));
   timer = setTimeout(poll, !reachable ? GONE_MS : busy ? BUSY_MS : IDLE_MS);
 }
@@ -112,9 +115,10 @@ function pending(file) {
   part("status").textContent = "Waiting to be copied";
   part("remove").addEventListener("click", () => {
     const place = sending.findIndex((each) => each.element === element);
-    if (place >= 0) (sending[place].request?.abort(), sending.splice(place, 1));
-    element.remove();
-    show();
+    if (place < 0) return;
+    sending[place].request?.abort();
+    sending.splice(place, 1);
+    show([{ element }]);
     sendNext();
   });
   return element;
@@ -128,8 +132,8 @@ function sendNext() {
   const query = new URLSearchParams({ name: next.file.name, ...next.asked });
   const done = (line) => {
     if (sending[0] === next) sending.shift();
-    next.element.remove();
-    if (line) tell(line);
+    if (line) (tell(line), show([next]));
+    else arrived.push(next);
     poll();
     sendNext();
   };
@@ -158,8 +162,13 @@ function sendNext() {
 
 // The list -------------------------------------------------------------------------------------------------
 
-function show() {
+// landed: rows of recordings that were on their way, and are no longer
+function show(landed = []) {
   if (!state) return;
+  const held = document.activeElement;
+  const heldRow = held?.closest(".row");
+  const heldPlace = [...find("rows").children].indexOf(heldRow);
+  for (const each of landed) each.element.remove();
   find("folder").textContent = state.folder;
   find("limits").textContent = `Up to ${size(state.limits.max_bytes)} and ${state.limits.max_hours} hours each; they are cleaned one after the other.`;
   find("file").accept = ["audio/*", ...state.limits.suffixes].join(",");
@@ -173,7 +182,7 @@ function show() {
     if (!rows.has(row.id)) rows.set(row.id, made(row));
     update(rows.get(row.id), row);
   }
-  const wanted = [...state.rows.map((row) => rows.get(row.id).element), ...sending.map((each) => each.element)];
+  const wanted = [...state.rows.map((row) => rows.get(row.id).element), ...[...arrived, ...sending].map((each) => each.element)];
   wanted.forEach((element, i) => {
     if (find("rows").children[i] !== element) find("rows").insertBefore(element, find("rows").children[i] ?? null);
   });
@@ -181,11 +190,22 @@ function show() {
   find("empty").hidden = Boolean(wanted.length);
   const count = (...states) => state.rows.filter((row) => states.includes(row.state)).length;
   const counts = [[count("done"), "done"], [count("working"), "in work"],
-    [count("waiting") + sending.length, "waiting"], [count("stopped"), "stopped"], [count("failed"), "failed"]];
+    [count("waiting") + arrived.length + sending.length, "waiting"], [count("stopped"), "stopped"], [count("failed"), "failed"]];
   setText(find("summary"), counts.filter(([n]) => n).map(([n, word]) => `${n} ${word}`).join(" · "));
   find("remove-finished").disabled = !count(...FINISHED);
   const working = state.rows.find((row) => row.state === "working");
+  if (heldRow) keepKeyboard(held, heldRow, heldPlace);
   document.title = working ? `${Math.floor(100 * working.share)} % · audiodiff` : "audiodiff";
+}
+
+// Where the control that had the keyboard is gone, what took its place gets it.
+function keepKeyboard(held, row, place) {
+  const seen = (each) => each.isConnected && each.getClientRects().length;
+  if (seen(held)) return;
+  const next = row.isConnected ? row : find("rows").children[place] ?? find("rows").lastElementChild;
+  const same = next?.querySelector(`.actions .${held.classList[0]}`);
+  const other = [...(next?.querySelectorAll(".actions a, .actions button") ?? [])].find(seen);
+  ((same && seen(same) ? same : other) ?? find("file")).focus();
 }
 
 function setText(element, text) {
