@@ -22,6 +22,8 @@ from audiodiff.model import graph
 from audiodiff.model.folder import add_graphs, find, load_model, open_model, save, verify
 from tests import builders
 
+pytestmark = pytest.mark.slow  # making graphs takes ten seconds
+
 Recording = Callable[..., Samples]
 
 
