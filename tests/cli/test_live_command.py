@@ -39,7 +39,7 @@ def piped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Piped]:
     """Runs ``audiodiff live`` with bytes in a real pipe; gives the exit code and what went out."""
     threads: list[threading.Thread] = []
 
-    def piped(words: list[str], data: bytes, interrupt: bool = False) -> tuple[int, bytes]:
+    def piped(words: list[str], data: bytes, ending: int = 0) -> tuple[int, bytes]:
         read_end, write_end = os.pipe()
         finished = threading.Event()
 
@@ -47,8 +47,8 @@ def piped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Piped]:
             with contextlib.suppress(BrokenPipeError), os.fdopen(write_end, "wb", buffering=0) as pipe:
                 for start in range(0, len(data), 1999):  # splits samples
                     pipe.write(data[start : start + 1999])
-                if interrupt:
-                    os.kill(os.getpid(), signal.SIGINT)
+                if ending:
+                    os.kill(os.getpid(), ending)
                     finished.wait(60)  # the pipe stays open
 
         threads.append(threading.Thread(target=feed))
@@ -182,14 +182,15 @@ def test_what_cannot_be_cleaned_is_told_in_a_line(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_ctrl_c_ends_a_pipe_in_good_order(
-    piped: Piped, recording: Recording, toy_folder: Path, tmp_path: Path
+@pytest.mark.parametrize(("ending", "expected"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_pipe_in_good_order(
+    piped: Piped, recording: Recording, toy_folder: Path, tmp_path: Path, ending: int, expected: int
 ) -> None:
     kept = tmp_path / "kept.wav"
     x = recording(2.0)
     words = ["-", "-", "-m", str(toy_folder), "--block", "0.1", "--record", str(kept)]
-    code, out = piped(words, wav_bytes(x, "FLOAT"), interrupt=True)
-    assert code == 0
+    code, out = piped(words, wav_bytes(x, "FLOAT"), ending)
+    assert code == expected
     found = read(out)[0]
     assert 0 < found.shape[1] <= x.shape[1]
     np.testing.assert_array_equal(found, in_order(Denoiser(toy_folder), x[:, : found.shape[1]], 0.1))
