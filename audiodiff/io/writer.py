@@ -16,7 +16,7 @@ from audiodiff.io.formats import max_samples
 from audiodiff.io.ogg import fix_serial
 from audiodiff.io.output_checks import check_block, writing_failed
 from audiodiff.io.output_writer import OutputWriter
-from audiodiff.io.sound import sound_file
+from audiodiff.io.sound import DescriptorFile, sound_file
 
 _BITS = {
     "PCM_S8": 8,
@@ -87,9 +87,10 @@ class AtomicWriter(OutputWriter):
         rate, channels = self._shape
         container, subtype = self._format
         coding = coder(subtype, rate, channels, self._bit_rate)
+        self._target = sound_file(self._atomic.fd)
         try:
             self._file = soundfile.SoundFile(
-                sound_file(self._atomic.fd),
+                self._target,
                 "w",
                 rate,
                 channels,
@@ -158,6 +159,8 @@ class AtomicWriter(OutputWriter):
         if self._held is not None and len(self._held):
             self._file.write(self._held)
         self._file.close()
+        if isinstance(self._target, DescriptorFile) and self._target.fault is not None:
+            raise self._target.fault
         self._clear_time_stamp()
         if self._format[0] == "OGG":
             fix_serial(self._atomic.fd)
