@@ -6,6 +6,11 @@ The recording is 48 kHz stereo: a made-up voice in two different channels under 
 from a process of its own; float32 is `audiodiff denoise` itself, bfloat16 the same work through the Python
 interface. Peak memory is what the system (Linux or macOS) states for the finished process. Run it on a quiet
 machine; --quick uses recordings of 20 s, to see that everything works.
+
+    python benchmarks/speed.py --peers PYTHON
+
+With --peers it puts the whole command beside those of `peers.py` instead, on the first channel of the
+recording, each in turn, round after round; PYTHON is the interpreter of the environment that has the peers.
 """
 
 from __future__ import annotations
@@ -30,13 +35,15 @@ RATE = 48000
 SHORT_S = 0.5
 BLOCK_S = 20
 PRECISIONS = ("float32", "bfloat16")
+PEERS = ("dfn3", "rnnoise", "gtcrn_dns3", "noisereduce")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished process: wall clock in seconds, peak resident memory in MiB, standard output."""
+    """A finished process: wall clock and CPU seconds, peak resident memory in MiB, standard output."""
 
     seconds: float
+    cpu_s: float
     peak_mib: float
     output: str
 
@@ -53,7 +60,7 @@ def run(command: list[str]) -> Run:
             raise SystemExit(f"speed: exit code {process.returncode} of: {shlex.join(command)}")
         output.seek(0)
         unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
-        return Run(seconds, usage.ru_maxrss / unit, output.read())
+        return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit, output.read())
 
 
 def own(function: str, *arguments: object) -> list[str]:
@@ -61,7 +68,7 @@ def own(function: str, *arguments: object) -> list[str]:
     return [sys.executable, __file__, "--child", function, *map(str, arguments)]
 
 
-def make_recording(path: str, seconds: str) -> None:
+def make_recording(path: str, seconds: str, channels: str = "2") -> None:
     """Write the recording, 16 bit; blocks of 20 s repeat with another noise."""
     import numpy as np
     import soundfile
@@ -80,11 +87,11 @@ def make_recording(path: str, seconds: str) -> None:
     speech = 0.08 * (voice * syllables + consonants)
     stereo = np.stack([speech, 0.6 * np.roll(speech, 400)], axis=1)
     left = round(float(seconds) * RATE)
-    with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as file:
+    with soundfile.SoundFile(path, "w", RATE, int(channels), "PCM_16") as file:
         while left > 0:
             fans = [synthetic_noise.fan(n, rng, RATE, 180.0, -6.0, 400.0) for _ in range(2)]
             block = stereo + 0.02 * np.stack(fans, axis=1)
-            file.write(block[: min(n, left)])
+            file.write(block[: min(n, left), : int(channels)])
             left -= n
 
 
@@ -106,11 +113,12 @@ def time_network(model: str, threads: str, n: str) -> None:
 
     from audiodiff.inference.chunk_denoiser import CORE_S, ChunkDenoiser
     from audiodiff.inference.denoiser import Denoiser
+    from audiodiff.inference.torch_evaluator import TorchEvaluator
 
     torch.set_num_threads(int(threads))
-    loaded = Denoiser(model, device="cpu").model
+    loaded = Denoiser(model, runtime="torch", device="cpu").model
     preset = loaded.config.presets.balanced
-    plan = ChunkDenoiser(loaded, preset, seed=0, device=torch.device("cpu")).plan()
+    plan = ChunkDenoiser(loaded, preset, 0, TorchEvaluator(loaded.net, torch.device("cpu"))).plan()
     # a chunk in the middle of a recording: halo on both sides
     n_frames = plan.chunk(1, 100 * plan.core).n_frames
     y = torch.randn(1, loaded.stft.n_bins, n_frames, 2, generator=torch.Generator().manual_seed(0))
@@ -232,6 +240,34 @@ def memory_table(args: argparse.Namespace, folder: Path, lengths_s: tuple[int, i
     print(f"\nThe longer recording takes {peaks[1] / peaks[0] - 1:+.1%} memory.")
 
 
+def peers_table(args: argparse.Namespace, folder: Path, length_s: int) -> None:
+    """The command beside the peers: medians over rounds in which each runs once."""
+    (folder / "noisy").mkdir()
+    source, target = folder / "noisy" / "mono.wav", folder / "mono.out.wav"
+    run(own("make_recording", source, length_s, 1))
+    script = str(Path(__file__).with_name("peers.py"))
+    here = argparse.Namespace(**{**vars(args), "threads": 1})
+    commands = {
+        "audiodiff, one thread": cleaning(here, source, target, None, "float32"),
+        "audiodiff": cleaning(args, source, target, None, "float32"),
+    }
+    for name in PEERS:
+        commands[name] = [args.peers, script, name, str(source.parent), str(folder / name)]
+    found: dict[str, list[Run]] = {name: [] for name in commands}
+    for turn in range(args.repeats + 1):
+        for name, command in commands.items():
+            once = run(command)
+            target.unlink(missing_ok=True)
+            if turn:  # the first round compiles and fills caches
+                found[name].append(once)
+    base = statistics.median(each.cpu_s for each in found["audiodiff, one thread"])
+    print(f"| {length_s} s of mono, whole process | CPU s | of ours | s | peak MiB |\n|---|---|---|---|---|")
+    for name, runs in found.items():
+        cpu_s = statistics.median(each.cpu_s for each in runs)
+        peak = statistics.median(each.peak_mib for each in runs)
+        print(f"| {name} | {cpu_s:.2f} | {cpu_s / base:.2f} | {seconds_of(runs)} | {peak:.0f} |", flush=True)
+
+
 def network_table(args: argparse.Namespace) -> None:
     print("\n| network alone, one channel | precision | encode ms | a step ms | real-time factor |")
     print("|---|---|---|---|---|")
@@ -254,12 +290,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="runs of each timed command")
     parser.add_argument("--folder", type=Path, help="where recordings go (1.4 GB); default: the system's")
     parser.add_argument("--quick", action="store_true", help="short recordings: a trial, not a result")
+    parser.add_argument("--peers", metavar="PYTHON", help="compare with the peers that this interpreter has")
     args = parser.parse_args()
     length_s, lengths_s = (20, (20, 60)) if args.quick else (300, (600, 3600))
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     default_steps, versions = json.loads(run(own("about", args.model)).output)
     print(f"`python {shlex.join(sys.argv)}` ({machine}, {versions})\n", flush=True)
     with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
+        if args.peers:
+            peers_table(args, Path(scratch), 20 if args.quick else 60)
+            return
         speed_table(args, Path(scratch), length_s, default_steps)
         memory_table(args, Path(scratch), lengths_s)
     network_table(args)

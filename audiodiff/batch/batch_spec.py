@@ -30,7 +30,7 @@ from audiodiff.io.output_checks import check_folder, target_exists
 if TYPE_CHECKING:
     from audiodiff.batch.task import FileTask
 
-BYTES_FORMAT = 3
+BYTES_FORMAT = 4
 """Counts up when a new audiodiff gives other bytes for the same model and decisions."""
 
 

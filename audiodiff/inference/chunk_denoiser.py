@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from audiodiff.errors import ModelError
 from audiodiff.inference.chunks import Chunk, Plan
-from audiodiff.inference.engine import Samples
+from audiodiff.inference.crew import AHEAD, Crew, Pair
+from audiodiff.inference.engine import Later, Samples
 from audiodiff.inference.evaluator import Evaluator
+from audiodiff.inference.hearing import Hearing, Piece
 from audiodiff.inference.sampling import sample
 from audiodiff.model.config import SamplerPreset
 from audiodiff.model.model import Model
@@ -19,6 +25,9 @@ _TINY = np.finfo(np.float32).tiny
 
 CORE_S = 8.0
 """Seconds that one chunk delivers: long enough that the halo costs little, short enough to stay small."""
+
+HEARD_CORE_S = 2.0
+"""The same where every frame is heard once: what a chunk works on stays in the processor's cache."""
 
 _ROWS = 2
 """Channels in the network at once, so that memory does not grow with the channels of a file."""
@@ -85,70 +94,118 @@ class ChunkDenoiser:
     evaluator: Evaluator
     limits: SuppressionLimits = SuppressionLimits()
 
-    def plan(self, core_s: float = CORE_S) -> Plan:
+    def plan(self, core_s: float | None = None) -> Plan:
         """The chunk plan that this model needs: chunks of so many seconds, with all that evaluations see."""
         stft = self.model.stft
         return Plan(
             hop=stft.hop,
             n_fft=stft.n_fft,
-            core_frames=max(1, round(core_s * self.model.sample_rate / stft.hop)),
+            core_frames=max(1, round((core_s or self.core_s) * self.model.sample_rate / stft.hop)),
             reach=self.model.representation.context(self.model.config, self.preset.evaluations),
         )
 
+    @property
+    def core_s(self) -> float:
+        """Seconds that one chunk of a file delivers."""
+        return HEARD_CORE_S if self.evaluator.hears_on else CORE_S
+
+    def crew(self, channels: int, ahead: int = AHEAD) -> Crew:
+        """Who works on a recording of so many channels.
+
+        Args:
+            channels: C.
+            ahead: Chunks that may be in work beside the one that is waited for; they come out later.
+        """
+        workers = min(self.evaluator.workers, 2 * channels)
+        return Crew(workers, ahead if workers > 1 else 0)
+
     def residual(self, audio: Samples, chunk: Chunk, gain: float, edge_hz: float | None = None) -> Samples:
-        """What the model takes out of a chunk.
+        """What the model takes out of a chunk that stands alone, see `begin`."""
+        return self.begin(audio, chunk, gain, edge_hz, Crew(1, 0))()
+
+    def begin(self, audio: Samples, chunk: Chunk, gain: float, edge_hz: float | None, crew: Crew) -> Later:
+        """Begin to find what the model takes out of a chunk.
 
         Args:
             audio: float32 [C, n] at the model's rate, the samples that the chunk reads.
             chunk: The chunk.
             gain: Factor that brings the recording to the model's level.
             edge_hz: Where the recording's band ends, if that is below the model's.
+            crew: Who works on this recording.
 
         Returns:
-            float32 [C, stop - start], recording minus clean estimate, at the recording's own level. With
-            `edge_hz` [2 C, stop - start]: also the share, 0 to 1, of the amplitude that went away in the
-            strip just below the edge. Where a channel is digital silence throughout, nothing goes away.
+            What gives, when all is done, float32 [C, stop - start]: recording minus clean estimate, at the
+            recording's own level. With `edge_hz` [2 C, stop - start]: also the share, 0 to 1, of the
+            amplitude that went away in the strip just below the edge. Where a channel is digital silence
+            throughout, nothing goes away.
         """
-        sounding = audio.any(axis=1)
-        if not sounding.all():
-            n = chunk.stop - chunk.start
-            kinds = np.zeros((1 if edge_hz is None else 2, len(audio), n), dtype=np.float32)
-            if sounding.any():
-                rest = self.residual(audio[sounding], chunk, gain, edge_hz)
-                kinds[:, sounding] = rest.reshape(len(kinds), -1, n)
-            return kinds.reshape(-1, n)
+        sounding = np.flatnonzero(audio.any(axis=1))
+        heard = audio if len(sounding) == len(audio) else audio[sounding]
         # Equal channels (dual mono) are one signal: the noise is shared, so the results are equal too.
-        same = bool((audio == audio[:1]).all())
-        rows = audio[:1] if same else audio
-        with np.errstate(all="ignore"):  # what is not finite is told below
-            pairs = [self._bins(rows[i : i + _ROWS], chunk, gain) for i in range(0, len(rows), _ROWS)]
-            if self.limits.linked:
-                pairs = [_joined(pairs, len(audio))]
-            limited = [(z, self.limits.limit(z, removed)) for z, removed in pairs]
-            result = np.concatenate([self._samples(removed, chunk) for _, removed in limited])
-            losses = [] if edge_hz is None else [self._loss(z, r, chunk, edge_hz) for z, r in limited]
-        if not np.isfinite(result).all():
-            at = chunk.start / self.model.sample_rate
-            raise ModelError(
-                f"the model gave NaN or infinity near {at:.1f} s; verify the model", code="nonfinite"
+        same = bool((heard == heard[:1]).all())
+        scaled = (heard[:1] if same else heard) * np.float32(gain)
+        inner, waited = self._begun(scaled, sounding, chunk, gain, crew)
+
+        def end() -> Samples:
+            kinds = np.zeros(
+                (1 if edge_hz is None else 2, *audio.shape[:1], chunk.stop - chunk.start), np.float32
             )
-        blocks = [result, np.concatenate(losses)] if losses else [result]
-        repeats = len(audio) if len(result) < len(audio) else 1
-        return np.concatenate([np.repeat(block, repeats, axis=0) for block in blocks])
+            back = np.complex64(1 / gain)
+            with np.errstate(all="ignore"):  # what is not finite is told below
+                pairs = [(z * back, removed * back) for z, removed in (each.result() for each in waited)]
+                if self.limits.linked and pairs:
+                    pairs = [_joined(pairs, len(sounding))]
+                limited = [(z, self.limits.limit(z, removed)) for z, removed in pairs]
+                if limited:
+                    kinds[0, sounding] = np.concatenate([self._samples(r, inner) for _, r in limited])
+                if limited and edge_hz is not None:
+                    losses = [self._loss(z, r, inner, edge_hz) for z, r in limited]
+                    kinds[1, sounding] = np.concatenate(losses)
+            if not np.isfinite(kinds).all():
+                at = chunk.start / self.model.sample_rate
+                raise ModelError(
+                    f"the model gave NaN or infinity near {at:.1f} s; verify the model", code="nonfinite"
+                )
+            return kinds.reshape(-1, kinds.shape[-1])
 
-    def _bins(self, rows: Samples, chunk: Chunk, gain: float) -> tuple[Complex, Complex]:
-        """The recording's bins and what the model would remove of them, at the recording's own level."""
-        representation = self.model.representation
-        scaled = rows * np.float32(gain)
+        return end
+
+    def _begun(
+        self, scaled: Samples, names: npt.NDArray[np.intp], chunk: Chunk, gain: float, crew: Crew
+    ) -> tuple[Chunk, list[Future[Pair]]]:
+        """The chunk whose bins will come, and the bins and what the model would remove of them."""
+        # nothing comes after a recording of one chunk, and hearing it to its end would take a reach more
+        is_all = chunk.start == 0 and chunk.stop == chunk.stop_sample
+        if is_all or not self.evaluator.hears_on:
+            parts = [scaled[i : i + _ROWS] for i in range(0, len(scaled), _ROWS)]
+            return chunk, [crew.run(partial(self._bins, rows, chunk)) for rows in parts]
+        plan, reach = self.plan(), self.preset.evaluations * self.model.config.reach_step
+        inner, keep = plan.inner(chunk, reach), plan.first_frame(chunk.stop, reach)
+        waited = []
+        for name, row in zip(names.tolist(), scaled, strict=False):  # equal channels: the first of them
+            hearing, before = crew.hearings.get(name, (None, ()))
+            if hearing is None or not hearing.leads_to(chunk, gain):
+                hearing, before = Hearing(self.model, self.evaluator.listener(), chunk, gain), ()
+            hear = partial(hearing.hear, row[None], chunk, *hearing.reserve(chunk, inner))
+            piece = crew.run(hear, before[:1])
+            pair = crew.run(partial(self._heard_bins, hearing, piece, inner, keep), before[1:])
+            crew.hearings[name] = hearing, (piece, pair)
+            waited.append(pair)
+        return inner, waited
+
+    def _heard_bins(self, hearing: Hearing, piece: Future[Piece], inner: Chunk, keep: int) -> Pair:
+        """`_bins` of the inner part of a chunk that was heard."""
+        x = hearing.heard(piece.result(), inner, keep)
+        return x.bins, x.bins - self._sample(x.state, x.features, inner)
+
+    def _bins(self, scaled: Samples, chunk: Chunk) -> Pair:
+        """The recording's bins and what the model would remove of them."""
         z: Complex = self.model.stft.frames(scaled, chunk.first_frame, chunk.n_frames, chunk.first_sample)
-        x_0 = self._sample(representation.state(scaled, z), chunk)
-        removed = z - representation.bins(x_0, chunk)
-        back = np.complex64(1 / gain)
-        return z * back, removed * back
+        y = self.model.representation.state(scaled, z)
+        return z, z - self._sample(y, self.evaluator.encode(y), chunk)
 
-    def _sample(self, y: Real, chunk: Chunk) -> Real:
-        """Run the reverse process from the recording `y` to an estimate of x_0."""
-        features = self.evaluator.encode(y)
+    def _sample(self, y: Real, features: Sequence[object], chunk: Chunk) -> Complex:
+        """Bins of an estimate of x_0, to which the reverse process leads from the recording `y`."""
 
         def evaluate(x_t: Real, t: Real) -> Real:
             return self.evaluator.step(x_t, t, features)
@@ -156,7 +213,8 @@ class ChunkDenoiser:
         def noise(draw: int) -> Real:
             return self.model.representation.noise(self.seed, draw, y, chunk)
 
-        return sample(self.model, evaluate, self.preset, noise, y)
+        x_0 = sample(self.model, evaluate, self.preset, noise, y)
+        return self.model.representation.bins(x_0, chunk)
 
     def _samples(self, removed: Complex, chunk: Chunk) -> Samples:
         return self.model.stft.overlap_add(removed, chunk.first_frame, chunk.start, chunk.stop - chunk.start)

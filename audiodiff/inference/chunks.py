@@ -13,7 +13,7 @@ whole signal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from audiodiff.errors import ConfigError
 
@@ -37,6 +37,11 @@ class Chunk:
     stop_sample: int
     start: int
     stop: int
+
+    @property
+    def stop_frame(self) -> int:
+        """Frame after the last one to compute."""
+        return self.first_frame + self.n_frames
 
 
 @dataclass(frozen=True)
@@ -94,3 +99,13 @@ class Plan:
             start=index * self.core,
             stop=min(n_samples, (index + 1) * self.core),
         )
+
+    def inner(self, chunk: Chunk, reach: int) -> Chunk:
+        """A chunk of this plan with the frames alone that a smaller reach asks for."""
+        first = self.first_frame(chunk.start, reach)
+        stop = min(chunk.stop_frame, -(-chunk.stop // self.hop) + self._half + reach)
+        return replace(chunk, first_frame=first, n_frames=stop - first)
+
+    def first_frame(self, start: int, reach: int) -> int:
+        """First frame that the samples from `start` on, a whole number of hops, ask for with such a reach."""
+        return max(0, start // self.hop - self._half - reach)

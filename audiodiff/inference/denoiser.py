@@ -28,7 +28,7 @@ from audiodiff.inference.arguments import (
     check_shared,
     preset_of,
 )
-from audiodiff.inference.chunk_denoiser import CORE_S, ChunkDenoiser, SuppressionLimits
+from audiodiff.inference.chunk_denoiser import ChunkDenoiser, SuppressionLimits
 from audiodiff.inference.engine import Samples
 from audiodiff.inference.evaluator import Runtime, evaluator_of
 from audiodiff.inference.live import (
@@ -256,8 +256,8 @@ class Denoiser:
     ) -> LiveDenoiser:
         """Clean a signal that is still going on: push blocks of any size, get what became final.
 
-        With equal gain and blocks of 8 seconds, in which files are cleaned, the result is that of `stream`
-        bit for bit; other lengths change it by rounding errors only.
+        With equal gain and blocks as long as the chunks of files, 2 seconds (8 where the network runs in
+        torch), the result is that of `stream` bit for bit; other lengths change it by rounding errors only.
 
         Args:
             sample_rate: Hz.
@@ -265,8 +265,8 @@ class Denoiser:
             gain: What `gain` measured of a trial, or a factor of your own. None to measure it as the signal
                 comes, over everything that was heard so far.
             block_s: Seconds that come out at once, rounded to whole frames of the model, 0.01 to 60. Shorter
-                ones come earlier and cost more, since the model's surroundings of each are computed too; its
-                `latency` tells.
+                ones come earlier and cost more, in torch and without a gain many times more, since there the
+                model's surroundings of each are computed too; its `latency` tells.
 
         Raises:
             ConfigError: An argument is out of range.
@@ -275,7 +275,9 @@ class Denoiser:
         check_range("channels", channels, 1, MAX_CHANNELS)
         check_range("block_s", block_s, 0.01, 60)
         _check_gain(gain)
-        return LiveDenoiser(self._residual(sample_rate, channels, gain, core_s=block_s), self.strength)
+        crew = self._worker.crew(channels, ahead=0)
+        removed = ResidualStream(self._worker, crew, sample_rate, channels, gain, block_s)
+        return LiveDenoiser(removed, self.strength)
 
     def _whole_residual(self, blocks: Sequence[Samples], sample_rate: int, gain: float) -> Samples:
         residual = self._residual(sample_rate, len(blocks[0]), gain)
@@ -298,9 +300,9 @@ class Denoiser:
         channels: int,
         gain: float | None,
         only: tuple[float, float] = (0.0, math.inf),
-        core_s: float = CORE_S,
     ) -> ResidualStream:
-        return ResidualStream(self._worker, sample_rate, channels, gain, core_s, only)
+        crew = self._worker.crew(channels)
+        return ResidualStream(self._worker, crew, sample_rate, channels, gain, self._worker.core_s, only)
 
 
 def _array_of(audio: Tensor) -> npt.NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -14,7 +15,10 @@ from audiodiff.inference.chunks import Chunk, Plan
 Samples: TypeAlias = npt.NDArray[np.float32]
 """Audio [C, n]."""
 
-Work: TypeAlias = Callable[[Samples, Chunk], Samples]
+Later: TypeAlias = Callable[[], Samples]
+"""Waits for a result that others work on."""
+
+Work: TypeAlias = Callable[[Samples, Chunk], Samples | Later]
 """Turns the samples [C, stop_sample - first_sample] of a chunk into its result [R, stop - start]."""
 
 
@@ -22,20 +26,24 @@ class Engine:
     """Runs a function over the chunks of a plan as the samples arrive.
 
     The chunks depend on the plan and on the length alone, so the result is the same to the bit whatever the
-    sizes of the pushes. No more than about two chunks with their halo are held.
+    sizes of the pushes. No more than about two chunks with their halo are held, and those in work.
 
     Args:
         plan: Chunk grid.
         channels: C of every push.
         work: Called once per chunk, in order.
         rows: R, channels of the result; None for as many as come in.
+        ahead: Chunks that may be in work when a push returns.
     """
 
-    def __init__(self, plan: Plan, channels: int, work: Work, rows: int | None = None) -> None:
+    def __init__(
+        self, plan: Plan, channels: int, work: Work, rows: int | None = None, ahead: int = 0
+    ) -> None:
         self._plan = plan
         self._rows = channels if rows is None else rows
         self._channels = channels
         self._work = work
+        self._ahead = ahead
         self._restart()
 
     def _restart(self) -> None:
@@ -43,6 +51,7 @@ class Engine:
         self._held_start = 0
         self._received = 0
         self._index = 0
+        self._begun: deque[tuple[Chunk, Samples | Later]] = deque()
 
     def push(self, samples: Samples) -> Samples:
         """Take samples, return those that became final.
@@ -63,7 +72,8 @@ class Engine:
             self._held.append(piece)
             self._received += piece.shape[1]
             while self._received >= self._plan.needs(self._index):
-                done.append(self._next())
+                self._begin()
+                done += self._ended(self._ahead)
         return np.concatenate(done, axis=1)
 
     def flush(self) -> Samples:
@@ -74,23 +84,33 @@ class Engine:
         """
         done = [np.zeros((self._rows, 0), dtype=np.float32)]
         while self._index < self._plan.n_chunks(self._received):
-            done.append(self._next())
+            self._begin()
+            done += self._ended(self._ahead)
+        done += self._ended(0)
         self._restart()
         return np.concatenate(done, axis=1)
 
-    def _next(self) -> Samples:
-        """Work on the next chunk and drop what no later chunk reads."""
+    def _begin(self) -> None:
+        """Begin the next chunk and drop what no later chunk reads."""
         held = np.concatenate(self._held, axis=1)
         chunk = self._plan.chunk(self._index, self._received)
         read = slice(chunk.first_sample - self._held_start, chunk.stop_sample - self._held_start)
-        result = self._work(np.ascontiguousarray(held[:, read]), chunk)
-        expected = (self._rows, chunk.stop - chunk.start)
-        if result.shape != expected:
-            raise ShapeError(
-                f"chunk at sample {chunk.start}: expected shape {expected}, found {result.shape}"
-            )
+        self._begun.append((chunk, self._work(np.ascontiguousarray(held[:, read]), chunk)))
         self._index += 1
         keep_from = min(self._received, self._plan.chunk(self._index, self._received).first_sample)
         self._held = [held[:, keep_from - self._held_start :].copy()]
         self._held_start = keep_from
-        return result
+
+    def _ended(self, ahead: int) -> list[Samples]:
+        """The results of the oldest chunks in work, until no more than `ahead` are left."""
+        done = []
+        while len(self._begun) > ahead:
+            chunk, result = self._begun.popleft()
+            samples = result() if callable(result) else result
+            expected = (self._rows, chunk.stop - chunk.start)
+            if samples.shape != expected:
+                raise ShapeError(
+                    f"chunk at sample {chunk.start}: expected shape {expected}, found {samples.shape}"
+                )
+            done.append(samples)
+        return done

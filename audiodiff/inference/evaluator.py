@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 
 from audiodiff.errors import ConfigError, ModelError
+from audiodiff.inference.hearing import Listener, Piece
 from audiodiff.model import graph
 from audiodiff.model.representation import Real
-from audiodiff.system import has_nvidia_driver
+from audiodiff.system import cores, has_nvidia_driver
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -28,12 +30,18 @@ class Evaluator(Protocol):
     Attributes:
         runtime: What runs it.
         place: Where: ``cpu``, ``cuda:0``, ``mps``.
+        hears_on: Whether it has a `listener`.
+        workers: Threads that may work with it at the same time.
     """
 
     @property
     def runtime(self) -> str: ...  # noqa: D102  documented in the class
     @property
     def place(self) -> str: ...  # noqa: D102
+    @property
+    def hears_on(self) -> bool: ...  # noqa: D102
+    @property
+    def workers(self) -> int: ...  # noqa: D102
 
     def encode(self, cond: Real) -> Sequence[object]:
         """Features of a recording, once a signal; only for `step`."""
@@ -41,6 +49,10 @@ class Evaluator(Protocol):
 
     def step(self, x_t: Real, t: Real, features: Sequence[object]) -> Real:
         """One evaluation of the network: the prediction, in the shape of x_t."""
+        ...
+
+    def listener(self) -> Listener:
+        """What computes the features of a channel piece by piece, before its first frame."""
         ...
 
 
@@ -51,8 +63,27 @@ class GraphEvaluator:
 
     def __init__(self, model: Model, threads: int | None) -> None:
         assert model.graphs is not None  # `evaluator_of` asked
-        self._encode, self._step = graph.sessions(model.graphs, threads)
-        self._names = [node.name for node in self._encode.get_outputs()]
+        self._folder, self._threads = model.graphs, threads or cores()
+        self.hears_on = all((self._folder / name).is_file() for name in graph.PIECEWISE)
+        self.workers = self._threads if self.hears_on else 1
+        self._step = self._session(graph.STEP)
+        self._names = [node.name for node in self._step.get_inputs()[2:]]
+        _ = self._halves if self.hears_on else self._encode  # what cannot be run is told here
+
+    @functools.cached_property
+    def _encode(self) -> InferenceSession:
+        return self._session(graph.ENCODE)
+
+    @functools.cached_property
+    def _halves(self) -> tuple[GraphHalf, GraphHalf]:
+        down, up = (GraphHalf(self._session(name)) for name in graph.PIECEWISE)
+        return down, up
+
+    def _session(self, name: str) -> InferenceSession:
+        # two halves at work at the same time scale better than operations that are shared
+        return graph.session(
+            self._folder / name, max(1, self._threads // 2) if self.hears_on else self._threads
+        )
 
     def encode(self, cond: Real) -> Sequence[object]:
         """See `Evaluator`."""
@@ -64,8 +95,65 @@ class GraphEvaluator:
         result: Real = _run(self._step, {"x_t": x_t, "t": t, **known})[0]
         return result
 
+    def listener(self) -> GraphListener:
+        """See `Evaluator`."""
+        return GraphListener(*self._halves)
 
-def _run(session: InferenceSession, inputs: dict[str, object]) -> list[Real]:
+
+class GraphHalf:
+    """One of the two graphs that make a `Listener`.
+
+    Attributes:
+        states: Shapes of what it keeps, by the names of its inputs.
+        axes: Axis of the frames in what it hands on.
+    """
+
+    def __init__(self, session: InferenceSession) -> None:
+        self._session = session
+        cond, *others = session.get_inputs()
+        self._names = [node.name for node in others if not node.name.startswith("state_")]
+        self.states = {node.name: node.shape for node in others if node.name.startswith("state_")}
+        self._results = [node.name for node in session.get_outputs()[: -len(self.states)]]
+        self.axes = [node.shape.index(cond.shape[2]) for node in session.get_outputs()[: len(self._results)]]
+
+    def run(self, cond: Real, passed: dict[str, Real], states: dict[str, Real]) -> dict[str, Real]:
+        """What the half hands on, by name; the states are replaced by the next ones."""
+        known = {"cond": cond, **{name: passed[name] for name in self._names}, **states}
+        found = _run(self._session, known)
+        states.update(zip(states, found[len(self._results) :], strict=True))
+        return dict(zip(self._results, found, strict=False))
+
+
+class GraphListener:
+    """See `Listener`."""
+
+    def __init__(self, down: GraphHalf, up: GraphHalf) -> None:
+        self._halves = down, up
+        self._states = [
+            {name: np.zeros(shape, dtype=np.float32) for name, shape in half.states.items()}
+            for half in self._halves
+        ]
+        # the first state is `inside`, of which twice the reach is kept
+        self.reach: int = next(iter(down.states.values()))[0] // 2
+        self.axes = up.axes
+
+    def hear(self, piece: Piece) -> None:
+        """See `Listener`."""
+        piece.passed = self._run(0, piece)
+
+    def features(self, piece: Piece) -> list[Real]:
+        """See `Listener`."""
+        return list(self._run(1, piece).values())
+
+    def _run(self, which: int, piece: Piece) -> dict[str, Real]:
+        n_inside = piece.state.shape[2]
+        cond = np.zeros((1, piece.state.shape[1], piece.n_frames, 2), dtype=np.float32)
+        cond[:, :, :n_inside] = piece.state
+        inside = (np.arange(piece.n_frames) < n_inside).astype(np.float32)
+        return self._halves[which].run(cond, {"inside": inside, **piece.passed}, self._states[which])
+
+
+def _run(session: InferenceSession, inputs: Mapping[str, object]) -> list[Real]:
     dense = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
     found: list[Real] = session.run(None, dense)
     return found

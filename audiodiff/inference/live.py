@@ -16,7 +16,8 @@ import numpy.typing as npt
 from audiodiff.errors import AudioFileError, ConfigError, ShapeError
 from audiodiff.inference.chunk_denoiser import ChunkDenoiser
 from audiodiff.inference.chunks import Chunk
-from audiodiff.inference.engine import Engine, Samples
+from audiodiff.inference.crew import Crew
+from audiodiff.inference.engine import Engine, Later, Samples
 from audiodiff.io.formats import MAX_CHANNELS
 from audiodiff.model.model import Model
 from audiodiff.signal.level import LevelMeter
@@ -108,6 +109,7 @@ class ResidualStream:
 
     Args:
         worker: The model and how to run it.
+        crew: Who works on this signal.
         sample_rate: Hz.
         channels: C of every block.
         gain: Factor that brings the signal to the model's level; None to measure it as the signal comes.
@@ -118,6 +120,7 @@ class ResidualStream:
     def __init__(
         self,
         worker: ChunkDenoiser,
+        crew: Crew,
         sample_rate: int,
         channels: int,
         gain: float | None,
@@ -126,7 +129,7 @@ class ResidualStream:
     ) -> None:
         self.sample_rate, self.channels = sample_rate, channels
         model_rate = worker.model.sample_rate
-        self._worker = worker
+        self._worker, self._crew = worker, crew
         self._level = None if gain is not None else _LevelSoFar(worker.model)
         self._gain = gain
         self._edge_hz = sample_rate / 2 if sample_rate < model_rate else None
@@ -135,7 +138,7 @@ class ResidualStream:
         self._wanted = only[0] * scale - margin, only[1] * scale + margin
         self._plan = worker.plan(core_s)
         self._down = StreamResampler(sample_rate, model_rate, channels)
-        self._engine = Engine(self._plan, channels, self._work, self._rows)
+        self._engine = Engine(self._plan, channels, self._work, self._rows, crew.ahead)
         self._up = StreamResampler(model_rate, sample_rate, self._rows)
         self._waiting: deque[Samples] = deque()
         self._n_in = self._n_out = 0
@@ -157,6 +160,7 @@ class ResidualStream:
     def flush(self) -> Samples:
         """End the signal; give what is missing."""
         rest = (self._engine.push(self._down.flush()), self._engine.flush())
+        self._crew.close()
         tail = np.concatenate([*(self._up.push(part) for part in rest), self._up.flush()], axis=1)
         # Two roundings up can leave samples beyond the end.
         return self._delivered(tail[:, : self._n_in - self._n_out])
@@ -171,18 +175,20 @@ class ResidualStream:
             return removed
         return removed + loss * (_take(self._waiting, rows.shape[1]) - heard)
 
-    def _work(self, audio: Samples, chunk: Chunk) -> Samples:
-        """One chunk: what goes away [C, n]; below the model's rate [3 C, n].
+    def _work(self, audio: Samples, chunk: Chunk) -> Later:
+        """Begin one chunk: what goes away [C, n]; below the model's rate [3 C, n].
 
         The other rows are the share that goes away just below the edge, and the recording as it comes back.
         """
         begin, end = self._wanted
         gain = self._gain if self._level is None else self._level.gain(audio, chunk)
         if gain is None or chunk.stop <= begin or chunk.start >= end:
-            return np.zeros((self._rows, chunk.stop - chunk.start), dtype=np.float32)
-        removed = self._worker.residual(audio, chunk, gain, self._edge_hz)
+            return lambda: np.zeros((self._rows, chunk.stop - chunk.start), dtype=np.float32)
+        removed = self._worker.begin(audio, chunk, gain, self._edge_hz, self._crew)
+        if self._edge_hz is None:
+            return removed
         heard = audio[:, chunk.start - chunk.first_sample : chunk.stop - chunk.first_sample]
-        return removed if self._edge_hz is None else np.concatenate([removed, heard])
+        return lambda: np.concatenate([removed(), heard])
 
 
 class _LevelSoFar:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from audiodiff.inference.device import Precision, autocast_dtype, pick_device, working
+from audiodiff.inference.hearing import Listener
 from audiodiff.model.model import Model
 from audiodiff.model.representation import Real
 from audiodiff.networks.contract import Network
@@ -32,6 +33,8 @@ class TorchEvaluator:
     dtype: torch.dtype | None = None
     threads: int | None = None
     runtime: str = "torch"
+    hears_on: bool = False
+    workers: int = 1
 
     @classmethod
     def of(cls, model: Model, device: str, threads: int | None, precision: Precision) -> TorchEvaluator:
@@ -56,6 +59,10 @@ class TorchEvaluator:
         with self._working():
             result: Real = self.net(self._tensor(x_t), self._tensor(t), known).float().cpu().numpy()
         return result
+
+    def listener(self) -> Listener:
+        """See `Evaluator`: torch hears every chunk anew."""
+        raise NotImplementedError
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:

@@ -16,8 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from audiodiff.errors import ModelError
-from audiodiff.model.graph import ENCODE, STEP
+from audiodiff.model.graph import DOWN, ENCODE, STEP, UP
 from audiodiff.networks.contract import Network
+from audiodiff.networks.spectral_stream import StreamDown, StreamUp
+from audiodiff.networks.spectral_unet import Spectral
 
 _FRAMES = 16
 _ITEMS = 2  # with one item the exporter would take its axis for a constant
@@ -45,7 +47,7 @@ class _Step(nn.Module):
 
 
 def graphs(net: Network, n_bins: int, weights: bytes, location: str) -> dict[str, bytes]:
-    """The two graphs of a network of spectra, by file name.
+    """The graphs of a network of spectra, by file name.
 
     Args:
         net: The network, in evaluation mode on the CPU.
@@ -68,8 +70,40 @@ def graphs(net: Network, n_bins: int, weights: bytes, location: str) -> dict[str
         # a tensor of its own: the exporter would take one that is also among the features for the same input
         example = cond.clone(), torch.ones(_ITEMS), features
         step = _exported(_Step(net), example, ["x_t", "t", *names], ["prediction"], dynamic)
+        made = {ENCODE: encode, STEP: step}
+        if isinstance(net, Spectral):
+            made |= _piecewise(net, cond[:1], names)
     stored = _Stored(weights, location)
-    return {ENCODE: _linked(encode, stored), STEP: _linked(step, stored)}
+    return {name: _linked(proto, stored) for name, proto in made.items()}
+
+
+def _piecewise(net: Spectral, cond: Tensor, features: list[str]) -> dict[str, onnx.ModelProto]:
+    down, up, inside = StreamDown(net), StreamUp(net), torch.ones(cond.shape[2])
+    kept_down, kept_up = down.states(), up.states()
+    values, _ = down(cond, inside, kept_down)
+    passed = [f"passed_{i}" for i in range(len(values))]
+    frames = {"cond": {2: "frames"}, "inside": {0: "frames"}}
+    last = tuple({value.ndim - 1: "frames"} for value in values)
+
+    def names(kind: str, states: Sequence[Tensor]) -> list[str]:
+        return [f"{kind}_{i}" for i in range(len(states))]
+
+    return {
+        DOWN: _exported(
+            down,
+            (cond, inside, kept_down),
+            ["cond", "inside", *names("state", kept_down)],
+            [*passed, *names("next", kept_down)],
+            frames | {"states": ({},) * len(kept_down)},
+        ),
+        UP: _exported(
+            up,
+            (cond, inside, values, kept_up),
+            ["cond", "inside", *passed, *names("state", kept_up)],
+            [*features, *names("next", kept_up)],
+            frames | {"values": last, "states": ({},) * len(kept_up)},
+        ),
+    }
 
 
 def _exported(

@@ -3,7 +3,8 @@
     config.json           ModelConfig: rate, level, front end, process, network, presets, reaches, licence
     weights.safetensors   parameters, in half or single precision
     card.md               what it was trained on, what it scores, where it fails
-    encode.onnx, step.onnx    the network for inference without torch (see `graph`); need not be there
+    encode.onnx, step.onnx, down.onnx, up.onnx
+                          the network for inference without torch (see `graph`); need not be there
     plugin.py             code of a model whose network or process is its trainer's own (see `plugin`)
     hashes.json           SHA-256 of the files above
 
@@ -132,7 +133,7 @@ def _opened(folder: Path, name: str, allow_code: bool) -> Model:
         return _network(folder, config, files[_WEIGHTS], own)
 
     digest = hashlib.sha256(files[_WEIGHTS]).hexdigest()
-    has_graphs = all(file in files for file in graph.FILES) and config.stft is not None
+    has_graphs = all(file in files for file in graph.NEEDED) and config.stft is not None
     try:
         model = outline(config, make_net, digest, folder if has_graphs else None, own.processes)
     except AudiodiffError as error:
@@ -219,7 +220,7 @@ def _tried_in_torch(model: Model) -> npt.NDArray[Any]:
 
 
 def _tried_as_graph(model: Model, folder: Path) -> npt.NDArray[Any]:
-    encode, step = graph.sessions(folder, 1)
+    encode, step = (graph.session(folder / name, 1) for name in graph.NEEDED)
     cond, x_t = model.representation.silence()
     names = [node.name for node in encode.get_outputs()]
     features = dict(zip(names, encode.run(None, {"cond": cond}), strict=True))

@@ -1,7 +1,12 @@
-"""The network of a model as two ONNX graphs, for inference without torch.
+"""The network of a model as ONNX graphs, for inference without torch.
 
     encode.onnx    cond [B, F, N, 2] -> features...
     step.onnx      x_t [B, F, N, 2], t [B], features... -> prediction [B, F, N, 2]
+    down.onnx      cond [1, F, n, 2], inside [n], state_... -> passed_..., next_...
+    up.onnx        cond, inside, passed_..., state_... -> features..., next_...
+
+The last two are `encode` on a recording that arrives piece by piece (`networks.spectral_stream`); they
+compute every frame once. A network that cannot be cut so has none.
 
 The graphs hold no weights: each names its parameters in ``weights.safetensors`` by place and length (ONNX
 "external data"), so a model has its weights once and any ONNX runtime finds them.
@@ -18,8 +23,9 @@ from audiodiff.errors import ModelError
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-ENCODE, STEP = "encode.onnx", "step.onnx"
-FILES = (ENCODE, STEP)
+ENCODE, STEP, DOWN, UP = "encode.onnx", "step.onnx", "down.onnx", "up.onnx"
+NEEDED, PIECEWISE = (ENCODE, STEP), (DOWN, UP)
+FILES = NEEDED + PIECEWISE
 
 
 def has_runtime() -> bool:
@@ -27,15 +33,15 @@ def has_runtime() -> bool:
     return find_spec("onnxruntime") is not None
 
 
-def sessions(folder: Path, threads: int | None) -> tuple[InferenceSession, InferenceSession]:
-    """Sessions of ONNX Runtime for the two graphs of a model folder.
+def session(path: Path, threads: int | None) -> InferenceSession:
+    """A session of ONNX Runtime for one of the graphs of a model folder.
 
     Args:
-        folder: The folder, its hashes checked.
+        path: The graph, its hash checked.
         threads: CPU threads, None for one a core.
 
     Raises:
-        ModelError: A graph is none, or its weights do not fit; code ``refused``.
+        ModelError: The graph is none, or its weights do not fit; code ``refused``.
     """
     import onnxruntime
 
@@ -44,12 +50,9 @@ def sessions(folder: Path, threads: int | None) -> tuple[InferenceSession, Infer
     options.log_severity_level = 4  # its errors reach the caller as exceptions
     # a thread that waits sleeps: other jobs have work for the core
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    made = []
-    for name in FILES:
-        try:
-            made.append(onnxruntime.InferenceSession(folder / name, options, ["CPUExecutionProvider"]))
-        except Exception as error:  # noqa: BLE001  its exceptions have no common base but this
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            line = f"{folder / name}: cannot be run ({reason}); get the model again, or use --runtime torch"
-            raise ModelError(line, code="refused") from None
-    return made[0], made[1]
+    try:
+        return onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001  its exceptions have no common base but this
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        line = f"{path}: cannot be run ({reason}); get the model again, or use --runtime torch"
+        raise ModelError(line, code="refused") from None

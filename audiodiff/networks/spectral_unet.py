@@ -91,7 +91,7 @@ class SpectralConfig:
         return self.low_positions + (self.n_bins - 1 - self.low_bins) // self.high_pool
 
 
-class _ToPositions(nn.Module):
+class ToPositions(nn.Module):
     """Bins to positions: [B, F, N, 2] to [B, C, P, N]."""
 
     def __init__(self, config: SpectralConfig, channels: int, frames: int) -> None:
@@ -115,7 +115,7 @@ class _ToPositions(nn.Module):
         return positions.contiguous(memory_format=torch.channels_last), low
 
 
-class _Encoder(nn.Module):
+class Encoder(nn.Module):
     """U-Net over (position, frame) with a stack over frames at its bottom: [B, F, N, 2] to [B, C, P, N]."""
 
     def __init__(self, config: SpectralConfig) -> None:
@@ -124,7 +124,7 @@ class _Encoder(nn.Module):
         self.bottom = config.squeeze, config.positions // 4
         flat = config.squeeze * self.bottom[1]
         half = {"kernel_size": (4, 1), "stride": (2, 1), "padding": (1, 0)}
-        self.stem = _ToPositions(config, fine, frames=3)
+        self.stem = ToPositions(config, fine, frames=3)
         self.place = nn.Parameter(torch.zeros(1, fine, config.positions, 1))
         self.down_fine = Block2d(fine)
         self.to_middle = nn.Conv2d(fine, middle, **half)  # type: ignore[arg-type]  # mixed value types
@@ -143,11 +143,14 @@ class _Encoder(nn.Module):
         self.from_middle = nn.ConvTranspose2d(middle, fine, **half)  # type: ignore[arg-type]
         self.skip_fine = nn.Conv2d(fine, fine, 1)
         self.up_fine = Block2d(fine)
+        stack: tuple[Any, ...] = tuple(self.stack)
+        self.reach_frames = sum(int(block.reach) for block in stack)
         blocks: tuple[Any, ...] = (self.stem, self.down_fine, self.down_middle, self.down_coarse)
-        blocks += (self.up_coarse, self.up_middle, self.up_fine, *self.stack)
-        self.reach = sum(int(block.reach) for block in blocks)
+        blocks += (self.up_coarse, self.up_middle, self.up_fine)
+        self.reach = sum(int(block.reach) for block in blocks) + self.reach_frames
 
     def forward(self, spectrum: Tensor) -> Tensor:
+        """Features [B, C, P, N] of a spectrum [B, F, N, 2]."""
         x, _ = self.stem(spectrum)
         fine = self.down_fine(x + self.place)
         middle = self.down_middle(self.to_middle(fine))
@@ -185,8 +188,8 @@ class Spectral(nn.Module):
         super().__init__()
         self.config = config
         fine, head, stride = config.channels[0], config.head, config.low_stride
-        self.encoder = _Encoder(config)
-        self.state = _ToPositions(config, head, frames=1)
+        self.encoder = Encoder(config)
+        self.state = ToPositions(config, head, frames=1)
         self.features = nn.Conv2d(fine, head, 1)
         self.time = TimeEmbedding(head)
         self.block = Block2d(head)
@@ -219,19 +222,23 @@ class Spectral(nn.Module):
         if self.config.passes == "state":
             every = torch.ones_like(t)
             low = _apply_low(masks, low_x, low_y, every[:, None, None], STATE_LIMIT)
-            high = self._apply_high(gains, x_t, y, every[:, None, None, None], STATE_LIMIT)
+            high = self._apply_high(gains, x_t, y, every[:, None, None], STATE_LIMIT)
         else:
             limit = self.config.gain_limit
             low = _apply_low(masks, low_y, low_x, (1 - t)[:, None, None], limit)
-            high = self._apply_high(gains, y, x_t, (1 - t)[:, None, None, None], limit)
+            high = self._apply_high(gains, y, x_t, (1 - t)[:, None, None], limit)
         return torch.cat([low, high], dim=1)
 
     def _apply_high(self, gains: Tensor, main: Tensor, other: Tensor, share: Tensor, limit: float) -> Tensor:
         low_bins = self.config.low_bins
         size = (main.shape[1] - low_bins, main.shape[2])
-        gains = functional.interpolate(gains, size=size, mode="bilinear", align_corners=False)[..., None]
+        gains = functional.interpolate(gains, size=size, mode="bilinear", align_corners=False)
         on_main, on_other = _gain(gains[:, 0], limit), gains[:, 1] * share
-        return on_main * main[:, low_bins:] + on_other * other[:, low_bins:]
+        # parts for themselves: gains that were spread over a last axis of two would be slow
+        parts = (
+            on_main * main[:, low_bins:, :, part] + on_other * other[:, low_bins:, :, part] for part in (0, 1)
+        )
+        return torch.stack(list(parts), dim=-1)
 
 
 def _gain(logit: Tensor, limit: float) -> Tensor:

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from audiodiff import Denoiser
 from audiodiff.cli import run
 from audiodiff.errors import ConfigError, ModelError
+from audiodiff.inference.chunk_denoiser import HEARD_CORE_S
 from audiodiff.inference.engine import Samples
+from audiodiff.inference.live import LiveDenoiser
 from audiodiff.model import graph
 from audiodiff.model.folder import add_graphs, find, load_model, open_model, save, verify
 from tests import builders
@@ -199,3 +202,54 @@ def test_denoise_runs_without_torch_scipy_and_numba(tmp_path: Path, recording: R
     assert soundfile.info(target).frames == 48000
     assert "torch" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_channels_that_fall_silent_are_heard_anew(graph_folder: Path, recording: Recording) -> None:
+    # with chunks of 2 s: the first channel is silent in the third, the second at both ends
+    x = recording(9.5, 16000, channels=2)
+    x[0, 60_000:110_000] = 0
+    x[1, :40_000] = 0
+    x[1, 120_000:] = 0
+    clean = {
+        name: Denoiser(graph_folder, runtime=name, threads=1).denoise(x.T, 16000)
+        for name in ("onnx", "torch")
+    }
+    sounding = x.T != 0  # how much silence a chunk needs to be passed over depends on its length
+    np.testing.assert_allclose(clean["onnx"][sounding], clean["torch"][sounding], rtol=0, atol=1e-5)
+
+
+def test_a_stretch_has_the_bytes_of_the_whole(graph_folder: Path, recording: Recording) -> None:
+    x = recording(9.5, 16000)
+    denoiser = Denoiser(graph_folder, runtime="onnx", threads=1)
+    whole, part = (
+        np.concatenate(list(denoiser.stream([x], 16000, 1.5, only)), axis=1)
+        for only in ((0, 1 << 40), (100_000, 120_000))
+    )
+    np.testing.assert_array_equal(part[:, 100_000:120_000], whole[:, 100_000:120_000])
+    assert not np.array_equal(part, whole)
+
+
+@pytest.mark.parametrize("gain", [1.5, None])
+def test_live_use_hears_every_frame_once_too(
+    graph_folder: Path, recording: Recording, gain: float | None
+) -> None:
+    x = recording(5.3, 16000, channels=2)
+    short, long = (
+        pushed(Denoiser(graph_folder, runtime="onnx", threads=2).live(16000, 2, gain or 1.0, block_s), x)
+        for block_s in (0.3, HEARD_CORE_S)
+    )
+    np.testing.assert_allclose(short, long, rtol=0, atol=1e-5)
+    if gain:
+        files = Denoiser(graph_folder, runtime="onnx", threads=1).stream([x], 16000, gain)
+        np.testing.assert_array_equal(np.concatenate(list(files), axis=1), long)
+    else:  # measured as it comes: every chunk has a gain of its own
+        by_graph, by_torch = (
+            pushed(Denoiser(graph_folder, runtime=name).live(16000, 2, block_s=0.9), x)
+            for name in ("onnx", "torch")
+        )
+        np.testing.assert_allclose(by_graph, by_torch, rtol=0, atol=1e-5)
+
+
+def pushed(live: LiveDenoiser, x: Samples) -> npt.NDArray[Any]:
+    out = [live.push(x[:, i : i + 1600]) for i in range(0, x.shape[1], 1600)]
+    return np.concatenate([*out, live.flush()], axis=1)
