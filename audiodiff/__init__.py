@@ -26,6 +26,7 @@ from audiodiff.errors import (
 
 if TYPE_CHECKING:
     from audiodiff.inference.denoiser import Denoiser
+    from audiodiff.inference.live import LiveDenoiser
     from audiodiff.inference.vocoder import Vocoder
     from audiodiff.model.folder import load_model
 
@@ -37,6 +38,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Denoiser",
+    "LiveDenoiser",
     "MelError",
     "ModelError",
     "ShapeError",
@@ -47,6 +49,7 @@ __all__ = [
 
 _LAZY = {
     "Denoiser": "audiodiff.inference.denoiser",
+    "LiveDenoiser": "audiodiff.inference.live",
     "Vocoder": "audiodiff.inference.vocoder",
     "load_model": "audiodiff.model.folder",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import cast
 
@@ -9,7 +11,10 @@ import pytest
 from torch import nn
 
 from audiodiff import networks
+from audiodiff.model.config import ModelConfig
 from audiodiff.model.model import assemble
+from audiodiff.model.shipped import SHIPPED
+from audiodiff.settings import load_json
 from audiodiff.training.model_sections import NoisyWaveModel, SpectralModel
 from audiodiff.training.recipe import Recipe, load_recipe, model_config
 from audiodiff.training.schedule import make_optimisers
@@ -72,3 +77,26 @@ def test_the_recipes_of_voicebank_differ_in_process_and_target_and_what_follows_
     different = {key for key in keys if len({str(each.get(key)) for each in found.values()}) > 1}
     follow = {"model.start", "model.steps", "network.passes", "optim.t_steps", "optim.t_start_share"}
     assert {key for key in different if not key.startswith("process.")} == {"model.target", *follow}
+
+
+@pytest.mark.parametrize(
+    ("file", "model", "changes"),
+    [("recipe.toml", "podcast", ["network.channels=[32,64,96]"]), ("vocoder.toml", "voice", [])],
+)
+def test_the_recipes_to_copy_can_start_from_the_shipped_weights(
+    file: str, model: str, changes: list[str]
+) -> None:
+    shipped = load_json(ModelConfig, SHIPPED / model / "config.json")
+    assert load_recipe(HOME / "folder" / file, changes).network == networks.complete(shipped.network)
+    assert all(change in (HOME / "folder" / "README.md").read_text(encoding="utf-8") for change in changes)
+
+
+def test_what_the_readme_of_the_recipe_to_copy_changes_can_be_changed() -> None:
+    text = (HOME / "folder" / "README.md").read_text(encoding="utf-8")
+    table = text.split("## What to change")[1].split("## Cost")[0]
+    lines = [shlex.split(line) for line in re.findall(r"`((?:'?\w+\.\w+=\S+ ?)+)`", table)]
+    assert len(lines) == 2
+    for overrides in lines:
+        config = load_recipe(HOME / "folder" / "recipe.toml", overrides)
+        net = networks.build(config.network)
+        assert assemble(model_config(config, net), net).sample_rate == config.model.sample_rate

@@ -23,6 +23,7 @@ from audiodiff.cli.doctor import doctor
 from audiodiff.cli.evaluate import evaluate
 from audiodiff.cli.export import export
 from audiodiff.cli.info import info
+from audiodiff.cli.live import live
 from audiodiff.cli.mel import mel
 from audiodiff.cli.mix import mix
 from audiodiff.cli.models import models
@@ -47,6 +48,7 @@ app = typer.Typer(
 _SPEAK, _LOOK, _TRAIN = "Clean and speak", "Look", "Train"
 app.command(cls=DenoiseCommand, rich_help_panel=_SPEAK)(denoise)
 app.command(cls=PanelCommand, rich_help_panel=_SPEAK)(vocode)
+app.command(cls=PanelCommand, rich_help_panel=_SPEAK)(live)
 app.command(cls=PanelCommand, rich_help_panel=_SPEAK)(ui)
 app.command(cls=PanelCommand, rich_help_panel=_LOOK)(info)
 app.command(cls=PanelCommand, rich_help_panel=_LOOK)(evaluate)
@@ -67,6 +69,7 @@ app.command(cls=PanelCommand, rich_help_panel=_TRAIN)(convert)
 _EXTRAS = {
     "evaluate": "eval",
     "export": "export",
+    "live": "live",
     "prepare": "train",
     "pairs": "train",
     "train": "train",

@@ -25,12 +25,10 @@ def in_files(
     to_pipe = output == PIPE or (source == PIPE and output is None)
     if to_pipe and conflict:
         raise ConfigError(f"standard output takes the recording alone; leave out {conflict}")
-    if to_pipe and (sys.stdout is None or 1 in missing):
-        raise ConfigError("standard output is closed; name a file with -o")
-    if source == PIPE and (sys.stdin is None or 0 in missing):
-        raise ConfigError("standard input is closed; name a file")
-    if to_pipe and is_terminal(sys.stdout):
-        raise ConfigError("standard output is a terminal; name a file with -o, or send it on with |")
+    if source == PIPE:
+        check_input("name a file")
+    if to_pipe:
+        check_output("name a file with -o")
     if not to_pipe and source != PIPE:
         yield source, None
         return
@@ -38,6 +36,20 @@ def in_files(
         folder = Path(name)
         found = spool(sys.stdin.buffer, folder, mels) if source == PIPE else source
         yield found, folder if to_pipe else None
+
+
+def check_input(instead: str) -> None:
+    """Refuse a standard input that is closed, and say what to do instead."""
+    if sys.stdin is None or 0 in missing:
+        raise ConfigError(f"standard input is closed; {instead}")
+
+
+def check_output(instead: str) -> None:
+    """Refuse a standard output that can take no sound, and say what to do instead."""
+    if sys.stdout is None or 1 in missing:
+        raise ConfigError(f"standard output is closed; {instead}")
+    if is_terminal(sys.stdout):
+        raise ConfigError(f"standard output is a terminal; {instead}, or send it on with |")
 
 
 def refuse_pipes(inputs: Sequence[Path], output: Path | None) -> None:

@@ -30,6 +30,7 @@ EXTRAS = {
     "media": (("av",), "video, m4a and aac; covers and chapters"),
     "tags": (("mutagen",), "tags of ogg and opus files"),
     "ui": (("starlette", "uvicorn"), "the local page"),
+    "live": (("sounddevice",), "microphones and loudspeakers"),
     "eval": (("torch", "librosa", "pesq", "pystoi", "matplotlib"), "scores"),
     "export": (("torch", "onnx", "onnxscript"), "graphs of models"),
     "tune": (("optuna",), "searches over recipes"),

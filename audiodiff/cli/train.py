@@ -67,6 +67,7 @@ def train(
     """
     import torch
 
+    from audiodiff.model.folder import find as find_model
     from audiodiff.training.loop import BrokenRun
     from audiodiff.training.recipe import load_recipe
     from audiodiff.training.run import run
@@ -74,6 +75,7 @@ def train(
 
     config = load_recipe(recipe, overrides or (), allow_code)
     folder = output or Path("runs") / run_name(find(recipe))
+    init = None if init is None else find_model(init)
     if threads is not None:
         torch.set_num_threads(threads)
     try:

@@ -74,20 +74,24 @@ class OwnSource:
         """An item by its number, at the level of the settings.
 
         Raises:
-            DataError: The plug-in gives something else than two finite arrays [T], or only silence.
+            DataError: The plug-in fails, gives something else than two finite arrays [T], or only silence.
         """
         for attempt in range(LARGEST_ATTEMPTS):
             rng = np.random.default_rng([draw.seed, number, attempt])
-            sides = self.recorder.draw(rng, draw.n_samples, sample_rate, split)
-            noisy, clean = self._checked(sides, draw.n_samples)
+            try:
+                sides = self.recorder.draw(rng, draw.n_samples, sample_rate, split)
+                found = [np.asarray(side, dtype=np.float32) for side in sides]
+            except Exception as error:
+                line = f"data.kind = {self.settings.kind!r}: draw fails: {type(error).__name__}: {error}"
+                raise DataError(f"{line}; correct the plug-in") from error
+            noisy, clean = self._checked(found, draw.n_samples)
             raw = Item(noisy, clean, sample_rate // 2, Meta(None, (), self.settings.kind, "", False, None))
             item = levelled(raw, draw.level_db, sample_rate)
             if item is not None:
                 return item
         raise DataError(f"data.kind = {self.settings.kind!r}: {LARGEST_ATTEMPTS} draws gave silence only")
 
-    def _checked(self, sides: Any, n_samples: int) -> list[npt.NDArray[np.float32]]:
-        found = [np.asarray(side, dtype=np.float32) for side in sides]
+    def _checked(self, found: list[npt.NDArray[np.float32]], n_samples: int) -> list[npt.NDArray[np.float32]]:
         shapes = [side.shape for side in found]
         if shapes != [(n_samples,), (n_samples,)] or not all(np.isfinite(side).all() for side in found):
             raise DataError(

@@ -13,12 +13,13 @@ class DescriptorFile(io.RawIOBase):
     """The file behind a descriptor, which stays open; never raises while libsndfile works on it.
 
     No exception finds its way through libsndfile: what the system refuses is a short read or write, as with a
-    descriptor.
+    descriptor. Whoever writes asks for `fault` in the end.
     """
 
     def __init__(self, fd: int) -> None:
         super().__init__()
         self._fd = fd
+        self.fault: OSError | None = None
 
     def readable(self) -> bool:
         """Yes."""
@@ -62,8 +63,8 @@ class DescriptorFile(io.RawIOBase):
         try:
             while done < len(view):
                 done += os.write(self._fd, view[done:])
-        except OSError:
-            pass
+        except OSError as error:
+            self.fault = error  # not every format of libsndfile takes notice
         return done
 
 

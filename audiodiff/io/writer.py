@@ -16,7 +16,7 @@ from audiodiff.io.formats import max_samples
 from audiodiff.io.ogg import fix_serial
 from audiodiff.io.output_checks import check_block, writing_failed
 from audiodiff.io.output_writer import OutputWriter
-from audiodiff.io.sound import sound_file
+from audiodiff.io.sound import DescriptorFile, sound_file
 
 _BITS = {
     "PCM_S8": 8,
@@ -33,6 +33,21 @@ _BITS = {
 }
 _VORBIS_PIECE = 1 << 14
 _WRITE_ERRORS = (soundfile.SoundFileError, OSError, AssertionError)
+
+
+def codes_of(x: npt.NDArray[np.floating], subtype: str) -> npt.NDArray[Any]:
+    """What libsndfile is given for samples of any shape so that it writes the nearest codes, without dither.
+
+    Returns:
+        For integer formats the codes in the high bits of int32, what lies beyond full scale clipped; for
+        others the samples themselves.
+    """
+    if subtype not in _BITS:
+        return x
+    bits = _BITS[subtype]
+    full = 2.0 ** (bits - 1)
+    codes: npt.NDArray[np.float64] = np.clip(np.rint(x.astype(np.float64) * full), -full, full - 1)
+    return (codes * 2.0 ** (32 - bits)).astype(np.int32)
 
 
 class AtomicWriter(OutputWriter):
@@ -72,9 +87,10 @@ class AtomicWriter(OutputWriter):
         rate, channels = self._shape
         container, subtype = self._format
         coding = coder(subtype, rate, channels, self._bit_rate)
+        self._target = sound_file(self._atomic.fd)
         try:
             self._file = soundfile.SoundFile(
-                sound_file(self._atomic.fd),
+                self._target,
                 "w",
                 rate,
                 channels,
@@ -115,7 +131,9 @@ class AtomicWriter(OutputWriter):
             if self._format[1] == "VORBIS":
                 self._write_vorbis(x)
             else:
-                self._file.write(self._codes(x) if self._format[1] in _BITS else x)
+                if self._format[1] in _BITS:
+                    self.clipped += int(np.count_nonzero(np.abs(x) > 1))
+                self._file.write(codes_of(x, self._format[1]))
         except _WRITE_ERRORS as error:
             raise writing_failed(self._path, str(error)) from error
         self.n_samples += block.shape[1]
@@ -135,20 +153,14 @@ class AtomicWriter(OutputWriter):
             line = f"not written, {self._format[0]} files end at 4 GiB; use .w64, .caf or .flac"
             raise self._failure(line, "too_long")
 
-    def _codes(self, x: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
-        """Integer codes in the high bits of int32, as libsndfile takes them."""
-        self.clipped += int(np.count_nonzero(np.abs(x) > 1))
-        bits = _BITS[self._format[1]]
-        full = 2.0 ** (bits - 1)
-        codes: npt.NDArray[np.float64] = np.clip(np.rint(x.astype(np.float64) * full), -full, full - 1)
-        return (codes * 2.0 ** (32 - bits)).astype(np.int32)
-
     def _complete(self) -> None:
         if self.n_samples == 0:
             raise self._failure("not written, there are no samples", "empty")
         if self._held is not None and len(self._held):
             self._file.write(self._held)
         self._file.close()
+        if isinstance(self._target, DescriptorFile) and self._target.fault is not None:
+            raise self._target.fault
         self._clear_time_stamp()
         if self._format[0] == "OGG":
             fix_serial(self._atomic.fd)

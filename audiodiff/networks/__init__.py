@@ -48,7 +48,25 @@ def build(config: Mapping[str, Any], own: Kinds = _NONE) -> Network:
     Here and below `own` are the kinds of a plug-in.
     """
     sizes = _parse(config, own)
-    network: Network = _classes(config, own)[1](sizes)
+    made_of = _classes(config, own)[1]
+    if config["kind"] in own:
+        return _own_network(made_of, sizes, str(config["kind"]))
+    network: Network = made_of(sizes)
+    return network
+
+
+def _own_network(made_of: type[Any], sizes: Any, kind: str) -> Network:
+    """A network of a plug-in, whose faults are its author's."""
+    try:
+        network: Network = made_of(sizes)
+        reaches = (network.reach_encode, network.reach_step)
+    except Exception as error:
+        line = f"network: the plug-in's {kind!r} fails: {type(error).__name__}: {error}; correct the plug-in"
+        raise ConfigError(line) from error
+    if not all(isinstance(reach, int) and reach >= 0 for reach in reaches):
+        raise ConfigError(
+            f"network: the plug-in's {kind!r} must state its reaches in frames, found {reaches}"
+        )
     return network
 
 

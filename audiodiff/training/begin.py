@@ -10,7 +10,7 @@ from audiodiff import networks
 from audiodiff.errors import ConfigError
 from audiodiff.io.atomic import write_file
 from audiodiff.model import plugin
-from audiodiff.model.folder import find, load
+from audiodiff.model.folder import load
 from audiodiff.model.model import Model
 from audiodiff.settings import dump_json, parse
 from audiodiff.training import checkpoint
@@ -46,7 +46,7 @@ def start(recipe: Recipe, folder: Path, state: State, begin: Begin) -> tuple[int
         return int(document["log_bytes"]), notes + _changes(recipe, before)
     notes = ["resume: no checkpoint yet, started at step 0"] if resume else []
     if init is not None:
-        _take_weights(recipe, state, load(find(init), begin.allow_code), init)
+        _take_weights(recipe, state, load(init, begin.allow_code), init)
         notes.append(f"first weights from {init}")
     return 0, notes
 
@@ -91,7 +91,7 @@ def _changes(recipe: Recipe, before: Recipe) -> list[str]:
 
 
 def _take_weights(recipe: Recipe, state: State, model: Model, init: Path) -> None:
-    """Start network and average from a model."""
+    """Start network and average from the model of a folder."""
     # a folder of an older version lacks the keys that came later; their defaults keep its meaning
     if networks.complete(model.config.network, recipe.code.networks) != recipe.network:
         raise ConfigError(f"{init}: has another network than the recipe; make their [network] sections equal")

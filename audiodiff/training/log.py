@@ -89,6 +89,20 @@ def summary(records: Sequence[StepRecord]) -> dict[str, Any]:
     }
 
 
+def tell_scores(entry: Mapping[str, Any]) -> None:
+    """Print the scores of a validation on stderr, each beside that of what the model was given."""
+    noisy = entry["noisy"]
+    names = {"si_sdr": "SI-SDR {:.1f} dB (from {:.1f})", "pesq_wb": "PESQ-WB {:.2f} (from {:.2f})"}
+    names["estoi"] = "ESTOI {:.2f} (from {:.2f})"
+    words = [
+        text.format(entry[name], noisy[name])
+        for name, text in names.items()
+        if {name} <= entry.keys() & noisy
+    ]
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # the terminal was closed, or never was
+        sys.stderr.write(f"step {entry['step']}: {', '.join(words) or 'nothing could be scored'}\n")
+
+
 class Bar:
     """A progress bar on stderr, only where stderr is a terminal; otherwise every call does nothing."""
 

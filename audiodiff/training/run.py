@@ -33,6 +33,7 @@ from audiodiff.inference.device import pick_device
 from audiodiff.interrupts import Stop, stop_requests
 from audiodiff.io.locks import held
 from audiodiff.model.folder import load, save
+from audiodiff.model.model import check_network
 from audiodiff.training import checkpoint
 from audiodiff.training.begin import Begin, start, write_recipe
 from audiodiff.training.best import FOLDER as BEST
@@ -41,7 +42,7 @@ from audiodiff.training.card import card
 from audiodiff.training.checkpoint import State
 from audiodiff.training.curves import plot_curves
 from audiodiff.training.loaders import Loader
-from audiodiff.training.log import Bar, RunLog, read_log, summary
+from audiodiff.training.log import Bar, RunLog, read_log, summary, tell_scores
 from audiodiff.training.loop import BrokenRun, StepRecord, train
 from audiodiff.training.mirrors import open_mirrors
 from audiodiff.training.prepare import make_task, prepare
@@ -103,8 +104,7 @@ def run(
         recipe: What to train.
         folder: The run's folder; made if it is not there.
         resume: Go on from the newest checkpoint in it; a folder without one starts at step 0.
-        init: Model (folder or shipped name) whose weights a new run starts from; a resumed one goes on with
-            its own.
+        init: Model folder whose weights a new run starts from; a resumed one goes on with its own.
         max_minutes: Minutes of wall clock, validations included, after which to stop; 0 only exports.
         allow_code: Run code that the folder of `init` brings; that of the recipe ran when it was loaded.
 
@@ -200,7 +200,9 @@ def new_state(recipe: Recipe, device: torch.device) -> State:
     """Network, average and optimiser before the first step; the weights are a function of ``run.seed``."""
     with torch.random.fork_rng(devices=[]):  # torch draws first weights from its global generator only
         torch.default_generator.manual_seed(recipe.run.seed)
-        net = cast(nn.Module, recipe.make_network().to(device))
+        network = recipe.make_network().to(device)
+    check_network(model_config(recipe, network), network)  # one's own may not fit: said now, not at the end
+    net = cast(nn.Module, network)
     return checkpoint.fresh(net, make_optimisers(net, recipe.optim))
 
 
@@ -318,6 +320,7 @@ def _exported_and_validated(job: _Job) -> None:
     }
     _flush(job)
     job.log.write("valid", entry)
+    tell_scores(entry)
     if job.standing is not None and job.standing.take(entry):
         keep_best(folder, job.folder / BEST)
         _checkpoint(job)  # so that a resumed run knows of it

@@ -248,7 +248,7 @@ class Desk:
         work.step, work.share = "preparing the players", 1.0
         folder = target.with_name("listen")
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)  # on Windows what is being played stays
         try:
             row.listening = write_listening(self._entry(row, target), folder, work.check)
         except (AudioFileError, OSError):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiodiff.batch.batch_spec import JobSpec
+from audiodiff.batch.batch_spec import Item, JobSpec
 from audiodiff.batch.denoise_task import DenoiseSettings
 from audiodiff.batch.job_options import Options, Result
 from audiodiff.batch.plan import plan
@@ -135,6 +135,19 @@ def test_the_table(tmp_path: Path, recording: Recording, make_spec: MakeSpec, na
         assert new.frames == old.frames
     if name == "all zero":
         assert not soundfile.read(found.target)[0].any()
+
+
+def test_what_the_system_refuses_fails_its_file_alone(
+    tmp_path: Path, recording: Recording, make_spec: MakeSpec
+) -> None:
+    source, clean = tmp_path / "a.wav", tmp_path / "out"
+    soundfile.write(source, recording(0.2).T, 16000)
+    targets = (clean / (300 * "x" + ".wav"), clean / "a.wav")
+    found = list(run(make_spec(), [Item(source, target, "a.wav") for target in targets]))
+    assert [outcome(result) for result in found] == ["system", "done"]
+    assert found[0].fault is not None
+    assert str(source) in found[0].fault.message
+    assert [path.name for path in clean.iterdir() if path.is_file()] == ["a.wav"]
 
 
 def test_strict_refuses_what_is_cut_short(tmp_path: Path, recording: Recording, make_spec: MakeSpec) -> None:

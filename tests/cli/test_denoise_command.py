@@ -135,6 +135,7 @@ def test_truncated_files_are_one_line(
         (["denoise", "{talk}", "--start", "100", "-m", "{toy}"], "range", "100 s"),
         (["denoise", "{talk}", "--preview", "5", "--end", "3"], "config", "--start and --end"),
         (["denoise", "{talk}", "--shard", "3/2"], "config", "'3/2'"),
+        (["denoise", "{talk}", "--shard", ""], "config", "--shard"),
         (["denoise", "{talk}", "--overwrite", "--skip-existing"], "config", "--skip-existing"),
         (["denoise", "{talk}", "{folder}", "-o", "-"], "config", "pipe"),
         (["denoise", "{talk}", "-o", "-", "--json"], "config", "--json"),

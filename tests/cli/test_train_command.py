@@ -1,4 +1,4 @@
-"""Promise: a training that a signal stops says so in one line and ends with the signal's exit code."""
+"""Promise: a training that a signal stops says so by one line and its exit code; names are checked first."""
 
 from __future__ import annotations
 
@@ -23,3 +23,20 @@ def test_stopped_by_a_signal(
     assert cli.run(["train", "recipe.toml", "-o", str(tmp_path)]) == 128 + number
     lines = capsys.readouterr().err.splitlines()
     assert lines == [f"{tmp_path}: stopped at step 3; go on with --resume"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["tinny"], "did you mean 'tiny'?"), (["tiny", "--init", "podcats"], "podcats")]
+)
+def test_names_that_are_none_are_refused_before_anything_is_made(
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["train", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not list(tmp_path.iterdir())

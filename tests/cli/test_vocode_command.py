@@ -134,6 +134,20 @@ def test_copy_synthesis_keeps_the_length_and_says_what_it_does(
     assert (info.frames, info.samplerate, info.channels, info.subtype) == (11025, 22050, 1, "PCM_16")
 
 
+def test_a_recording_that_is_cut_short_is_told_or_refused(
+    tmp_path: Path, recording: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "talk.wav", tmp_path / "talk.vocoded.wav"
+    soundfile.write(source, recording(0.5, 16000).T, 16000)
+    source.write_bytes(source.read_bytes()[:8044])  # 4000 of 8000 samples
+    words = ("vocode", str(source), "--mel", "vocos", *FAST)
+    status, code, line = refusal(*words, "--strict")
+    assert (status, code, "0.249 s" in line, target.exists()) == (1, "truncated", True, False)
+    assert run(words) == 0
+    assert "0.249 s" in capsys.readouterr().err
+    assert soundfile.info(target).duration == pytest.approx(0.25, abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("suffix", "has_mutagen"),
     [

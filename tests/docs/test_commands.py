@@ -5,12 +5,14 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -47,6 +49,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(folder)
+    mpl.use("Agg")
     return folder
 
 
@@ -60,12 +63,26 @@ def commands(page: str) -> list[str]:
     ]
 
 
+def run_script(words: list[str]) -> int:
+    """Run a script as `python` would; its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", words)
+        patch.syspath_prepend(str(Path(words[0]).parent))
+        try:
+            runpy.run_path(words[0], run_name="__main__")
+        except SystemExit as ending:
+            return ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    return 0
+
+
 def type_in(line: str, folder: Path) -> None:
-    """Do what a shell would; audiodiff itself runs in this process, which imports torch only once."""
+    """Do what a shell would; audiodiff and scripts run in this process, which imports torch only once."""
     allowed = {0, 1} if line.endswith(MAY_FAIL) else {0}
     words = shlex.split(line.removesuffix(MAY_FAIL).partition(" > ")[0])
     if words[0] == "audiodiff":
         code = cli.run(words[1:])
+    elif words[0] == "python":
+        code = run_script(words[1:])
     else:
         code = subprocess.run(["sh", "-c", line], cwd=folder).returncode
     assert code in allowed, line

@@ -164,8 +164,8 @@ def test_the_recipes_differ_in_a_few_lines(modules: dict[str, ModuleType]) -> No
     training = modules["_families_training"]
     loaded = {name: load_recipe(training.RECIPES / f"{name}.toml") for name in training.DIFFUSION}
     plain = {name: each.model_dump(mode="json") for name, each in loaded.items()}
-    of_target = {"start", "steps", "target"}
     for name, values in plain.items():
+        of_target = {"start", "steps", "target"} | ({"scale"} if values["process"]["kind"] == "vp" else set())
         assert values["data"] == plain["bridge"]["data"]
         assert values["run"] == plain["bridge"]["run"]
         ours = {key: value for key, value in values["optim"].items() if not key.startswith("t_")}
@@ -224,6 +224,7 @@ def test_families_are_trained_scored_and_put_into_one_table(
     for name in ("_families_sampling", "_families_table"):
         monkeypatch.setattr(modules[name], "STEPS", (1, 8))
     monkeypatch.setattr(modules["_families_scores"], "SAMPLE_SEEDS", 2)
+    monkeypatch.setattr(modules["_families_scores"], "TIMED_S", 0.0)
     whole = training.Run.recipe
 
     def small(run: Any) -> Recipe:
@@ -236,11 +237,11 @@ def test_families_are_trained_scored_and_put_into_one_table(
     monkeypatch.setattr(training.Run, "recipe", small)
     names, out = ("bridge", "ar"), tmp_path / "out"
 
-    def run(minutes: str) -> dict[str, Any]:
+    def run(minutes: str, *more: str) -> dict[str, Any]:
         words = ["--store", str(store), "-o", str(out), "--family", *names, "--items", "1"]
         threads = torch.get_num_threads()
         try:
-            assert command.main(["run", "--minutes", minutes, *words]) == 0
+            assert command.main(["run", "--minutes", minutes, *words, *more]) == 0
         finally:
             torch.set_num_threads(threads)
         found: dict[str, Any] = json.loads((out / f"families-{minutes}.json").read_text())
@@ -250,6 +251,9 @@ def test_families_are_trained_scored_and_put_into_one_table(
     scored = {path: path.stat().st_mtime_ns for path in (out / "scores").iterdir()}
     assert run("0.001") == found
     assert {path: path.stat().st_mtime_ns for path in (out / "scores").iterdir()} == scored
+    timed = run("0.001", "--timing")["families"]["bridge"]["1"]["times"]
+    assert timed.keys() == {"1 step", "8 steps"}
+    assert min(timed.values()) > 0
     before, after = (of["families"]["ar"]["1"]["about"]["step"] for of in (found, run("0.004")))
     assert before < after
     assert list(found["families"]) == list(names)

@@ -31,7 +31,7 @@ ROOT = FOLDER.parents[1]
 SAMPLE = ROOT / "samples" / "interview_noisy.flac"
 TINY = ROOT / "recipes" / "tiny"
 COMMANDS = (
-    (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("export",), ("info",), ("mel",),
+    (), ("convert",), ("denoise",), ("doctor",), ("evaluate",), ("export",), ("info",), ("live",), ("mel",),
     ("mel", "convert"), ("mel", "compute"), ("mel", "inspect"), ("mix",), ("models",), ("models", "info"),
     ("models", "inspect"), ("models", "list"), ("models", "verify"), ("pairs",), ("prepare",), ("recipes",),
     ("recipes", "copy"), ("recipes", "list"), ("recipes", "show"), ("schedule",), ("train",), ("tune",),

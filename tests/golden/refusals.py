@@ -56,6 +56,7 @@ vocode bands.npy --mel hifigan
 vocode bands.npy --mel hifigen
 vocode nan.npy --mel hifigan
 vocode talk.wav --model podcast
+vocode cut.wav --model inversion --quality fast --mel vocos --strict
 mel compute talk.wav --mel hifigen
 mel compute talk.wav text.wav --mel hifigan -o none
 mel convert bands.npy --to vocos --mel hifigan
@@ -67,6 +68,7 @@ evaluate talk.wav none.wav
 evaluate talk.wav there.wav there.wav
 evaluate talk.wav there.wav --transcripts shows
 evaluate talk.wav there.wav --csv there.html
+evaluate talk.wav there.wav --csv new --markdown ./new
 train none.toml
 train broken.toml
 train unknown.toml

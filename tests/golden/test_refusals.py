@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import pytest
+
 from tests.golden import refusals
+
+pytestmark = pytest.mark.slow
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

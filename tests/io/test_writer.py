@@ -292,7 +292,9 @@ def test_wrong_shape_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9.wav"), "x" * 251 + ".wav", "-\n.wav"])
-def test_odd_names(tmp_path: Path, name: str) -> None:
+def test_odd_names(tmp_path: Path, name: str, way: str) -> None:
+    if way == "windows" and "\n" in name:
+        pytest.skip("no file can have this name there")
     write(tmp_path / name, noise())
     assert read(tmp_path / name)[0].shape == (2, 5000)
 

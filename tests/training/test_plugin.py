@@ -22,6 +22,7 @@ from audiodiff.model.plugin import FOREIGN_CODE
 from audiodiff.training.prepare import make_task
 from audiodiff.training.ranks import ALONE
 from audiodiff.training.recipe import load_recipe
+from audiodiff.training.run import new_state
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = (ROOT / "examples" / "own_plugin.py").read_text(encoding="utf-8")
@@ -197,6 +198,35 @@ def test_what_does_not_fit_is_one_plain_error(tmp_path: Path, code: str, overrid
         load_recipe(recipe, overrides, allow_code=True)
     assert refused.value.code == "config"
     assert str(tmp_path) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("reach_encode, reach_step = 0, 0", "pass"),
+        ("reach_encode, reach_step = 0, 0", "reach_encode, reach_step = 0, 0.5"),
+        (
+            "reach_encode, reach_step = 0, 0",
+            "reach_encode, reach_step, domain = 0, 0, WaveDomain('waveform')",
+        ),
+        ("super().__init__()", "undefined()"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused_before_training(
+    tmp_path: Path, right: str, wrong: str
+) -> None:
+    imported = "from torch import full, nn\nfrom audiodiff.networks import WaveDomain"
+    code = PLUGIN.replace(right, wrong).replace("from torch import full, nn", imported)
+    recipe = load_recipe(written(tmp_path, code), QUICK, True)
+    with pytest.raises(ConfigError):
+        new_state(recipe, torch.device("cpu"))
+
+
+def test_a_fault_in_draw_is_one_plain_error(tmp_path: Path) -> None:
+    code = PLUGIN.replace("rng.standard_normal(n_samples), clean", "missing, clean")
+    loader = make_task(load_recipe(written(tmp_path, code), QUICK, True)).loader(ALONE)
+    with pytest.raises(AudiodiffError, match="NameError"):
+        next(loader.batches(0))
 
 
 def test_recordings_of_another_length_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -132,18 +133,29 @@ def test_a_run_killed_by_sigterm_resumes_bit_for_bit(recipe: Path, tmp_path: Pat
     assert weights[0] == weights[1]
 
 
-def train_together(*arguments: str) -> list[str]:
-    """Run the train command as two processes, as torchrun would start them; what each printed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+IN_TURN = """
+import os, sys
+from audiodiff import cli
+for turn in sys.argv[1].split():  # in one process, which imports torch once
+    os.environ["MASTER_PORT"], changed = turn.split(":")
+    print(changed, flush=True)
+    assert cli.run(["train", *sys.argv[2:], changed]) == 0
+"""
+
+
+def train_together(changes: list[str], *arguments: str) -> list[str]:
+    """Run the train command as two processes, as torchrun would, once a change; what each printed."""
+    with contextlib.ExitStack() as stack:  # all ports at once, or one would come twice
+        sockets = [stack.enter_context(socket.socket()) for _ in changes]
+        for free in sockets:
+            free.bind(("127.0.0.1", 0))
+        turns = [f"{free.getsockname()[1]}:{change}" for free, change in zip(sockets, changes, strict=True)]
     places = [str(Path(audiodiff.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     shared["PYTHONPATH"] = os.pathsep.join(filter(None, places))
-    command = [sys.executable, "-m", "audiodiff", "train", *arguments]
     processes = [
         subprocess.Popen(
-            command,
+            [sys.executable, "-c", IN_TURN, " ".join(turns), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -159,11 +171,11 @@ def train_together(*arguments: str) -> list[str]:
 def test_two_processes_make_the_steps_of_one(recipe: Path, tmp_path: Path) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
     run(settings(recipe), alone)
-    for steps in ("optim.steps=3", "optim.steps=5"):  # stopped and resumed, too
-        first, second = train_together(str(recipe), "-o", str(together), "--resume", steps)
-        assert "model after" in first
-        assert not second
-    assert entries(together, "start")[-1]["processes"] == 2
+    turns = ["optim.steps=3", "optim.steps=5"]  # stopped and resumed, too
+    first, second = train_together(turns, str(recipe), "-o", str(together), "--resume")
+    assert first.count("model after") == 2
+    assert second.split() == turns
+    assert [entry["processes"] for entry in entries(together, "start")] == [2, 2]
     assert entries(together, "step")[-1]["step"] == 5
     expected, found = newest_tensors(alone), newest_tensors(together)
     assert expected.keys() == found.keys()

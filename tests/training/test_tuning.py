@@ -184,3 +184,17 @@ def test_values_keep_their_brackets() -> None:
     assert isinstance(found.low, int)
     with pytest.raises(ConfigError):
         range_of("data.batch")
+
+
+def test_a_trial_that_was_killed_before_it_had_its_values_is_made_all_the_same(tmp_path: Path) -> None:
+    axes = (tuning.Grid("optim.lr", ("1", "2", "3")),)
+    search = tuning.Search(tmp_path / "recipe.toml", (), axes, "si_sdr")
+    made = []
+    with tuning._study(tmp_path / "study.db") as study:
+        for texts in search.corners():
+            study.enqueue_trial(texts)
+        study.ask()  # and no more: its values are not on the disk
+        while (trial := tuning._next(search, study)) is not None:
+            made.append(trial[1]["optim.lr"])
+            study.tell(trial[0], 1.0)
+    assert sorted(made) == ["1", "2", "3"]

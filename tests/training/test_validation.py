@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from audiodiff.errors import DataError
 from audiodiff.training.curves import plot_curves
-from audiodiff.training.log import RunLog, read_log
+from audiodiff.training.log import RunLog, read_log, tell_scores
 from audiodiff.training.validation import BAND_EDGES_HZ, band_errors
 
 RATE = 16000
@@ -72,3 +73,13 @@ def test_a_log_without_steps_or_with_a_damaged_line_is_refused(tmp_path: Path) -
     path.write_text('{"kind\n{"kind": "step"}\n', encoding="utf-8")
     with pytest.raises(DataError, match="line 1 is not JSON"):
         read_log(path)
+
+
+def test_scores_are_told_beside_those_of_what_the_model_was_given(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_scores(
+        {"step": 60, "si_sdr": 14.12, "pesq_wb": 1.5, "noisy": {"si_sdr": 13.0, "pesq_wb": 1.4, "estoi": 0.7}}
+    )
+    tell_scores({"step": 61, "noisy": {}})  # silence alone, say
+    first, second = capsys.readouterr().err.splitlines()
+    assert re.findall(r"[\d.]+\d", first) == ["60", "14.1", "13.0", "1.50", "1.40"]
+    assert second.startswith("step 61: ")
