@@ -188,7 +188,8 @@ def _tell(store: Path, report: PackReport) -> None:
             typer.echo(f"picture: {display_path(store / PICTURE_NAME)}")
     _say_some("duplicates", duplicate_lines(report.files))
     clipped = [file for file in report.files if file.clipped]
-    _say_some("clipped", [f"{display_path(file.path)}: {file.clipped} places" for file in clipped])
+    places = [f"{file.clipped} place{'s' * (file.clipped > 1)}" for file in clipped]
+    _say_some("clipped", [f"{display_path(f.path)}: {at}" for f, at in zip(clipped, places, strict=True)])
     _say_some("note", report.notes)
     _say_some("left out", [reason for _, reason in report.left_out])
 
