@@ -47,7 +47,8 @@ def analysis_window(spec: MelSpec) -> Tensor:
 @lru_cache(maxsize=32)
 def filterbank(spec: MelSpec) -> Tensor:
     """The filters of `mel_bands.mel_filters`: float32 [M, F], shared by all callers, not to be written to."""
-    return _filters(spec).float()
+    with torch.inference_mode(False):  # whoever asks first: a training may ask after a validation
+        return _filters(spec).float()
 
 
 def _filters(spec: MelSpec) -> Tensor:

@@ -79,7 +79,7 @@ else:
 module = sys.modules["audiodiff.cli.doctor"]
 module.EXTRAS = {{"tags": module.EXTRAS["tags"]}}
 module.NEEDED = ("soxr", "jinja2")  # the others take seconds
-module._processor, module._model = list, lambda name, threads: []
+module._processor, module._model = list, lambda name, threads, allow_code: []
 sys.exit(run(["doctor"]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

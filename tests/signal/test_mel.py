@@ -338,3 +338,13 @@ def test_the_same_convention_changes_nothing() -> None:
     spec = PRESETS["hifigan"]
     values = mel(loud(spec), spec)
     assert convert(values, spec, PRESETS["priorgrad"])[0] is values
+
+
+def test_a_mel_can_be_learned_through_after_one_was_computed_for_use() -> None:
+    spec = replace(PRESETS["hifigan"], f_max=7613.0)  # of no other test: its filters are made here
+    with torch.inference_mode():
+        mel(loud(spec), spec)
+    wave = loud(spec).clone().requires_grad_()
+    mel(wave, spec).sum().backward()
+    assert wave.grad is not None
+    assert bool(wave.grad.any())

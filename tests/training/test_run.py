@@ -421,7 +421,7 @@ def test_a_full_disk_at_the_log_is_one_line(
 def test_no_room_for_a_model_costs_no_step(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     folder, straight = tmp_path / "run", tmp_path / "straight"
