@@ -14,11 +14,11 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
 from numpy.typing import NDArray
 
 from audiodiff import Denoiser, __version__
@@ -26,9 +26,9 @@ from audiodiff.batch.denoise_task import denoise_file
 from audiodiff.data import synthetic_noise
 from audiodiff.evaluation.pesq import Pesq
 from audiodiff.evaluation.score import Unscored
-from audiodiff.inference.chunk_denoiser import CORE_S, ChunkDenoiser
-from audiodiff.inference.chunks import Chunk
+from audiodiff.inference.chunk_denoiser import ChunkDenoiser
 from audiodiff.inference.engine import Engine
+from audiodiff.inference.evaluator import evaluator_of
 from audiodiff.model.folder import load_model
 from audiodiff.model.model import Model
 from audiodiff.signal.resample import resample
@@ -199,18 +199,15 @@ def chunks_join(model: Model, denoiser: Denoiser) -> Row:
     if gain is None:
         raise SystemExit("the noisy sample is silent")
     preset = model.config.presets.balanced.model_copy(update={"steps": denoiser.steps})
-    worker = ChunkDenoiser(model, preset, seed=0, device=torch.device("cpu"))
-
-    def work(audio: Wave, chunk: Chunk) -> Wave:
-        return worker.residual(audio, chunk, gain)
-
-    results = []
-    for core_s in (CORE_S, 2 * x.shape[1] / model.sample_rate):
-        engine = Engine(worker.plan(core_s), 1, work)
-        results.append(x - np.concatenate([engine.push(x), engine.flush()], axis=1))
-    error = float(np.abs(results[0] - results[1]).max() / np.abs(results[1]).max())
+    worker = ChunkDenoiser(model, preset, 0, evaluator_of(model, "auto", "cpu", None, "auto"))
     seconds = x.shape[1] / model.sample_rate
-    promise = f"chunks of {CORE_S:g} s against {seconds:.0f} s at once, largest difference over the peak"
+    engine = Engine(worker.plan(2 * seconds), 1, lambda audio, chunk: worker.residual(audio, chunk, gain))
+    whole = x - np.concatenate([engine.push(x), engine.flush()], axis=1)
+    joined = denoiser.denoise(x.T, model.sample_rate).T
+    error = float(np.abs(joined - whole).max() / np.abs(whole).max())
+    promise = (
+        f"chunks of {worker.core_s:g} s against {seconds:.0f} s at once, largest difference over the peak"
+    )
     return Row(promise, "<= 1e-4", f"{error:.1e}", error <= 1e-4)
 
 
@@ -230,7 +227,7 @@ def measure(args: argparse.Namespace) -> tuple[list[Row], str]:
             seed_repeats(model, folder),
             chunks_join(model, denoiser),
         ]
-    versions = f"audiodiff {__version__}, torch {torch.__version__}"
+    versions = f"audiodiff {__version__}, onnxruntime {version('onnxruntime')}, runtime {denoiser.runtime}"
     return rows, f"{versions}, weights {model.digest[:12]}, {denoiser.steps} steps"
 
 
