@@ -19,9 +19,9 @@ def export(
 ) -> None:
     """Write a copy of a model that holds its network as ONNX graphs, too.
 
-    Such a model starts faster, and denoises where torch is not installed. Any ONNX runtime can run the graphs:
-    encode.onnx and step.onnx, and down.onnx and up.onnx, which are encode.onnx in two halves for recordings
-    that come piece by piece. They read their weights from the weights.safetensors beside them.
+    Such a model starts faster, and denoises where torch is not installed. Any ONNX runtime can run the
+    graphs: encode.onnx and step.onnx, and down.onnx and up.onnx, which are encode.onnx in two halves for
+    recordings that come piece by piece. They read their weights from the weights.safetensors beside them.
 
     Example: audiodiff export runs/mine/model models/mine
     """
