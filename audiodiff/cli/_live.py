@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import sys
 import threading
@@ -117,8 +118,16 @@ class PipeSource:
 
     def start(self) -> None:
         """Begin to read."""
-        blocks = self._reader.blocks(self._piece)
-        threading.Thread(target=self.intake.fill, args=(blocks,), daemon=True).start()
+        # A copy: the thread can outlive a command that is refused after this, and must not read from whatever
+        # gets the number of its descriptor next.
+        self._reader.fd = os.dup(self._reader.fd)
+        threading.Thread(target=self._fill, daemon=True).start()
+
+    def _fill(self) -> None:
+        try:
+            self.intake.fill(self._reader.blocks(self._piece))
+        finally:
+            os.close(self._reader.fd)
 
     def close(self) -> None:
         """The thread may be waiting for a byte, and ends with the process."""

@@ -38,6 +38,7 @@ class PcmReader:
         bare: Rate, channels and format of samples without a header; None for wav.
 
     Attributes:
+        fd: The descriptor.
         info: What comes; of unknown length.
 
     Raises:
@@ -45,7 +46,7 @@ class PcmReader:
     """
 
     def __init__(self, fd: int, bare: AudioInfo | None = None) -> None:
-        self._fd = fd
+        self.fd = fd
         self._left: float = np.inf
         self.info = self._header() if bare is None else bare
         _check(self.info)
@@ -59,7 +60,7 @@ class PcmReader:
         rest = b""
         while self._left > 0:
             wanted = most * self._frame - len(rest)
-            data = os.read(self._fd, int(min(wanted, self._left)))
+            data = os.read(self.fd, int(min(wanted, self._left)))
             if not data:
                 return
             self._left -= len(data)
@@ -108,7 +109,7 @@ class PcmReader:
     def _exactly(self, count: int) -> bytes:
         data = b""
         while len(data) < count:
-            more = os.read(self._fd, count - len(data))
+            more = os.read(self.fd, count - len(data))
             if not more:
                 raise AudioFileError(
                     "standard input: ended before the first sample; send wav or --raw samples"

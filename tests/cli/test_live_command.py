@@ -24,6 +24,7 @@ from audiodiff.inference.engine import Samples
 from audiodiff.interrupts import Stop
 from audiodiff.io.devices import Loudspeaker
 from audiodiff.io.formats import AudioInfo
+from audiodiff.io.pcm_stream import bare_info
 from audiodiff.model.model import Model
 from audiodiff.signal.level import active_db
 from tests.cli.fake_sounddevice import Card
@@ -137,6 +138,24 @@ def test_the_record_is_what_went_out_and_keeps_its_old_self(
     assert kept.read_bytes() == before
     assert piped([*words, "--overwrite"], wav_bytes(recording(0.5)))[0] == 0
     assert read(kept)[0].shape == (1, RATE // 2)
+
+
+def test_a_reader_that_outlives_its_command_reads_from_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb", buffering=0) as standard_input:
+        monkeypatch.setattr(sys, "stdin", standard_input)
+        source = _live.PipeSource(bare_info("PCM_16", RATE, 1))
+        source.start()
+    other_end, other_write_end = os.pipe()
+    assert other_end == read_end  # the number is free again
+    for end, data in ((other_write_end, b"ab"), (write_end, b"xy")):
+        os.write(end, data)
+        os.close(end)
+    taken = [source.intake.take(60.0), source.intake.take(60.0)]
+    assert taken[0] is not None
+    assert (taken[0].size, taken[1]) == (1, None)
+    assert os.read(other_end, 9) == b"ab"
+    os.close(other_end)
 
 
 def test_chunks_behind_the_samples_are_no_sound(piped: Piped, recording: Recording, toy_folder: Path) -> None:
