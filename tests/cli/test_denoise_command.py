@@ -192,14 +192,13 @@ def test_a_damaged_model_is_refused(talk: Path, toy_folder: Path, capsys: pytest
 )
 def test_killed_half_way(
     tmp_path: Path,
-    toy_folder: Path,
     recording: Recording,
     has_unnamed_files: bool,
     number: signal.Signals,
     code: int,
 ) -> None:
     talk = tmp_path / "talk.wav"
-    soundfile.write(talk, recording(26.0, 16000).T, 16000)
+    soundfile.write(talk, recording(13.0, 16000).T, 16000)
     before = talk.read_bytes()
     child = subprocess.Popen(
         [
@@ -208,8 +207,6 @@ def test_killed_half_way(
             waiting.code(wait="read"),
             "denoise",
             str(talk),
-            "-m",
-            str(toy_folder),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -14,7 +14,6 @@ import soundfile
 
 from audiodiff.cli import _common, run
 from audiodiff.inference.engine import Samples
-from tests.cli import waiting
 
 pytestmark = pytest.mark.slow
 
@@ -30,11 +29,11 @@ def talk(tmp_path: Path, recording: Recording) -> Path:
 
 
 def shell(words: list[str], redirection: str, **settings: str) -> subprocess.CompletedProcess[bytes]:
-    """Run the command on the toy network with descriptors as the shell makes them."""
+    """Run the command with descriptors as the shell makes them."""
     return subprocess.run(
         [
             *("bash", "-c", f'"$@" {redirection}; exit ${{PIPESTATUS[0]}}', "bash"),
-            *(sys.executable, "-c", waiting.code(0), *words),
+            *(sys.executable, "-m", "audiodiff", *words),
         ],
         capture_output=True,
         env=os.environ | settings,
@@ -44,15 +43,13 @@ def shell(words: list[str], redirection: str, **settings: str) -> subprocess.Com
 
 
 @pytest.mark.parametrize("redirection", ["<&- >&- 2>&-", "2>&-"])
-def test_closed_descriptors_take_nothing_of_the_output(
-    talk: Path, toy_folder: Path, tmp_path: Path, redirection: str
-) -> None:
+def test_closed_descriptors_take_nothing_of_the_output(talk: Path, tmp_path: Path, redirection: str) -> None:
     source = tmp_path / "talk.mp3"
     soundfile.write(source, soundfile.read(talk)[0], 16000)
     data = source.read_bytes()
     assert not data.startswith(b"ID3")
     source.write_bytes(b"ID3\3\0\0\0\0\0" + bytes([len(BROKEN_COMMENT)]) + BROKEN_COMMENT + data)
-    words = ["denoise", str(source), "-m", str(toy_folder), "-q", "-o"]
+    words = ["denoise", str(source), "-q", "-o"]
     expected, target = tmp_path / "expected.wav", tmp_path / "out.wav"
     assert run([*words, str(expected)]) == 0
     done = shell([*words, str(target)], redirection)
@@ -60,9 +57,9 @@ def test_closed_descriptors_take_nothing_of_the_output(
     assert target.read_bytes() == expected.read_bytes()
 
 
-def test_workers_too_begin_with_three_descriptors(talk: Path, toy_folder: Path, tmp_path: Path) -> None:
+def test_workers_too_begin_with_three_descriptors(talk: Path, tmp_path: Path) -> None:
     target = str(tmp_path / "out")
-    words = ["denoise", str(talk.parent), "-o", target, "-m", str(toy_folder), "--jobs", "1"]
+    words = ["denoise", str(talk.parent), "-o", target, "--jobs", "1"]
     done = shell(words, "<&- >&- 2>&-")
     assert done.returncode == 0
     assert soundfile.info(tmp_path / "out" / "talk.wav").frames == 16000
@@ -72,20 +69,17 @@ def test_workers_too_begin_with_three_descriptors(talk: Path, toy_folder: Path, 
     ("name", "redirection", "line"),
     [("-", "<&-", b"standard input is closed"), ("talk.wav", ">&-", b"standard output is closed")],
 )
-def test_a_pipe_that_is_closed_is_told(
-    talk: Path, toy_folder: Path, name: str, redirection: str, line: bytes
-) -> None:
+def test_a_pipe_that_is_closed_is_told(talk: Path, name: str, redirection: str, line: bytes) -> None:
     source = name if name == "-" else str(talk)
-    done = shell(["denoise", source, "-o", "-", "-m", str(toy_folder)], redirection)
+    done = shell(["denoise", source, "-o", "-"], redirection)
     assert done.returncode == 2
     assert line in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("words", [["info", "TALK"], ["denoise", "TALK", "-o", "-", "-m", "MODEL"]])
-def test_a_reader_that_leaves_ends_it_quietly(talk: Path, toy_folder: Path, words: list[str]) -> None:
-    places = {"TALK": str(talk), "MODEL": str(toy_folder)}
-    done = shell([places.get(word, word) for word in words], "| true")
+@pytest.mark.parametrize("words", [["info", "TALK"], ["denoise", "TALK", "-o", "-"]])
+def test_a_reader_that_leaves_ends_it_quietly(talk: Path, words: list[str]) -> None:
+    done = shell([{"TALK": str(talk)}.get(word, word) for word in words], "| true")
     assert (done.returncode, done.stdout, done.stderr) == (141, b"", b"")
 
 
