@@ -138,7 +138,7 @@ class Card:
         """Plays once its end is waited for, so that no sound of the test comes too late."""
         if self.silent:
             return
-        stream.asked.wait(30)
+        stream.asked.wait()
         try:
             while stream.running:
                 cells = np.zeros((16, stream.channels), dtype=np.float32)
