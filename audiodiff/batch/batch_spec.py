@@ -169,7 +169,7 @@ def _recorded(spec: JobSpec, item: Item, progress: Progress | None) -> Result:
         result = process(_task(spec), item.source, item.target, options, progress, record)
         if not is_held:
             result = replace(result, warnings=(*result.warnings, NO_LOCKS))
-        record.finish(result.seconds, result.warnings, result.gain_db)
+        record.finish(result)
         return result
 
 
