@@ -111,14 +111,15 @@ def flush(fd: int) -> None:
 
 def flush_all(fds: Sequence[int]) -> None:
     """`flush` of several files at the same time: a file system with a journal writes that once for all."""
-    if len(fds) < 2:
-        for fd in fds:
-            flush(fd)
+    if not fds:
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(len(fds)) as pool:
-        for _ in pool.map(flush, fds):  # raises what one of them raised
+    *others, last = fds
+    with ThreadPoolExecutor(max(1, len(others))) as pool:
+        waited = pool.map(flush, others)
+        flush(last)
+        for _ in waited:  # raises what one of them raised
             pass
 
 
