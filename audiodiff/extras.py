@@ -6,7 +6,6 @@ import re
 import shlex
 import sys
 from collections.abc import Collection
-from importlib import metadata
 
 DISTRIBUTION = "audiodiff-speech"
 """Name on a package index, where `audiodiff` is another project."""
@@ -18,6 +17,8 @@ CORE = ""
 
 def packages(extra: str) -> list[str]:
     """Requirements of an extra (or `CORE`), such as ``av>=18``; none where audiodiff is not installed."""
+    from importlib import metadata  # late: most commands never ask
+
     try:
         found = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
@@ -34,6 +35,8 @@ def _name(requirement: str) -> str:
 
 def _has_pip() -> bool:
     """Whether this Python has pip; asked of its metadata, since looking for the module touches distutils."""
+    from importlib import metadata
+
     try:
         metadata.distribution("pip")
     except metadata.PackageNotFoundError:

@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiodiff import __version__
-from audiodiff.batch.denoise_task import DenoiseSettings
 from audiodiff.batch.job import process
 from audiodiff.batch.job_options import Fault, Options, Progress, Result
 from audiodiff.batch.journal import Record, Standing, key_of
 from audiodiff.batch.naming import outputs
 from audiodiff.batch.preflight import check_sidecar, replacing
 from audiodiff.batch.target_lock import NO_LOCKS, locked
-from audiodiff.batch.vocode_task import VocodeSettings
 from audiodiff.errors import AudiodiffError, ModelError
 from audiodiff.io.folders import made
 from audiodiff.io.formats import display_path
 from audiodiff.io.output_checks import check_folder, target_exists
 
 if TYPE_CHECKING:
+    from audiodiff.batch.denoise_task import DenoiseSettings
     from audiodiff.batch.task import FileTask
+    from audiodiff.batch.vocode_task import VocodeSettings
 
 BYTES_FORMAT = 4
 """Counts up when a new audiodiff gives other bytes for the same model and decisions."""
@@ -169,7 +169,7 @@ def _recorded(spec: JobSpec, item: Item, progress: Progress | None) -> Result:
         result = process(_task(spec), item.source, item.target, options, progress, record)
         if not is_held:
             result = replace(result, warnings=(*result.warnings, NO_LOCKS))
-        record.finish(result.seconds, result.warnings, result.gain_db)
+        record.finish(result)
         return result
 
 

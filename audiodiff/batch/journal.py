@@ -19,15 +19,18 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
 from audiodiff.batch.naming import is_sidecar
-from audiodiff.io.atomic import append
+from audiodiff.io.atomic import AtomicFile, append
 from audiodiff.io.byte_edit import sha256_of
 from audiodiff.io.locks import held
+
+if TYPE_CHECKING:
+    from audiodiff.batch.job_options import Result
 
 FOLDER = ".audiodiff"
 
@@ -99,11 +102,11 @@ class Journal:
             return {}, False
         return record, place > self._ends.get(str(record.get("run", "")), -1)
 
-    def add(self, entry: dict[str, Any]) -> None:
-        """Append a line that is on the disk when this returns."""
+    def add(self, entry: dict[str, Any], files: Iterable[AtomicFile] = ()) -> None:
+        """Append a line; when this returns, it is on the disk, and so are the files, which are complete."""
         self._path.parent.mkdir(exist_ok=True)
-        with held(self._path.with_suffix(".lock"), wait=True):
-            append(self._path, json.dumps({"v": _VERSION, **entry}).encode())
+        lock = held(self._path.with_suffix(".lock"), wait=True)
+        append(self._path, json.dumps({"v": _VERSION, **entry}).encode(), files, lock)
 
     def _forget(self) -> None:
         self._identity = (0, 0)
@@ -201,26 +204,42 @@ class Record:
         names = {"target": self._targets[0].name, "key": self._key, **run}
         self._fresh = {**names, **facts, "source": content, "outputs": {}}
 
-    def ready(self, path: Path, descriptor: int) -> None:
-        """Write down the content of an output that is about to get its name."""
-        content = Content(os.fstat(descriptor).st_size, 0, sha256_of(descriptor))
-        self._fresh["outputs"][path.name] = asdict(content)
-        self._store()
+    def ready(self, files: Mapping[Path, AtomicFile], result: Result | None = None) -> None:
+        """Bring outputs that are about to get their names to the disk, and what they are.
 
-    def finish(self, seconds: float, warnings: tuple[str, ...], gain_db: float = 0.0) -> None:
-        """Complete the record when all outputs stand."""
-        for path in self._targets:
-            self._fresh["outputs"][path.name]["mtime_ns"] = _telling(path.stat().st_mtime_ns)
-        self._fresh |= {"seconds": seconds, "warnings": list(warnings), "gain_db": gain_db}
-        self._store()
+        Args:
+            files: The outputs, complete, by their names to be.
+            result: What became of the recording, as far as that is known.
+        """
+        outputs = {path.name: asdict(_of_file(file)) for path, file in files.items()}
+        told = {} if result is None else _told(result)
+        self._store({**self._fresh, **told, "outputs": self._fresh["outputs"] | outputs}, files.values())
+
+    def finish(self, result: Result) -> None:
+        """Complete the record when all outputs stand, if there is something new."""
+        outputs: dict[str, Any] = self._fresh["outputs"]
+        times = {path.name: _telling(path.stat().st_mtime_ns) for path in self._targets}
+        outputs = {name: content | {"mtime_ns": times[name]} for name, content in outputs.items()}
+        complete = {**self._fresh, **_told(result), "outputs": outputs}
+        if complete != self._fresh:
+            self._store(complete)
 
     def _from(self, source: Path) -> bool:
         known = _content(self._stored.get("source"))
         return known is not None and known.same(Content.of(source, known))
 
-    def _store(self) -> None:
-        self._journal.add(self._fresh)
-        self._stored = self._fresh
+    def _store(self, record: dict[str, Any], files: Iterable[AtomicFile] = ()) -> None:
+        self._journal.add(record, files)
+        self._fresh = self._stored = record
+
+
+def _of_file(file: AtomicFile) -> Content:
+    status = os.fstat(file.fd)
+    return Content(status.st_size, _telling(status.st_mtime_ns), file.sha256)
+
+
+def _told(result: Result) -> dict[str, Any]:
+    return {"seconds": result.seconds, "warnings": list(result.warnings), "gain_db": result.gain_db}
 
 
 def _telling(mtime_ns: int) -> int:

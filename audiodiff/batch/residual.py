@@ -59,11 +59,11 @@ def write_residual(
         wanted = cut(recording, *samples_of(options, before.sample_rate))
         for ours, theirs in _pairs(wanted, _without(output, early)):
             writer.write(ours.astype(np.float64) - theirs.astype(np.float64))
-        fd = writer.finish()
-        read_layout(source, before.channels).write_to(fd)
-        tags.write_to(residual, fd)
+        file = writer.finish()
+        read_layout(source, before.channels).write_to(file.fd)
+        tags.write_to(residual, file.fd)
         if record is not None:
-            record.ready(residual, fd)
+            record.ready({residual: file})
     return writer.clipped
 
 

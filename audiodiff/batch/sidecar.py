@@ -18,12 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from audiodiff import __version__, system
 from audiodiff.batch.naming import sidecar_path
 from audiodiff.errors import DataError
-from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.byte_edit import sha256_of
 from audiodiff.io.formats import AudioInfo, display_path
 
 if TYPE_CHECKING:
-    from audiodiff.batch.journal import Record
     from audiodiff.batch.loudness import Level
 
 
@@ -111,6 +109,10 @@ class Sidecar(_Part):
     warnings: tuple[str, ...] = ()
     loudness: tuple[LoudnessFact, ...] = ()
 
+    def to_bytes(self) -> bytes:
+        """What stands in the file."""
+        return (self.model_dump_json(indent=1) + "\n").encode()
+
 
 def provenance_line(task: Literal["denoise", "vocode"], model: str, *kind: str) -> str:
     """What the tags of an output tell; its kind, such as ``preview`` and ``residual``, follows the task."""
@@ -164,17 +166,6 @@ def bare_names(lines: Iterable[str], *paths: Path) -> tuple[str, ...]:
 def finite(value: float) -> float | None:
     """The value; None for infinity."""
     return value if math.isfinite(value) else None
-
-
-def write_sidecar(target: Path, sidecar: Sidecar, record: Record | None = None) -> Path:
-    """Write the sidecar of an output, in place of an older one, whole or not at all."""
-    path = sidecar_path(target)
-    with AtomicFile(path.parent) as file:
-        file.write((sidecar.model_dump_json(indent=1) + "\n").encode())
-        if record is not None:
-            record.ready(path, file.fd)
-        file.commit(path, replace=True)
-    return path
 
 
 def read_sidecar(target: Path) -> Sidecar | None:

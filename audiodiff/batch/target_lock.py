@@ -8,8 +8,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import Timeout
-
 from audiodiff.batch.journal import FOLDER, JOURNAL
 from audiodiff.errors import AudioFileError
 from audiodiff.io.formats import display_path
@@ -29,6 +27,8 @@ def locked(target: Path) -> Iterator[bool]:
     Yields:
         Whether others are kept away; not where the file system has no locks.
     """
+    from filelock import Timeout
+
     path = _lock_of(target)
     with contextlib.ExitStack() as stack:
         try:

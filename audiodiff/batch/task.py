@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 from audiodiff.batch.flags import Flag
 from audiodiff.batch.job_options import Options, Progress
 from audiodiff.batch.sidecar import Sidecar
+from audiodiff.io.atomic import AtomicFile
 
 Status: TypeAlias = Literal["done", "copied"]
 TaskName: TypeAlias = Literal["denoise", "vocode"]
@@ -26,7 +27,7 @@ class Output(Protocol):
     def n_samples(self) -> int: ...  # noqa: D102
     @property
     def clipped(self) -> int: ...  # noqa: D102
-    def finish(self) -> int: ...  # noqa: D102
+    def finish(self) -> AtomicFile: ...  # noqa: D102
     def commit(self) -> None: ...  # noqa: D102
 
 

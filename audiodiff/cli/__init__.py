@@ -7,6 +7,7 @@ fault, 130 interrupted, 141 nobody reads the output, 143 terminated.
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -99,7 +100,20 @@ def _root(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line."""
     extra = _EXTRAS.get(arguments[0], "vocode") if arguments else ""
-    return guarded(lambda: app(list(arguments), prog_name="audiodiff", standalone_mode=False), extra)
+    needed = _app_of(arguments[0]) if arguments else app
+    return guarded(lambda: needed(list(arguments), prog_name="audiodiff", standalone_mode=False), extra)
+
+
+def _app_of(name: str) -> typer.Typer:
+    """The application without all commands but one, which takes typer a tenth of the time to build."""
+    wanted = [
+        command for command in app.registered_commands if getattr(command.callback, "__name__", "") == name
+    ]
+    if not wanted:  # a group, an option, or no command at all
+        return app
+    alone = copy.copy(app)
+    alone.registered_commands, alone.registered_groups = wanted, []
+    return alone
 
 
 def main() -> None:

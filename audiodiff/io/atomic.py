@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
 from audiodiff import system
+from audiodiff.io.byte_edit import sha256_of
 
 _mark = secrets.token_hex(4)
 _numbers = itertools.count()
@@ -20,7 +23,7 @@ _numbers = itertools.count()
 class AtomicFile:
     """A new file in a folder, open for reading and writing, that gets its name by `commit`.
 
-    A context manager: what was not committed when it ends is removed.
+    A context manager: what has no name when it ends is removed.
 
     Where the system can (Linux, on its usual file systems) the file has no name at all until then, so that
     nothing is left of a process that was killed, not even by SIGKILL. Elsewhere it is called
@@ -40,6 +43,7 @@ class AtomicFile:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._flushed = False
         self._part = _part(folder)
         self.fd = system.open_unnamed(folder)
         self._named = self.fd < 0
@@ -56,6 +60,11 @@ class AtomicFile:
         """The file as a stream of its own, to be closed before `commit`."""
         return os.fdopen(os.dup(self.fd), "r+b")
 
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of the complete file, hex."""
+        return sha256_of(self.fd)
+
     def commit(self, path: Path, replace: bool) -> None:
         """Flush the file to the disk, close it and call it by its name in its folder.
 
@@ -69,14 +78,18 @@ class AtomicFile:
             FileExistsError: There is one and it may not.
             OSError: The system refuses.
         """
-        system.flush(self.fd)
+        self.name(path, replace)
+        system.flush_folder(self._folder)
+
+    def name(self, path: Path, replace: bool) -> None:
+        """`commit` a file whose name goes to the disk with that of the next file of its folder."""
+        flush_together([self])
         if not self._named:
             self._link(path, replace)
         self._close()
         if self._named:
             (system.replace if replace else system.rename_new)(self._part, path)
             self._named = False
-        system.flush_folder(self._folder)
 
     def abort(self) -> None:
         """Close the file and remove it if it has not got its name; never raises."""
@@ -129,20 +142,46 @@ def write_file(path: Path, content: bytes, replace: bool = True) -> None:
         file.commit(path, replace)
 
 
-def append(path: Path, line: bytes) -> None:
+def flush_together(files: Iterable[AtomicFile], *others: int) -> None:
+    """Bring what was written to the disk, in a fraction of the time that one file after the other takes.
+
+    Args:
+        files: Complete files; nothing is written to them any more.
+        others: Descriptors of other files that are open for writing.
+
+    Raises:
+        OSError: The system refuses.
+    """
+    unflushed = [file for file in files if not file._flushed]
+    system.flush_all([*(file.fd for file in unflushed), *others])
+    for file in unflushed:
+        file._flushed = True
+
+
+def append(
+    path: Path,
+    line: bytes,
+    files: Iterable[AtomicFile] = (),
+    lock: AbstractContextManager[object] | None = None,
+) -> None:
     """Append a line to a file, which is made if need be, and bring it to the disk.
 
     Behind the rest of a line that a crash tore, it begins a line of its own.
+
+    Args:
+        files: Complete files that come to the disk together with the line, see `flush_together`.
+        lock: Held while the line is written; not while it comes to the disk.
     """
     fd = system.open_to_append(path)
     try:
-        size = os.lseek(fd, 0, os.SEEK_END)
-        os.lseek(fd, max(0, size - 1), os.SEEK_SET)
-        torn = os.read(fd, 1) not in (b"", b"\n")
-        rest = memoryview(b"\n" * torn + line + b"\n")
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-        system.flush(fd)
+        with lock or contextlib.nullcontext():
+            size = os.lseek(fd, 0, os.SEEK_END)
+            os.lseek(fd, max(0, size - 1), os.SEEK_SET)
+            torn = os.read(fd, 1) not in (b"", b"\n")
+            rest = memoryview(b"\n" * torn + line + b"\n")
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+        flush_together(files, fd)
     finally:
         os.close(fd)
     if size == 0:

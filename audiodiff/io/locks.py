@@ -8,8 +8,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import Timeout, lock_descriptor
-
 from audiodiff import system
 
 _NONE = system.LACKING | {errno.ENOLCK}
@@ -51,6 +49,8 @@ def held(path: Path, wait: bool = False) -> Iterator[bool]:
 
 def _locked(path: Path, wait: bool) -> tuple[int, bool]:
     """Open the file and lock it, as long as it takes to get the one that has the name."""
+    from filelock import Timeout, lock_descriptor  # late: a single recording needs no lock
+
     turns = 0
     while True:
         turns += 1

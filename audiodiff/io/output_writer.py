@@ -51,8 +51,8 @@ class OutputWriter(ABC):
             raise
         return self
 
-    def finish(self) -> int:
-        """Complete and verify the file, which has no name yet; gives its descriptor for reading and writing.
+    def finish(self) -> AtomicFile:
+        """Complete and verify the file, which has no name yet.
 
         Raises:
             AudioFileError: Codes ``empty`` (nothing was written), ``unwritable``.
@@ -61,7 +61,7 @@ class OutputWriter(ABC):
             with self._plainly():
                 self._complete()
             self._finished = True
-        return self._atomic.fd
+        return self._atomic
 
     def commit(self) -> None:
         """Give the file its name, finished if it was not.

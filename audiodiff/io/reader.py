@@ -46,6 +46,7 @@ __all__ = [
 
 # A decoder that fails in the middle loses at most so many samples before the damage.
 _PIECE = 2048
+_PLAIN = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
 _UNKNOWN_LENGTH = 1 << 62
 
 
@@ -61,6 +62,8 @@ class SoundReader(BlockReader):
             os.close(self._fd)
             raise
         self._dtype = dtype
+        is_plain = self.info.subtype in _PLAIN and self.info.container != "FLAC"
+        self._most = block if is_plain else _PIECE
         self._fault = ""
         self._parts = iter(self._found.parts)
         self._file: _ForwardFile | None = None
@@ -70,7 +73,7 @@ class SoundReader(BlockReader):
         x = np.empty((self._block, self.info.channels), dtype=self._dtype)
         n = 0
         while n < self._block and (self._file or self._next_part()):
-            n += self._piece(x[n : n + min(_PIECE, self._block - n)])
+            n += self._piece(x[n : n + min(self._most, self._block - n)])
         return np.ascontiguousarray(x[:n].T)
 
     def _next_part(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.av_library import is_media, module
 from audiodiff.io.av_plan import Plan, media_plan
 from audiodiff.io.av_tracks import tracks
@@ -90,18 +91,18 @@ class TaggedOutput:
                 self.finish()
         self._writer.__exit__(kind, error, trace)
 
-    def finish(self) -> int:
-        """Complete the file, tags included, and return its descriptor; see `AtomicWriter.finish`.
+    def finish(self) -> AtomicFile:
+        """Complete the file, tags included; see `AtomicWriter.finish`.
 
         Raises:
             AudioFileError: As the writers; code ``tags`` if the tags cannot be written.
         """
-        fd = self._writer.finish()
+        file = self._writer.finish()
         if not self._finished and self._copied_tags is not None:
-            self._before_tags(fd)
-            self._copied_tags.write_to(self._target, fd)
+            self._before_tags(file.fd)
+            self._copied_tags.write_to(self._target, file.fd)
         self._finished = True
-        return fd
+        return file
 
     def _before_tags(self, fd: int) -> None:
         """What else goes into the finished file."""

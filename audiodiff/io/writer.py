@@ -35,6 +35,13 @@ _VORBIS_PIECE = 1 << 14
 _WRITE_ERRORS = (soundfile.SoundFileError, OSError, AssertionError)
 
 
+class _UnflushedFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A SoundFile that is not brought to the disk when it closes, as `AtomicFile` does that."""
+
+    def flush(self) -> None:
+        pass
+
+
 def codes_of(x: npt.NDArray[np.floating], subtype: str) -> npt.NDArray[Any]:
     """What libsndfile is given for samples of any shape so that it writes the nearest codes, without dither.
 
@@ -89,7 +96,7 @@ class AtomicWriter(OutputWriter):
         coding = coder(subtype, rate, channels, self._bit_rate)
         self._target = sound_file(self._atomic.fd)
         try:
-            self._file = soundfile.SoundFile(
+            self._file = _UnflushedFile(
                 self._target,
                 "w",
                 rate,

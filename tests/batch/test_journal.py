@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -45,10 +45,11 @@ def finished(source: Path, target: Path, content: bytes = b"result", key: str = 
     record = Record((target,), key, run)
     record.begin(source, {})
     file = AtomicFile(target.parent)
-    os.write(file.fd, content)
-    record.ready(target, file.fd)
+    file.write(content)
+    result = Result(source, target, "done", ("a warning",), 1.5)
+    record.ready({target: file}, result)
     file.commit(target, replace=True)
-    record.finish(1.5, ("a warning",))
+    record.finish(result)
     return record
 
 
@@ -77,9 +78,10 @@ def test_a_change_within_a_coarse_step_of_time_is_seen(
     monkeypatch.setattr(time, "time_ns", lambda: now + step_s * 10**9 - 1)
     ready = Record.ready
 
-    def coarse(record: Record, path: Path, descriptor: int) -> None:
-        ready(record, path, descriptor)
-        os.utime(descriptor, ns=(now, now))
+    def coarse(record: Record, files: Mapping[Path, AtomicFile], result: Result) -> None:
+        for file in files.values():
+            os.utime(file.fd, ns=(now, now))
+        ready(record, files, result)
 
     monkeypatch.setattr(Record, "ready", coarse)
     os.utime(source, ns=(now, now))
@@ -247,6 +249,32 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
+def test_all_is_on_the_disk_before_the_first_name_and_the_names_in_the_end(
+    shows: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[int | str] = []
+    flush, give_name = os.fsync, AtomicFile.name
+
+    def flushing(fd: int) -> None:
+        flush(fd)
+        events.append(os.fstat(fd).st_ino)
+
+    def naming(file: AtomicFile, path: Path, replace: bool) -> None:
+        events.append(path.name)
+        give_name(file, path, replace)
+
+    monkeypatch.setattr(os, "fsync", flushing)
+    monkeypatch.setattr(AtomicFile, "name", naming)
+    clean = shows.parent / "clean"
+    item = Item(shows / "a.wav", clean / "a.wav", "a.wav")
+    assert run_one(make_spec(options=Options(sidecar=True)), item).status == "done"
+    names = ["a.wav.audiodiff.json", "a.wav"]
+    files = [*(clean / name for name in names), clean / ".audiodiff" / "journal.jsonl"]
+    first = events.index(names[0])
+    assert {path.stat().st_ino for path in files} <= set(events[:first])
+    assert events[first:] == [*names, clean.stat().st_ino]  # nothing is flushed twice
+
+
 @pytest.mark.parametrize(
     ("overwrite", "sidecar"), [(False, False), (True, False), (False, True), (True, True)]
 )
@@ -256,7 +284,7 @@ def test_a_crash_at_any_naming_and_a_second_run(
     source, clean = shows / "a.wav", shows.parent / "clean"
     spec = make_spec(options=Options(residual=True, overwrite=overwrite, sidecar=sidecar))
     item = Item(source, clean / "a.wav", "a.wav")
-    commit, add = AtomicFile.commit, Journal.add
+    give_name, add = AtomicFile.name, Journal.add
     countdown = [0]
 
     def crashing(step: Callable[..., None], *words: object, **more: object) -> None:
@@ -270,10 +298,10 @@ def test_a_crash_at_any_naming_and_a_second_run(
     assert run_one(spec, item).status == "done"
     truth = hashes(clean)
     assert sorted(truth) == ["a.residual.wav", "a.wav", *["a.wav.audiodiff.json"] * sidecar]
-    monkeypatch.setattr(AtomicFile, "commit", lambda *words, **more: crashing(commit, *words, **more))
+    monkeypatch.setattr(AtomicFile, "name", lambda *words, **more: crashing(give_name, *words, **more))
     monkeypatch.setattr(Journal, "add", lambda *words: crashing(add, *words))
-    # Record, target, record, residual, record; before all record and sidecar.
-    last = 7 if sidecar else 5
+    # Record, sidecar, target, record, residual.
+    last = 5 if sidecar else 4
     for n in range(1, last + 1):
         for after in (False, True):
             shutil.rmtree(clean)
@@ -287,7 +315,7 @@ def test_a_crash_at_any_naming_and_a_second_run(
             for name, content in hashes(clean).items():
                 old = overwrite and (clean / name).read_bytes() == b"an old result"
                 assert old or content == truth[name]
-            skipped = n == last or (n == last - 1 and after)
+            skipped = n == last and after
             assert run_one(spec, item).status == ("skipped" if skipped else "done")
             assert hashes(clean) == truth
 

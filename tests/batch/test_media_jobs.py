@@ -15,7 +15,6 @@ pytest.importorskip("av", reason="PyAV, the extra [media], is not installed")
 
 from audiodiff.batch.denoise_task import DenoiseSettings, check, denoise_file
 from audiodiff.batch.job_options import Options, Result
-from audiodiff.batch.journal import Record
 from audiodiff.batch.naming import sidecar_path
 from audiodiff.batch.plan import plan
 from audiodiff.batch.sidecar import read_sidecar
@@ -23,6 +22,7 @@ from audiodiff.errors import TARGET_CODES, AudioFileError
 from audiodiff.extras import install_hint
 from audiodiff.inference.denoiser import Denoiser
 from audiodiff.io import av_library
+from audiodiff.io.atomic import AtomicFile
 from audiodiff.io.reader import probe, read_blocks
 from audiodiff.io.tags import read_tags
 from audiodiff.model.model import Model
@@ -180,18 +180,23 @@ def nameless(data: bytes, folder: Path) -> bool:
     return str(folder).encode() not in data
 
 
-def test_the_sidecar_is_there_before_the_output_has_its_name(tmp_path: Path, denoiser: Denoiser) -> None:
+def test_the_sidecar_is_there_before_the_output_has_its_name(
+    tmp_path: Path, denoiser: Denoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, target = tmp_path / "talk.flac", tmp_path / "clean.flac"
     make(source, Recipe("flac", "flac"))
     seen = []
 
-    class Watching(Record):
-        def ready(self, path: Path, descriptor: int) -> None:  # noqa: ARG002
-            names = sorted(entry.name for entry in tmp_path.iterdir() if entry.suffix != ".part")
-            seen.append((path.name, names))
-
-    denoise_file(source, target, denoiser, Options(sidecar=True), record=Watching((target,), "key"))
     sidecar = sidecar_path(target).name
+    give_name = AtomicFile.name
+
+    def naming(file: AtomicFile, path: Path, replace: bool) -> None:
+        there = sorted(entry.name for entry in tmp_path.iterdir() if entry.suffix != ".part")
+        seen.append((path.name, there))
+        give_name(file, path, replace)
+
+    monkeypatch.setattr(AtomicFile, "name", naming)
+    denoise_file(source, target, denoiser, Options(sidecar=True))
     assert seen == [(sidecar, ["talk.flac"]), (target.name, [sidecar, "talk.flac"])]
 
 

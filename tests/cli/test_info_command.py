@@ -15,7 +15,8 @@ import pytest
 import soundfile
 from pydantic import JsonValue
 
-from audiodiff.batch.sidecar import AudioFact, ModelFact, Sidecar, write_sidecar
+from audiodiff.batch.naming import sidecar_path
+from audiodiff.batch.sidecar import AudioFact, ModelFact, Sidecar
 from audiodiff.cli import run
 from audiodiff.extras import install_hint
 from audiodiff.inference.engine import Samples
@@ -45,9 +46,8 @@ def sidecar(path: Path, sha256: str) -> None:
     made = AudioFact(name=path.name, sha256=sha256, seconds=1.0, sample_rate=16000, channels=2)
     model = ModelFact(name="podcast", sha256=SHA, licence="CC0-1.0")
     options: dict[str, JsonValue] = {"strength": 0.5, "steps": None}
-    write_sidecar(
-        path, Sidecar(task="denoise", model=model, options=options, seed=7, input=made, output=made)
-    )
+    told = Sidecar(task="denoise", model=model, options=options, seed=7, input=made, output=made)
+    sidecar_path(path).write_bytes(told.to_bytes())
 
 
 def test_the_header_the_samples_and_the_tag(talk: Path, capsys: pytest.CaptureFixture[str]) -> None:

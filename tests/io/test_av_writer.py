@@ -244,7 +244,7 @@ def test_the_file_is_whole_before_it_has_a_name(tmp_path: Path) -> None:
     path = tmp_path / "a.mka"
     with MediaWriter(path, plan_for(path)) as writer:
         writer.write(tone(0.5))
-        size = os.fstat(writer.finish()).st_size
+        size = os.fstat(writer.finish().fd).st_size
         assert not path.exists()
         writer.commit()
         assert path.exists()

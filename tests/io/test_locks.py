@@ -42,7 +42,7 @@ def test_a_file_that_lost_its_name_keeps_nobody_away(
                 path.touch()
         return lock(fd, blocking=blocking, poll_interval=poll_interval)
 
-    monkeypatch.setattr("audiodiff.io.locks.lock_descriptor", late)
+    monkeypatch.setattr(filelock, "lock_descriptor", late)
     with held(path) as is_held:
         assert is_held
         assert len(calls) == 2

@@ -110,7 +110,7 @@ def test_the_finished_file_has_its_tags_before_its_name(tmp_path: Path) -> None:
         source, target = made(tmp_path, suffix), tmp_path / f"target{suffix}"
         with RecordingCopy(probe(source), target, line=LINE) as output:
             output.write(tone(0.5))
-            seen = os.pread(output.finish(), 1 << 20, 0)
+            seen = os.pread(output.finish().fd, 1 << 20, 0)
             assert not target.exists()
         assert seen == target.read_bytes()
         assert LINE.encode() in seen

@@ -324,8 +324,8 @@ def test_a_finished_file_is_whole_and_nameless_until_the_block_ends(tmp_path: Pa
     path = tmp_path / "x.wav"
     with AtomicWriter(path, RATE, 2, "WAV", "PCM_16") as writer:
         writer.write(noise())
-        fd = writer.finish()
-        assert writer.finish() == fd
+        fd = writer.finish().fd
+        assert writer.finish().fd == fd
         os.lseek(fd, 0, os.SEEK_SET)
         assert soundfile.info(os.dup(fd)).frames == noise().shape[1]
         assert not path.exists()
