@@ -59,6 +59,8 @@ class JobSpec:
         decisions = asdict(self.settings)
         for name in ("device", "threads", "runtime", "allow_code"):  # how, not what
             decisions.pop(name, None)
+        if decisions.get("precision") == "float32":  # what was made before there was a choice keeps its key
+            del decisions["precision"]
         files = self.options
         loudness = None if files.loudness is None else asdict(files.loudness)
         return key_of(

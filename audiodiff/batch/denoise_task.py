@@ -68,6 +68,7 @@ class DenoiseSettings:
         device: Where to compute; does not count as a decision about the result.
         threads: CPU threads of each worker; the same for every number of workers, so that bytes are too.
         runtime: What runs the network; does not count as a decision either.
+        precision: ``float32`` or ``int8``, which is one.
         allow_code: Whether code of the model may run; nor does this.
     """
 
@@ -86,6 +87,7 @@ class DenoiseSettings:
     threads: int | None = 1
     runtime: Literal["auto", "onnx", "torch"] = "auto"
     allow_code: bool = False
+    precision: Literal["float32", "int8"] = "float32"
 
     def load(self, model: str) -> DenoiseTask:
         """See `TaskSettings`."""
@@ -104,6 +106,7 @@ class DenoiseSettings:
                 device=self.device,
                 threads=self.threads,
                 runtime=self.runtime,
+                precision=self.precision,
             )
         )
 

@@ -62,6 +62,13 @@ class RuntimeName(StrEnum):
     TORCH = "torch"
 
 
+class PrecisionName(StrEnum):
+    """In which numbers the network computes."""
+
+    FLOAT32 = "float32"
+    INT8 = "int8"
+
+
 class ChannelMode(StrEnum):
     """How the channels of a recording are treated."""
 
@@ -222,6 +229,14 @@ Runtime: TypeAlias = Annotated[
         rich_help_panel=MACHINE,
     ),
 ]
+PrecisionOption: TypeAlias = Annotated[
+    PrecisionName,
+    typer.Option(
+        help="Numbers of the network: int8 takes less time on processors that multiply 8-bit integers, at "
+        "the same quality to the ear; for models that have such graphs.",
+        rich_help_panel=MACHINE,
+    ),
+]
 Threads: TypeAlias = Annotated[
     int | None,
     typer.Option(
@@ -317,6 +332,7 @@ def denoise(
     report_seeds: ReportSeeds = None,
     device: Device = "auto",
     runtime: Runtime = RuntimeName.AUTO,
+    precision: PrecisionOption = PrecisionName.FLOAT32,
     threads: Threads = None,
     jobs: Jobs = None,
     shard: Shard = None,
@@ -358,7 +374,7 @@ def denoise(
     )
     settings = DenoiseSettings(
         quality.value, steps, strength, max_reduction, channels.value, seed, device, threads, runtime.value,
-        allow_code,
+        allow_code, precision.value,
     )  # fmt: skip
     cluster = cluster_of(engine, address, jobs)
     command = Command(settings, model, options, shard_of(shard), cluster or jobs, dry_run)

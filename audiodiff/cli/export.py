@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from audiodiff.cli._options import AllowCode
+from audiodiff.errors import ConfigError
 
 
 def export(
@@ -15,6 +16,14 @@ def export(
     target: Annotated[
         Path, typer.Argument(metavar="TARGET_FOLDER", help="Model folder to write; may be the model's own.")
     ],
+    int8: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Also write graphs for `denoise --precision int8`; the ranges of their integers are those "
+            "of the noisy recordings in FOLDER. Give a few minutes of many voices and noises.",
+        ),
+    ] = None,
     allow_code: AllowCode = False,
 ) -> None:
     """Write a copy of a model that holds its network as ONNX graphs, too.
@@ -23,11 +32,20 @@ def export(
     graphs: encode.onnx and step.onnx, and down.onnx and up.onnx, which are encode.onnx in two halves for
     recordings that come piece by piece. They read their weights from the weights.safetensors beside them.
 
-    Example: audiodiff export runs/mine/model models/mine
+    Examples: audiodiff export runs/mine/model models/mine; audiodiff export models/a models/a --int8 noisy
     """
     from audiodiff.model.folder import add_graphs
     from audiodiff.model.graph import FILES
 
-    add_graphs(model, target, allow_code)
-    sizes = ", ".join(f"{name} {(target / name).stat().st_size / 1000:.0f} kB" for name in FILES)
-    typer.echo(f"{target}: {sizes}")
+    ranges = None
+    if int8 is not None:
+        from audiodiff.inference.calibration import measured
+        from audiodiff.io.folders import audio_files
+
+        recordings = audio_files(int8)[0] if int8.is_dir() else []
+        if not recordings:
+            raise ConfigError(f"{int8}: no folder with recordings; give one that holds some noisy ones")
+        ranges = measured(model, recordings, allow_code)
+    add_graphs(model, target, allow_code, ranges)
+    made = [path for path in (target / name for name in FILES) if path.is_file()]
+    typer.echo(f"{target}: " + ", ".join(f"{path.name} {path.stat().st_size / 1000:.0f} kB" for path in made))

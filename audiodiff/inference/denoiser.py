@@ -72,7 +72,8 @@ class Denoiser:
         seed: Seed of the noise; the same seed gives the same result.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: CPU threads, None for as many as there are cores.
-        precision: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the hardware has it.
+        precision: ``float32``; ``int8`` for integers of 8 bits, in ONNX Runtime alone, where the model has
+            such graphs; in torch ``bfloat16``, or ``auto`` for that where the hardware has it.
         runtime: ``onnx`` runs the network in ONNX Runtime (float32, CPU), ``torch`` in torch; ``auto`` takes
             the first where the model folder has graphs and no GPU is there.
 
@@ -111,7 +112,7 @@ class Denoiser:
                 f"{self.name}: this model makes speech from mels; use it to vocode", code="refused"
             )
         evaluator = evaluator_of(self.model, runtime, device, threads, precision)
-        self.strength, self.seed = float(strength), seed
+        self.strength, self.seed, self._is_int8 = float(strength), seed, precision == "int8"
         limits = SuppressionLimits(self.strength, 10 ** (-max_reduction_db / 20), channels == "linked")
         preset = preset_of(self.model.config.presets, quality, steps)
         self._worker = ChunkDenoiser(self.model, preset, seed, evaluator, limits)
@@ -152,6 +153,7 @@ class Denoiser:
             "max_reduction_db": -20 * math.log10(limits.floor) if limits.floor > 0 else None,
             "channels": "linked" if limits.linked else "each",
             "runtime": self.runtime,
+            **({"precision": "int8"} if self._is_int8 else {}),
         }
 
     @property

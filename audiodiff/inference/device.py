@@ -11,8 +11,8 @@ import torch
 from audiodiff.errors import ConfigError
 from audiodiff.model.torch_defaults import is_forked, plain_torch
 
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
-"""``auto`` takes bfloat16 where the machine multiplies it natively."""
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "int8"]
+"""``auto`` takes bfloat16 where the machine multiplies it natively; ``int8`` is for graphs alone."""
 
 
 def pick_device(name: str) -> torch.device:

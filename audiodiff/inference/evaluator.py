@@ -57,13 +57,19 @@ class Evaluator(Protocol):
 
 
 class GraphEvaluator:
-    """The graphs of a model folder in ONNX Runtime."""
+    """The graphs of a model folder in ONNX Runtime.
+
+    Args:
+        model: With graphs.
+        threads: CPU threads, None for one a core.
+        names: Files to take in place of graphs, by their names.
+    """
 
     runtime, place = "onnx", "cpu"
 
-    def __init__(self, model: Model, threads: int | None) -> None:
+    def __init__(self, model: Model, threads: int | None, names: Mapping[str, str] | None = None) -> None:
         assert model.graphs is not None  # `evaluator_of` asked
-        self._folder, self._threads = model.graphs, threads or cores()
+        self._folder, self._threads, self._files = model.graphs, threads or cores(), names or {}
         self.hears_on = all((self._folder / name).is_file() for name in graph.PIECEWISE)
         self.workers = self._threads if self.hears_on else 1
         self._step = self._session(graph.STEP)
@@ -82,7 +88,8 @@ class GraphEvaluator:
     def _session(self, name: str) -> InferenceSession:
         # two halves at work at the same time scale better than operations that are shared
         return graph.session(
-            self._folder / name, max(1, self._threads // 2) if self.hears_on else self._threads
+            self._folder / self._files.get(name, name),
+            max(1, self._threads // 2) if self.hears_on else self._threads,
         )
 
     def encode(self, cond: Real) -> Sequence[object]:
@@ -178,6 +185,9 @@ def evaluator_of(
     if runtime not in get_args(Runtime):
         raise ConfigError(f"runtime {runtime!r} is unknown; use auto, onnx or torch")
     wanted = device in ("auto", "cpu") and precision in ("auto", "float32")
+    if precision == "int8":
+        _check(model, device in ("auto", "cpu") and runtime != "torch", device, precision)
+        return GraphEvaluator(model, threads, graph.INT8)
     if runtime == "onnx":
         _check(model, wanted, device, precision)
     has_both = model.graphs is not None and graph.has_runtime()
@@ -191,11 +201,19 @@ def evaluator_of(
 def _check(model: Model, wanted: bool, device: str, precision: str) -> None:
     if not wanted:
         raise ConfigError(
-            f"runtime onnx computes in float32 on the CPU, not {precision} on {device}; use torch"
+            "int8 is computed by runtime onnx on the CPU; use that, or float32"
+            if precision == "int8"
+            else f"runtime onnx computes in float32 on the CPU, not {precision} on {device}; use torch"
         )
     if model.graphs is None:
         line = (
             f"{model.name}: has no graphs for ONNX Runtime; make them with `audiodiff export`, or use torch"
+        )
+        raise ModelError(line, code="refused")
+    if precision == "int8" and not all((model.graphs / name).is_file() for name in graph.INT8.values()):
+        line = (
+            f"{model.name}: has no graphs in integers; make them with `audiodiff export --int8`, "
+            "or use float32"
         )
         raise ModelError(line, code="refused")
     if not graph.has_runtime():

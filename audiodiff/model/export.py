@@ -16,7 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from audiodiff.errors import ModelError
-from audiodiff.model.graph import DOWN, ENCODE, STEP, UP
+from audiodiff.model.graph import DOWN, ENCODE, INT8, STEP, UP, Range
+from audiodiff.model.integers import quantise
 from audiodiff.networks.contract import Network
 from audiodiff.networks.spectral_stream import StreamDown, StreamUp
 from audiodiff.networks.spectral_unet import Spectral
@@ -46,7 +47,9 @@ class _Step(nn.Module):
         return self.net(x_t, t, features)
 
 
-def graphs(net: Network, n_bins: int, weights: bytes, location: str) -> dict[str, bytes]:
+def graphs(
+    net: Network, n_bins: int, weights: bytes, location: str, ranges: Mapping[str, Range] | None = None
+) -> dict[str, bytes]:
     """The graphs of a network of spectra, by file name.
 
     Args:
@@ -54,9 +57,10 @@ def graphs(net: Network, n_bins: int, weights: bytes, location: str) -> dict[str
         n_bins: F.
         weights: Contents of the safetensors file that holds its parameters.
         location: Name of that file, beside the graphs.
+        ranges: Of the layers that shall compute in integers of 8 bits, for graphs that do so, too.
 
     Raises:
-        ModelError: The network cannot be exported; code ``refused``.
+        ModelError: The network cannot be exported, or not in integers; code ``refused``.
     """
     cond = torch.randn(_ITEMS, n_bins, _FRAMES, 2, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode(False), torch.no_grad():
@@ -74,7 +78,17 @@ def graphs(net: Network, n_bins: int, weights: bytes, location: str) -> dict[str
         if isinstance(net, Spectral):
             made |= _piecewise(net, cond[:1], names)
     stored = _Stored(weights, location)
-    return {name: _linked(proto, stored) for name, proto in made.items()}
+    for proto in made.values():
+        _link(proto, stored)
+    contents = {name: _content(proto) for name, proto in made.items()}
+    if ranges is None:
+        return contents
+    if not isinstance(net, Spectral):
+        raise ModelError("only the network `spectral` can compute in integers", code="refused")
+    for name, integer in INT8.items():
+        quantise(made[name].graph, ranges, stored.values)
+        contents[integer] = _content(made[name])
+    return contents
 
 
 def _piecewise(net: Spectral, cond: Tensor, features: list[str]) -> dict[str, onnx.ModelProto]:
@@ -158,8 +172,8 @@ class _Stored:
         return None
 
 
-def _linked(proto: onnx.ModelProto, stored: _Stored) -> bytes:
-    """The graph with its parameters in the safetensors file, and without the exporter's notes."""
+def _link(proto: onnx.ModelProto, stored: _Stored) -> None:
+    """Put the graph's parameters into the safetensors file, and leave out the exporter's notes."""
     graph = proto.graph
     kept: list[TensorProto] = []
     nodes: list[onnx.NodeProto] = []
@@ -179,11 +193,14 @@ def _linked(proto: onnx.ModelProto, stored: _Stored) -> bytes:
     body = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *body])
-    _name_anew(graph)
     for field in ("value_info", "metadata_props", "doc_string"):
         graph.ClearField(field)
     for field in ("metadata_props", "doc_string", "producer_name", "producer_version"):
         proto.ClearField(field)
+
+
+def _content(proto: onnx.ModelProto) -> bytes:
+    _name_anew(proto.graph)
     content: bytes = proto.SerializeToString(deterministic=True)
     return content
 

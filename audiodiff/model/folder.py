@@ -3,7 +3,7 @@
     config.json           ModelConfig: rate, level, front end, process, network, presets, reaches, licence
     weights.safetensors   parameters, in half or single precision
     card.md               what it was trained on, what it scores, where it fails
-    encode.onnx, step.onnx, down.onnx, up.onnx
+    encode.onnx, step.onnx, down.onnx, up.onnx, the same as *.int8.onnx, ranges.json
                           the network for inference without torch (see `graph`); need not be there
     plugin.py             code of a model whose network or process is its trainer's own (see `plugin`)
     hashes.json           SHA-256 of the files above
@@ -203,7 +203,9 @@ def verify(folder: Path, allow_code: bool = False) -> Model:
     if has_torch or model.graphs is None:
         outputs.append(_tried_in_torch(model))
     if model.graphs is not None and graph.has_runtime():
-        outputs.append(_tried_as_graph(model, model.graphs))
+        steps = (graph.STEP, graph.INT8[graph.STEP])
+        there = [step for step in steps if (model.graphs / step).is_file()]
+        outputs += [_tried_as_graph(model, model.graphs, step) for step in there]
     shape = model.representation.silence()[1].shape
     if not all(out.shape == shape and np.isfinite(out).all() for out in outputs):
         raise ModelError(f"{folder}: the network fails on silence; do not use this model", code="refused")
@@ -219,8 +221,8 @@ def _tried_in_torch(model: Model) -> npt.NDArray[Any]:
     return out.numpy()
 
 
-def _tried_as_graph(model: Model, folder: Path) -> npt.NDArray[Any]:
-    encode, step = (graph.session(folder / name, 1) for name in graph.NEEDED)
+def _tried_as_graph(model: Model, folder: Path, name: str) -> npt.NDArray[Any]:
+    encode, step = (graph.session(folder / file, 1) for file in (graph.ENCODE, name))
     cond, x_t = model.representation.silence()
     names = [node.name for node in encode.get_outputs()]
     features = dict(zip(names, encode.run(None, {"cond": cond}), strict=True))
@@ -269,13 +271,19 @@ def save(
     _write(folder, files)
 
 
-def add_graphs(model: str | os.PathLike[str], folder: Path, allow_code: bool = False) -> None:
+def add_graphs(
+    model: str | os.PathLike[str],
+    folder: Path,
+    allow_code: bool = False,
+    ranges: Mapping[str, graph.Range] | None = None,
+) -> None:
     """Write a copy of a model of spectra that holds its graphs, too.
 
     Args:
         model: Name of a shipped model, or path of a model folder.
         folder: Target; may be the model's own folder.
         allow_code: Run the code that the model brings.
+        ranges: Of the layers, for graphs in integers of 8 bits; None for those that the model has.
 
     Raises:
         ModelError: As `load`; or the model works on waveforms, or its network cannot be exported.
@@ -288,7 +296,11 @@ def add_graphs(model: str | os.PathLike[str], folder: Path, allow_code: bool = F
     from audiodiff.model.export import graphs
 
     files = {name: content for name, content in _read_files(found).items() if name not in graph.FILES}
-    made = graphs(loaded.net, loaded.stft.n_bins, files[_WEIGHTS], _WEIGHTS)
+    if ranges is not None:
+        files[graph.RANGES] = graph.dump_ranges(ranges)
+    known = files.get(graph.RANGES)
+    used = None if known is None else graph.read_ranges(known, found / graph.RANGES)
+    made = graphs(loaded.net, loaded.stft.n_bins, files[_WEIGHTS], _WEIGHTS, used)
     _write(folder, files | made)
 
 
@@ -336,7 +348,7 @@ def _standing(folder: Path) -> Path:
 def _read_files(folder: Path) -> dict[str, bytes]:
     """The hashed files, each read once, so that what was checked is what is used."""
     files = {}
-    there = [name for name in (*graph.FILES, plugin.FILE) if (folder / name).is_file()]
+    there = [name for name in (*graph.FILES, graph.RANGES, plugin.FILE) if (folder / name).is_file()]
     for name in (_HASHES, _CONFIG, _WEIGHTS, _CARD, *there):
         try:
             files[name] = (folder / name).read_bytes()

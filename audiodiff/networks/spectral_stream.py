@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from audiodiff.networks.layers import Block2d, FrameBlock
-from audiodiff.networks.spectral_unet import MAGNITUDE_FLOOR, Encoder, Spectral, ToPositions
+from audiodiff.networks.spectral_unet import Encoder, Spectral, ToPositions, magnitude_of
 
 Passed: TypeAlias = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 """What a half hands on, and what it keeps."""
@@ -175,7 +175,7 @@ def _stem(stem: ToPositions, cond: Tensor, past: _Past) -> _Late:
     """See `ToPositions`."""
     r = stem.reach
     parts = past.extended(cond, 2 * r, axis=2).permute(0, 3, 1, 2)
-    magnitude = (parts.square().sum(1, keepdim=True) + MAGNITUDE_FLOOR).sqrt()
+    magnitude = magnitude_of(parts)
     low = torch.cat([parts, magnitude], dim=1)[:, :, : stem.low_bins] * past.inside_of(0, 2 * r)
     high = magnitude[:, :, stem.low_bins : stem.n_bins - 1, r:-r]
     return _Late(torch.cat([_inner(stem.low, low), stem.high(high)], dim=2), r)

@@ -91,6 +91,12 @@ class SpectralConfig:
         return self.low_positions + (self.n_bins - 1 - self.low_bins) // self.high_pool
 
 
+def magnitude_of(parts: Tensor) -> Tensor:
+    """Magnitude [B, 1, F, N] of (re, im) [B, 2, F, N]."""
+    # the axis of one comes last: where it lies innermost in memory, ONNX Runtime adds ten times as slowly
+    return (parts.square().sum(1) + MAGNITUDE_FLOOR).sqrt()[:, None]
+
+
 class ToPositions(nn.Module):
     """Bins to positions: [B, F, N, 2] to [B, C, P, N]."""
 
@@ -107,7 +113,7 @@ class ToPositions(nn.Module):
     def forward(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
         """Return the positions and the low bins as (re, im, magnitude) [B, 3, low_bins, N]."""
         parts = spectrum.permute(0, 3, 1, 2)
-        magnitude = (parts.square().sum(1, keepdim=True) + MAGNITUDE_FLOOR).sqrt()
+        magnitude = magnitude_of(parts)
         low = torch.cat([parts, magnitude], dim=1)[:, :, : self.low_bins]
         low = low.contiguous(memory_format=torch.channels_last)
         high = magnitude[:, :, self.low_bins : self.n_bins - 1]
@@ -248,7 +254,7 @@ def _gain(logit: Tensor, limit: float) -> Tensor:
 
 def _low(spectrum: Tensor, low_bins: int) -> Tensor:
     parts = spectrum[:, :low_bins].permute(0, 3, 1, 2)
-    magnitude = (parts.square().sum(1, keepdim=True) + MAGNITUDE_FLOOR).sqrt()
+    magnitude = magnitude_of(parts)
     return torch.cat([parts, magnitude], dim=1)
 
 
