@@ -9,8 +9,9 @@ machine; --quick uses recordings of 20 s, to see that everything works.
 
     python benchmarks/speed.py --peers PYTHON
 
-With --peers it puts the whole command beside those of `peers.py` instead, on the first channel of the
-recording, each in turn, round after round; PYTHON is the interpreter of the environment that has the peers.
+With --peers it puts the whole command, in float32 and int8, beside those of `peers.py` instead, on the first
+channel of the recording, each in turn, round after round; PYTHON is the interpreter of the environment that
+has the peers. With PYTHONDONTWRITEBYTECODE every start of ours would compile its modules anew.
 """
 
 from __future__ import annotations
@@ -170,12 +171,12 @@ def cleaning(
     args: argparse.Namespace, source: Path, target: Path, steps: int | None, precision: str
 ) -> list[str]:
     """Command line that cleans a recording."""
-    if precision != "float32":
+    if precision == "bfloat16":
         return own("clean_by_interface", source, target, args.model, precision, steps, args.threads)
     command = [sys.executable, "-m", "audiodiff", "denoise", str(source), "-o", str(target), "-m", args.model]
     command += [] if steps is None else ["--steps", str(steps)]
     command += [] if args.threads is None else ["--threads", str(args.threads)]
-    return [*command, "--quiet", "--device", "cpu"]
+    return [*command, "--precision", precision, "--quiet", "--device", "cpu"]
 
 
 def clean(
@@ -250,6 +251,8 @@ def peers_table(args: argparse.Namespace, folder: Path, length_s: int) -> None:
     commands = {
         "audiodiff, one thread": cleaning(here, source, target, None, "float32"),
         "audiodiff": cleaning(args, source, target, None, "float32"),
+        "audiodiff, int8, one thread": cleaning(here, source, target, None, "int8"),
+        "audiodiff, int8": cleaning(args, source, target, None, "int8"),
     }
     for name in PEERS:
         commands[name] = [args.peers, script, name, str(source.parent), str(folder / name)]
