@@ -121,8 +121,8 @@ class _Quantiser:
         more = [0, 0, stride // 2, 0]
         kernel = self._add("Pad", [node.input[1], self._constant(f"{layer} pads", [*more, *more])])
         kernel = self._reshape(kernel, f"{layer} taps", [n_in, n_out, 3, stride])
-        kernel = self._add("Gather", [kernel, self._constant(f"{layer} order", [2, 1, 0])], axis=2)
-        kernel = self._add("Transpose", [kernel], perm=[3, 1, 0, 2])
+        kernel = self._add("Gather", [kernel, self._constant(f"{layer} order", [2, 1, 0])], {"axis": 2})
+        kernel = self._add("Transpose", [kernel], {"perm": [3, 1, 0, 2]})
         kernel = self._reshape(kernel, f"{layer} kernel", [stride * n_out, n_in, 3, 1])
         wide = np.pad(weight[..., 0], ((0, 0), (0, 0), (stride // 2, stride // 2)))
         rows = wide.reshape(n_in, n_out, 3, stride).transpose(3, 1, 0, 2).reshape(stride * n_out, -1)
@@ -133,9 +133,9 @@ class _Quantiser:
         )
         self._convolve(conv, layer, found)
         # [B, s C, P, N] to [B, P, s C, N] to [B, s P, C, N] to [B, C, s P, N]
-        turned = self._add("Transpose", [f"{layer} groups"], perm=[0, 2, 1, 3])
+        turned = self._add("Transpose", [f"{layer} groups"], {"perm": [0, 2, 1, 3]})
         joined = self._reshape(turned, f"{layer} join", [0, -1, n_out, 0])
-        self._add("Transpose", [joined], perm=[0, 2, 1, 3])
+        self._add("Transpose", [joined], {"perm": [0, 2, 1, 3]})
         self._nodes[-1].output[0] = node.output[0]
 
     def _rounded(self, name: str, made: str, low: float, high: float) -> str:
@@ -161,16 +161,16 @@ class _Quantiser:
         self, name: str, made: str, scale: object, zero: object, axis: Mapping[str, Any]
     ) -> str:
         step = [self._constant(f"{made} scale", scale), self._constant(f"{made} zero", zero)]
-        integers = self._add("QuantizeLinear", [name, *step], **axis)
+        integers = self._add("QuantizeLinear", [name, *step], axis)
         self._nodes.append(helper.make_node("DequantizeLinear", [integers, *step], [made], **axis))
         return made
 
     def _reshape(self, name: str, constant: str, shape: Sequence[int]) -> str:
         return self._add("Reshape", [name, self._constant(constant, shape)])
 
-    def _add(self, op: str, inputs: Sequence[str], **attributes: Any) -> str:
+    def _add(self, op: str, inputs: Sequence[str], attributes: Mapping[str, Any] | None = None) -> str:
         made = f"made {len(self._nodes)}"
-        self._nodes.append(helper.make_node(op, inputs, [made], **attributes))
+        self._nodes.append(helper.make_node(op, inputs, [made], **(attributes or {})))
         return made
 
     def _constant(self, name: str, value: object) -> str:
