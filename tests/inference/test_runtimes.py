@@ -153,16 +153,16 @@ def test_what_is_no_model_is_not_exported(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["podcast", "voice"])
-def test_export_writes_the_shipped_graphs_from_the_shipped_weights(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_export_writes_the_shipped_graphs_from_weights_and_ranges(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = tmp_path / name
-    assert run(["export", name, str(made)]) == 0
+    """Of `podcast`, which has graphs of both kinds; those of `voice` are held to torch below."""
+    made = tmp_path / "podcast"
+    assert run(["export", "podcast", str(made)]) == 0
     assert str(made) in capsys.readouterr().out
     assert verify(made).graphs == made
     assert {path.name: path.read_bytes() for path in made.iterdir()} == {
-        path.name: path.read_bytes() for path in find(name).iterdir()
+        path.name: path.read_bytes() for path in find("podcast").iterdir()
     }
 
 
