@@ -15,6 +15,8 @@ from audiodiff.batch.sidecar import read_sidecar
 from audiodiff.model.model import Model
 from audiodiff.signal.types import Samples
 
+pytestmark = pytest.mark.slow  # cleans recordings
+
 RATE = 16000
 
 

@@ -28,6 +28,8 @@ from audiodiff.ui.jobs import Desk
 from tests.browser.conftest import Browser
 from tests.ui.served import Served, gated
 
+pytestmark = pytest.mark.slow  # starts a browser
+
 HOSTILE = "<img src=x onerror=alert(1)>.wav"
 RATE = 16000
 

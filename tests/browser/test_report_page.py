@@ -13,6 +13,8 @@ import soundfile
 from audiodiff.report import ReportEntry, ReportRun, write
 from tests.browser.conftest import Browser
 
+pytestmark = pytest.mark.slow  # starts a browser
+
 RATE = 16000
 VOICE_HZ, NOISE_HZ = 500.0, 3000.0
 LENGTH_S = 40.0

@@ -13,6 +13,8 @@ from tests.browser.conftest import Browser
 from tests.browser.test_report_page import NOISE_HZ, RATE, RUN, VOICE_HZ, heard, key, sine
 from tests.report.test_flags import voice
 
+pytestmark = pytest.mark.slow  # starts a browser
+
 SECONDS = 12.0
 
 

@@ -16,6 +16,8 @@ from audiodiff import cli
 from audiodiff.cli._help import OPTIONS, command_panels, option_panels
 from tests.golden.record import COMMANDS
 
+pytestmark = pytest.mark.slow  # starts processes
+
 
 def found(words: tuple[str, ...]) -> tuple[Any, Any]:
     """A command and its context, as the command line makes it."""

@@ -14,6 +14,8 @@ from audiodiff.data.manifest import hold_out, read_folder
 from audiodiff.data.store import Store
 from audiodiff.errors import DataError
 
+pytestmark = pytest.mark.slow  # packs stores
+
 TREES: dict[Layout, dict[str, str]] = {
     "vctk": {
         "wav48_silence_trimmed/p225/p225_001_mic1.flac": "p225",

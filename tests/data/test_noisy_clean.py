@@ -33,6 +33,8 @@ from audiodiff.training.run import run as train
 from tests.data.conftest import RATE, voice
 from tests.training import toy_training
 
+pytestmark = pytest.mark.slow  # packs stores and trains
+
 SPEAKERS = ("p226", "p227", "p228", "p230")
 
 

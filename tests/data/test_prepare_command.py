@@ -19,6 +19,8 @@ from audiodiff.data.store import Store
 from audiodiff.errors import DataError
 from audiodiff.extras import install_hint
 
+pytestmark = pytest.mark.slow  # packs stores
+
 app = typer.Typer()
 app.command()(prepare)
 

@@ -19,6 +19,8 @@ from audiodiff.signal.resample import resample
 from audiodiff.signal.types import Audio
 from tests.data.conftest import RATE, voice
 
+pytestmark = pytest.mark.slow  # packs stores and draws
+
 
 def noise(seconds: float, rate: int, seed: int = 0) -> Audio:
     return np.float32(0.1) * np.random.default_rng(seed).standard_normal(

@@ -19,6 +19,8 @@ from audiodiff.io.formats import RATES, AudioInfo
 from audiodiff.io.reader import probe, read, read_blocks
 from audiodiff.io.recording_copy import RecordingCopy, check_format
 
+pytestmark = pytest.mark.slow  # encodes with real codecs
+
 SECONDS = 3.0
 TONE_HZ = 19_000
 

@@ -25,6 +25,8 @@ from audiodiff.training.run_sections import Optim
 from audiodiff.training.schedule import make_optimisers, rate_factor
 from tests.training.toy_training import Toy, recipe, toy_batches
 
+pytestmark = pytest.mark.slow  # trains
+
 CPU = torch.device("cpu")
 
 
