@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from audiodiff import networks
 from audiodiff.diffusion.vp import linear_betas
 from audiodiff.model.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
+from audiodiff.model.folder import save
 from audiodiff.model.model import Model, assemble
 from audiodiff.networks.contract import Network
 from audiodiff.signal.mel_convention import MelSpec
@@ -72,6 +74,17 @@ def spectral_model(
         **{"presets": ONE_OR_TWO, "licence": "CC0-1.0", **more},
     )
     return assemble(config, net)
+
+
+def save_drawn(folder: Path) -> None:
+    """Write a denoiser of spectra whose weights are random, so that its estimate is not its input."""
+    model = spectral_model()
+    drawn = torch.Generator().manual_seed(5)
+    state = {
+        name: value + 0.1 * torch.randn(value.shape, generator=drawn)
+        for name, value in model.net.state_dict().items()
+    }
+    save(folder, model.config, state, "# tiny\n")
 
 
 def waveform_denoiser(network: Mapping[str, Any], **more: Any) -> Model:

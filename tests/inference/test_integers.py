@@ -40,14 +40,8 @@ Array = npt.NDArray[Any]
 @pytest.fixture(scope="module")
 def int8_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model with random weights and graphs in integers, made by the command."""
-    model = builders.spectral_model()
-    drawn = torch.Generator().manual_seed(5)
-    state = {
-        name: value + 0.1 * torch.randn(value.shape, generator=drawn)
-        for name, value in model.net.state_dict().items()
-    }
     home = tmp_path_factory.mktemp("models")
-    save(home / "tiny", model.config, state, "# tiny\n")
+    builders.save_drawn(home / "tiny")
     (home / "noisy").mkdir()
     noise = 0.1 * np.random.default_rng(3).standard_normal(32000)
     soundfile.write(home / "noisy" / "a.wav", noise * np.linspace(0, 1, 32000), 16000)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 
 from audiodiff import Denoiser
 from audiodiff.cli import run
@@ -33,14 +32,8 @@ Recording = Callable[..., Samples]
 @pytest.fixture(scope="session")
 def graph_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model of spectra with random weights, and its graphs."""
-    model = builders.spectral_model()
-    drawn = torch.Generator().manual_seed(5)
-    state = {
-        name: value + 0.1 * torch.randn(value.shape, generator=drawn)
-        for name, value in model.net.state_dict().items()
-    }
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    save(folder, model.config, state, "# tiny\n")
+    builders.save_drawn(folder)
     add_graphs(folder, folder)
     return folder
 
