@@ -8,7 +8,7 @@ none of them looks at `MelSpec`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,11 @@ Reference = Callable[[Array], Array]
 
 def clip(sample_rate: int, seconds: float = 0.7) -> Array:
     """A voice-like clip: harmonics under a moving envelope, a noise floor of 16 bits, digital silence."""
+    return _clip(sample_rate, seconds).copy()
+
+
+@cache
+def _clip(sample_rate: int, seconds: float) -> Array:
     random = np.random.default_rng(7)
     t = np.arange(int(seconds * sample_rate) + 13) / sample_rate
     x = np.zeros_like(t)

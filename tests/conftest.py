@@ -1,7 +1,11 @@
-"""Shared by all tests: no network, a tiny network of layers, its model, a recording."""
+"""Shared by all tests: no network, a tiny network of layers, its model, a recording.
+
+Heavy libraries are imported where they are needed: the process that hands out the tests needs none.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch: workers and what they start share the cores
@@ -9,30 +13,30 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch: workers and what they s
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from hypothesis import settings
-from torch import Tensor, nn
 
-from audiodiff import networks, system
-from audiodiff.evaluation.voicing import import_pyin
-from audiodiff.model.config import CompressionSettings, ModelConfig, Presets, SamplerPreset, StftSettings
-from audiodiff.model.folder import save
-from audiodiff.model.model import Model, assemble
-from audiodiff.networks.contract import Features, Network
-from audiodiff.settings import Setting
 from tests.no_network import sitecustomize
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    import_pyin()  # workers that import librosa together for the first time would crash
+if TYPE_CHECKING:
+    from audiodiff.model.config import ModelConfig
+    from audiodiff.model.model import Model
+    from audiodiff.networks.contract import Network
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=15)
 
 Recording = Callable[..., npt.NDArray[np.float32]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The quick tier draws fewer examples of each property."""
+    quick = config.getoption("markexpr") == "quick"
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick" if quick else "ci"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,6 +46,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.quick)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: the garbage collector need not look through them again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,44 +70,17 @@ def no_network() -> Iterator[None]:
     assert not attempts, f"the network was used: {attempts}"
 
 
-class ToyNet(nn.Module):
-    """Mixes each bin's frames by depthwise convolutions of finite reach; the seed fixes the weights."""
-
-    reach_encode = 2
-    reach_step = 1
-
-    def __init__(self, n_bins: int, seed: int = 0) -> None:
-        super().__init__()
-        channels = 2 * n_bins
-        # no biases: silence in, silence out
-        self.cond = nn.Conv1d(channels, channels, 5, padding=2, groups=channels, bias=False)
-        self.state = nn.Conv1d(channels, channels, 3, padding=1, groups=channels, bias=False)
-        self.time = nn.Parameter(torch.zeros(channels))
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
-
-    @staticmethod
-    def _rows(x: Tensor) -> Tensor:
-        return x.permute(0, 1, 3, 2).flatten(1, 2)
-
-    def encode(self, cond: Tensor) -> Features:
-        return (torch.tanh(self.cond(self._rows(cond))), cond)
-
-    def forward(self, x_t: Tensor, t: Tensor, h: Features) -> Tensor:
-        rows = h[0] + self.state(self._rows(x_t)) * (1 + t[:, None, None] * self.time[:, None])
-        mixed = rows.unflatten(1, (-1, 2)).permute(0, 1, 3, 2)
-        return 0.5 * h[1] + 0.2 * torch.tanh(mixed)
-
-
-def build_toy(config: dict[str, Setting], own: object = None) -> Network:
-    """Stands in for `networks.build` and knows the kind ``toy``."""
-    return ToyNet(int(str(config["n_bins"])))
-
-
 @pytest.fixture(scope="session")
 def toy_config() -> ModelConfig:
+    from audiodiff.model.config import (
+        CompressionSettings,
+        ModelConfig,
+        Presets,
+        SamplerPreset,
+        StftSettings,
+    )
+    from tests.toy_net import ToyNet
+
     preset = SamplerPreset(steps=2)
     return ModelConfig(
         sample_rate=16000,
@@ -116,17 +98,28 @@ def toy_config() -> ModelConfig:
 
 @pytest.fixture
 def toy_net() -> Network:
+    from tests.toy_net import ToyNet
+
     return ToyNet(65)
 
 
 @pytest.fixture(scope="session")
 def toy_model(toy_config: ModelConfig) -> Model:
+    from audiodiff.model.model import assemble
+    from tests.toy_net import ToyNet
+
     return assemble(toy_config, ToyNet(65))
 
 
 @pytest.fixture
 def toy_folder(tmp_path: Path, toy_config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model folder of the toy, which `networks.build` knows meanwhile."""
+    import torch
+
+    from audiodiff import networks
+    from audiodiff.model.folder import save
+    from tests.toy_net import ToyNet, build_toy
+
     monkeypatch.setattr(networks, "build", build_toy, raising=False)
     folder = tmp_path / "models" / "toy"
     save(folder, toy_config, ToyNet(65).state_dict(), "# toy\n", dtype=torch.float32)
@@ -150,8 +143,18 @@ def recording() -> Recording:
 
 
 @pytest.fixture(scope="session")
+def librosa_ready() -> None:
+    """librosa is imported: by one process at a time, since two that do so together crash."""
+    from audiodiff.evaluation.voicing import import_pyin
+
+    import_pyin()
+
+
+@pytest.fixture(scope="session")
 def has_unnamed_files(tmp_path_factory: pytest.TempPathFactory) -> bool:
     """Whether temporary folders can hold files without a name (Linux, but not on every file system)."""
+    from audiodiff import system
+
     flag = getattr(os, "O_TMPFILE", None)
     if flag is None or system.IS_WINDOWS:
         return False

@@ -25,7 +25,8 @@ PAGES = ROOT / "docs" / "pages"
 NEEDS_A_PERSON = ("audiodiff ui", ". .venv", "python3 -m venv", "pip install")
 SHORTER = {
     "audiodiff train recipes/tiny/recipe.toml": " optim.steps=6 run.validate_minutes=0",
-    "audiodiff tune recipes/tiny/recipe.toml": " optim.steps=3 run.validate_items=1",
+    "audiodiff tune recipes/tiny/recipe.toml": " optim.steps=2 run.validate_items=1 data.batch=1",
+    "audiodiff schedule podcast": " --trials 1",
 }
 """What a test adds to a command that would take minutes."""
 

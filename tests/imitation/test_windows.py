@@ -128,13 +128,16 @@ def test_an_inversion_needs_nothing_else(shows: Path) -> None:
 
 
 def test_a_training_stops_and_goes_on(tmp_path: Path, toy_training: Path) -> None:
-    words = ["train", str(toy_training), "-o", "run"]
-    for steps in ("2", "4", "5"):  # the last one removes the first checkpoint
-        done = on_windows(tmp_path, *words, f"optim.steps={steps}", "--resume")
-        assert done.returncode == 0, done.stderr.decode("cp1252")
+    code = """
+import sys
+from audiodiff.cli import run
+for steps in (2, 4, 5):  # in one process, which imports torch once; the last one removes the first checkpoint
+    assert run(["train", sys.argv[1], "-o", "run", f"optim.steps={steps}", "--resume"]) == 0
+assert run(["models", "verify", "run/model"]) == 0
+"""
+    done = on_windows(tmp_path, str(toy_training), code=code)
+    assert done.returncode == 0, done.stderr.decode("cp1252")
     left = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert left == ["step-00000004", "step-00000005"]
     assert not list(tmp_path.rglob(".*.old"))
     assert not list(tmp_path.rglob(".*.part"))
-    done = on_windows(tmp_path, "models", "verify", "run/model")
-    assert done.returncode == 0, done.stderr.decode("cp1252")

@@ -37,18 +37,6 @@ Recording = Callable[..., Samples]
 Array = npt.NDArray[Any]
 
 
-@pytest.fixture(scope="module")
-def int8_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model with random weights and graphs in integers, made by the command."""
-    home = tmp_path_factory.mktemp("models")
-    builders.save_drawn(home / "tiny")
-    (home / "noisy").mkdir()
-    noise = 0.1 * np.random.default_rng(3).standard_normal(32000)
-    soundfile.write(home / "noisy" / "a.wav", noise * np.linspace(0, 1, 32000), 16000)
-    assert run(["export", str(home / "tiny"), str(home / "tiny"), "--int8", str(home / "noisy")]) == 0
-    return home / "tiny"
-
-
 def layer_graph(op: str, weight: Array, bias: Array, **attributes: Any) -> onnx.GraphProto:
     """One layer on its stored parameters, as the export links it."""
     nodes = [
@@ -101,11 +89,11 @@ def test_a_layer_errs_by_no_more_than_its_steps(op: str, shape: tuple[int, ...],
     assert np.abs(found - true).max() > 0
 
 
-def test_integers_are_near_single_precision(int8_folder: Path, recording: Recording) -> None:
-    verify(int8_folder)
+def test_integers_are_near_single_precision(graph_folder: Path, recording: Recording) -> None:
+    verify(graph_folder)
     x = recording(3.3, 16000)[0]
     single, integer = (
-        Denoiser(int8_folder, precision=name).denoise(x, 16000) for name in ("float32", "int8")
+        Denoiser(graph_folder, precision=name).denoise(x, 16000) for name in ("float32", "int8")
     )
     removed, error = x - single, integer - single
     assert np.abs(error).max() > 1e-5
@@ -113,53 +101,42 @@ def test_integers_are_near_single_precision(int8_folder: Path, recording: Record
 
 
 def test_the_graphs_hold_no_weights_and_follow_those_of_their_folder(
-    int8_folder: Path, tmp_path: Path, recording: Recording
+    graph_folder: Path, tmp_path: Path, recording: Recording
 ) -> None:
-    largest = max(value.numel() for value in load_model(int8_folder).net.state_dict().values())
+    largest = max(value.numel() for value in load_model(graph_folder).net.state_dict().values())
     for name in graph.INT8.values():
-        proto = onnx.load(int8_folder / name, load_external_data=False)
+        proto = onnx.load(graph_folder / name, load_external_data=False)
         inside = [t for t in proto.graph.initializer if t.data_location != TensorProto.EXTERNAL]
         assert max(int(np.prod(tensor.dims)) for tensor in inside) < largest / 4
     other = builders.spectral_model()
     save(tmp_path / "other", other.config, other.net.state_dict(), "# other\n")
     hashes = json.loads((tmp_path / "other" / "hashes.json").read_text())
-    known = json.loads((int8_folder / "hashes.json").read_text())
+    known = json.loads((graph_folder / "hashes.json").read_text())
     for name in graph.FILES:
-        shutil.copy(int8_folder / name, tmp_path / "other")
+        shutil.copy(graph_folder / name, tmp_path / "other")
         hashes[name] = known[name]
     (tmp_path / "other" / "hashes.json").write_text(json.dumps(hashes))
     # an untrained network hands the recording on
     x = recording(2.5, 16000)[0]
     own, others = (
-        Denoiser(folder, precision="int8").denoise(x, 16000) for folder in (int8_folder, tmp_path / "other")
+        Denoiser(folder, precision="int8").denoise(x, 16000) for folder in (graph_folder, tmp_path / "other")
     )
     assert np.abs(others - x).max() < 0.01 * np.abs(x).max()
     assert np.abs(own - x).max() > 0.05 * np.abs(x).max()
 
 
-def test_pushes_and_threads_and_channels_change_nothing(int8_folder: Path, recording: Recording) -> None:
-    x = recording(7.7, 16000, channels=2)
-    one, two = (Denoiser(int8_folder, precision="int8", threads=n) for n in (1, 2))
-    gain = one.gain([x], 16000)
-    whole = np.concatenate(list(one.stream([x], 16000, gain)), axis=1)
-    pieces = [x[:, i : i + 777] for i in range(0, x.shape[1], 777)]
-    np.testing.assert_array_equal(np.concatenate(list(two.stream(pieces, 16000, gain)), axis=1), whole)
-    alone = np.concatenate(list(two.stream([x[1:]], 16000, gain)), axis=1)
-    np.testing.assert_array_equal(alone, whole[1:])
-
-
 @pytest.mark.parametrize("seconds", [0.4, 5.0])
-def test_silence_and_strength_0_are_exact(int8_folder: Path, recording: Recording, seconds: float) -> None:
+def test_silence_and_strength_0_are_exact(graph_folder: Path, recording: Recording, seconds: float) -> None:
     x = recording(seconds, 16000, channels=2).T
-    np.testing.assert_array_equal(Denoiser(int8_folder, precision="int8", strength=0).denoise(x, 16000), x)
+    np.testing.assert_array_equal(Denoiser(graph_folder, precision="int8", strength=0).denoise(x, 16000), x)
     half = x.copy()
     half[:, 1] = 0
-    assert not Denoiser(int8_folder, precision="int8").denoise(half, 16000)[:, 1].any()
+    assert not Denoiser(graph_folder, precision="int8").denoise(half, 16000)[:, 1].any()
 
 
-def test_longer_chunks_differ_no_more_than_rounding_does(int8_folder: Path, recording: Recording) -> None:
+def test_longer_chunks_differ_no_more_than_rounding_does(graph_folder: Path, recording: Recording) -> None:
     x = recording(9.0, 16000)
-    denoiser = Denoiser(int8_folder, precision="int8")
+    denoiser = Denoiser(graph_folder, precision="int8")
     gain = denoiser.gain([x], 16000)
     assert gain is not None
     file = np.concatenate(list(denoiser.stream([x], 16000, gain)), axis=1)
@@ -169,12 +146,12 @@ def test_longer_chunks_differ_no_more_than_rounding_does(int8_folder: Path, reco
 
 
 def test_jobs_change_nothing_and_the_sidecar_names_the_numbers(
-    int8_folder: Path, tmp_path: Path, recording: Recording
+    graph_folder: Path, tmp_path: Path, recording: Recording
 ) -> None:
     (tmp_path / "in").mkdir()
     for k in range(3):
         soundfile.write(tmp_path / "in" / f"{k}.wav", recording(1.0 + 2 * k, 16000)[0], 16000)
-    words = ["denoise", str(tmp_path / "in"), "-m", str(int8_folder), "--precision", "int8", "--quiet"]
+    words = ["denoise", str(tmp_path / "in"), "-m", str(graph_folder), "--precision", "int8", "--quiet"]
     for jobs in ("1", "2"):
         assert run([*words, "-o", str(tmp_path / jobs), "--jobs", jobs]) == 0
     for k in range(3):
@@ -192,14 +169,14 @@ def test_the_numbers_are_a_decision() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"runtime": "torch"}, {"device": "cuda"}])
-def test_integers_exclude_torch_and_gpus(int8_folder: Path, wrong: dict[str, Any]) -> None:
+def test_integers_exclude_torch_and_gpus(graph_folder: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        Denoiser(int8_folder, precision="int8", **wrong)
+        Denoiser(graph_folder, precision="int8", **wrong)
 
 
-def test_a_model_without_integers_is_refused(toy_folder: Path, int8_folder: Path, tmp_path: Path) -> None:
+def test_a_model_without_integers_is_refused(toy_folder: Path, graph_folder: Path, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
-    shutil.copytree(int8_folder, plain)
+    shutil.copytree(graph_folder, plain)
     (plain / graph.INT8[graph.UP]).unlink()
     for folder in (toy_folder, plain):
         with pytest.raises(ModelError) as caught:
@@ -207,9 +184,9 @@ def test_a_model_without_integers_is_refused(toy_folder: Path, int8_folder: Path
         assert caught.value.code == "refused"
 
 
-def test_export_needs_recordings_and_ranges(int8_folder: Path, tmp_path: Path) -> None:
+def test_export_needs_recordings_and_ranges(graph_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    words = ["export", str(int8_folder), str(tmp_path / "made"), "--int8", str(tmp_path / "empty")]
+    words = ["export", str(graph_folder), str(tmp_path / "made"), "--int8", str(tmp_path / "empty")]
     assert run(words) == 2
     for content in (b"[]", b'{"a": [1, 2]}', b'{"a": 1}', b"no"):
         with pytest.raises(ModelError) as caught:

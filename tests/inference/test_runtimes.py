@@ -29,15 +29,6 @@ pytestmark = pytest.mark.slow  # making graphs takes ten seconds
 Recording = Callable[..., Samples]
 
 
-@pytest.fixture(scope="session")
-def graph_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model of spectra with random weights, and its graphs."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    builders.save_drawn(folder)
-    add_graphs(folder, folder)
-    return folder
-
-
 def rehash(folder: Path) -> None:
     known = json.loads((folder / "hashes.json").read_text())
     known = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in known}
@@ -58,13 +49,18 @@ def test_both_runtimes_give_the_same(
     np.testing.assert_allclose(clean["onnx"], clean["torch"], rtol=0, atol=1e-5)
 
 
-def test_threads_and_pushes_change_nothing(graph_folder: Path, recording: Recording) -> None:
-    x = recording(1.7, 16000, channels=2)
-    one, two = (Denoiser(graph_folder, runtime="onnx", threads=n) for n in (1, 2))
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_threads_and_pushes_and_channels_change_nothing(
+    graph_folder: Path, recording: Recording, precision: Any
+) -> None:
+    x = recording(7.7, 16000, channels=2)
+    one, two = (Denoiser(graph_folder, runtime="onnx", precision=precision, threads=n) for n in (1, 2))
     gain = one.gain([x], 16000)
     whole = np.concatenate(list(one.stream([x], 16000, gain)), axis=1)
     pieces = [x[:, i : i + 777] for i in range(0, x.shape[1], 777)]
     np.testing.assert_array_equal(np.concatenate(list(two.stream(pieces, 16000, gain)), axis=1), whole)
+    alone = np.concatenate(list(two.stream([x[1:]], 16000, gain)), axis=1)
+    np.testing.assert_array_equal(alone, whole[1:])
 
 
 def test_the_graph_reads_the_weights_of_its_folder(

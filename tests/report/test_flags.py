@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,7 @@ def test_every_flag_says_what_and_how_much() -> None:
         assert amount
 
 
+@cache
 def voice(seconds: float = 12.0) -> Wave:
     """Harmonics of a pitch that moves, in words with pauses between them."""
     t = np.arange(round(seconds * RATE)) / RATE

@@ -29,6 +29,8 @@ from audiodiff.signal.mel_presets import get_convention, names_of
 from benchmarks.mel_presets import REFERENCES, clip, deviation
 from tests.errors import refused
 
+pytestmark = pytest.mark.usefixtures("librosa_ready")
+
 presets = st.sampled_from(sorted(PRESETS))
 
 

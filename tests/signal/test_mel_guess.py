@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given
@@ -35,10 +38,11 @@ ALIKE = [
 DISTINCT = {spec.fingerprint: name for name, spec in reversed(PRESETS.items())}
 
 
-def values(name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+@cache
+def values(name: str) -> npt.NDArray[np.float32]:
     spec = PRESETS[name]
-    array: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = mel(
-        torch.from_numpy(clip(spec.sample_rate, 1.5)).float(), spec
+    array: npt.NDArray[np.float32] = mel(
+        torch.tensor(clip(spec.sample_rate, 1.5), dtype=torch.float32), spec
     ).numpy()
     return array
 

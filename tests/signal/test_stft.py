@@ -186,6 +186,7 @@ def test_real_and_complex_are_two_views_of_one() -> None:
         to_complex(torch.zeros(4, 3))
 
 
+@pytest.mark.usefixtures("librosa_ready")
 def test_equals_librosa() -> None:
     """librosa's frames lie on the same grid; it makes one frame less where the last one is only padding."""
     import librosa

@@ -20,7 +20,7 @@ from audiodiff.model.model import assemble
 from audiodiff.networks.contract import Features
 from audiodiff.ui.app import build
 from audiodiff.ui.jobs import Desk
-from tests.conftest import ToyNet
+from tests.toy_net import ToyNet
 
 TOKEN = "token-of-the-tests"
 

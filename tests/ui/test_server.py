@@ -34,7 +34,7 @@ COMMAND = Options(tag=True, sidecar=True)
 """What `audiodiff denoise` does when it is not told otherwise."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def denoiser(toy_model: Model) -> Denoiser:
     return Denoiser(toy_model)
 
@@ -51,6 +51,18 @@ def served(folder: Path, denoiser: Denoiser) -> Iterator[Served]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("empty")
+
+
+@pytest.fixture(scope="module")
+def lasting(empty: Path, denoiser: Denoiser) -> Iterator[Served]:
+    """One server for all tests of what leaves nothing in its folder: each start and end takes a moment."""
+    with Served(Desk(empty, lambda: denoiser), max_bytes=1 << 20) as server:
+        yield server
+
+
 @pytest.fixture
 def talk(tmp_path: Path, recording: Talk) -> Path:
     path = tmp_path / "talk.wav"
@@ -59,27 +71,27 @@ def talk(tmp_path: Path, recording: Talk) -> Path:
 
 
 @pytest.mark.parametrize("path", ["/", "/wrong/", "/wrong/style.css", f"/{TOKEN[:-1]}/", f"/{TOKEN}x/"])
-def test_without_the_token_nothing_is_found(served: Served, path: str) -> None:
-    assert served.ask("GET", path)[0] == 404
+def test_without_the_token_nothing_is_found(lasting: Served, path: str) -> None:
+    assert lasting.ask("GET", path)[0] == 404
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1"])
-def test_other_hosts_are_refused(served: Served, host: str) -> None:
-    assert served.ask("GET", f"/{TOKEN}/", headers={"Host": host})[0] == 400
+def test_other_hosts_are_refused(lasting: Served, host: str) -> None:
+    assert lasting.ask("GET", f"/{TOKEN}/", headers={"Host": host})[0] == 400
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", ""])
 @pytest.mark.parametrize(
     "path", ["rows/new?name=a.wav", "rows/open", "rows/remove-finished", "rows/x/remove"]
 )
-def test_changes_from_other_pages_are_refused(served: Served, path: str, origin: str) -> None:
-    status, _, body = served.ask("POST", f"/{TOKEN}/{path}", b"{}", {"Origin": origin})
+def test_changes_from_other_pages_are_refused(lasting: Served, path: str, origin: str) -> None:
+    status, _, body = lasting.ask("POST", f"/{TOKEN}/{path}", b"{}", {"Origin": origin})
     assert (status, json.loads(body)["code"]) == (403, "foreign")
 
 
 @pytest.mark.parametrize("name", ["", "style.css", "listen.js", "page.css", "page.js", "wish.js", "state"])
-def test_the_page_and_its_headers(served: Served, name: str) -> None:
-    status, headers, body = served.ask("GET", f"/{TOKEN}/{name}")
+def test_the_page_and_its_headers(lasting: Served, name: str) -> None:
+    status, headers, body = lasting.ask("GET", f"/{TOKEN}/{name}")
     assert status == 200
     assert body
     assert "default-src 'none'" in headers["content-security-policy"]
@@ -90,8 +102,8 @@ def test_the_page_and_its_headers(served: Served, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["page.html", "..%2fapp.py", "%2e%2e/app.py", "jobs.py"])
-def test_other_files_are_not_there(served: Served, name: str) -> None:
-    assert served.ask("GET", f"/{TOKEN}/{name}")[0] in {404, 400}
+def test_other_files_are_not_there(lasting: Served, name: str) -> None:
+    assert lasting.ask("GET", f"/{TOKEN}/{name}")[0] in {404, 400}
 
 
 def test_a_result_is_that_of_the_command(
@@ -173,32 +185,32 @@ def test_warnings_name_a_recording_as_its_row_does(served: Served, talk: Path) -
     ],
 )
 def test_what_is_no_recording_is_told_and_leaves_nothing(
-    served: Served, folder: Path, name: str, body: bytes, code: str
+    lasting: Served, empty: Path, name: str, body: bytes, code: str
 ) -> None:
-    status, answer = served.change(f"rows/new?name={name}", body)
+    status, answer = lasting.change(f"rows/new?name={name}", body)
     assert (status, answer["code"]) == (400, code)
-    assert str(folder) not in answer["error"]
-    assert served.rows() == []
-    assert list(folder.iterdir()) == []
+    assert str(empty) not in answer["error"]
+    assert lasting.rows() == []
+    assert list(empty.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     "query",
     ["strength=2", "quality=worst", "preview_s=-1", "shell=x", "lufs=3", "lufs=nan", "max_reduction_db=-1"],
 )
-def test_wishes_are_checked(served: Served, folder: Path, query: str) -> None:
-    status, answer = served.change(f"rows/new?name=a.wav&{query}", b"x")
+def test_wishes_are_checked(lasting: Served, empty: Path, query: str) -> None:
+    status, answer = lasting.change(f"rows/new?name=a.wav&{query}", b"x")
     assert (status, answer["code"]) == (400, "usage")
     assert query.split("=")[0] in answer["error"]
-    assert list(folder.iterdir()) == []
+    assert list(empty.iterdir()) == []
 
 
-def test_relative_paths_and_unknown_rows(served: Served) -> None:
+def test_relative_paths_and_unknown_rows(lasting: Served) -> None:
     body = json.dumps({"path": "talk.wav", "wish": {}}).encode()
-    assert served.change("rows/open", body)[0] == 400
-    assert served.ask("POST", f"/{TOKEN}/rows/x/again", b"{}")[0] == 404
+    assert lasting.change("rows/open", body)[0] == 400
+    assert lasting.ask("POST", f"/{TOKEN}/rows/x/again", b"{}")[0] == 404
     for what in ("result", "sidecar", "report", "peaks", "sound/0"):
-        assert served.ask("GET", f"/{TOKEN}/rows/x/{what}")[0] == 404
+        assert lasting.ask("GET", f"/{TOKEN}/rows/x/{what}")[0] == 404
 
 
 def test_cleaning_again_keeps_the_first_result(served: Served, talk: Path) -> None:
