@@ -107,7 +107,7 @@ class ChunkDenoiser:
     @property
     def core_s(self) -> float:
         """Seconds that one chunk of a file delivers."""
-        return HEARD_CORE_S if self.evaluator.hears_on else CORE_S
+        return HEARD_CORE_S if self.evaluator.listener else CORE_S
 
     def crew(self, channels: int, ahead: int = AHEAD) -> Crew:
         """Who works on a recording of so many channels.
@@ -176,7 +176,8 @@ class ChunkDenoiser:
         """The chunk whose bins will come, and the bins and what the model would remove of them."""
         # nothing comes after a recording of one chunk, and hearing it to its end would take a reach more
         is_all = chunk.start == 0 and chunk.stop == chunk.stop_sample
-        if is_all or not self.evaluator.hears_on:
+        listener = self.evaluator.listener
+        if is_all or listener is None:
             parts = [scaled[i : i + _ROWS] for i in range(0, len(scaled), _ROWS)]
             return chunk, [crew.run(partial(self._bins, rows, chunk)) for rows in parts]
         plan, reach = self.plan(), self.preset.evaluations * self.model.config.reach_step
@@ -185,7 +186,7 @@ class ChunkDenoiser:
         for name, row in zip(names.tolist(), scaled, strict=False):  # equal channels: the first of them
             hearing, before = crew.hearings.get(name, (None, ()))
             if hearing is None or not hearing.leads_to(chunk, gain):
-                hearing, before = Hearing(self.model, self.evaluator.listener(), chunk, gain), ()
+                hearing, before = Hearing(self.model, listener(), chunk, gain), ()
             hear = partial(hearing.hear, row[None], chunk, *hearing.reserve(chunk, inner))
             piece = crew.run(hear, before[:1])
             pair = crew.run(partial(self._heard_bins, hearing, piece, inner, keep), before[1:])

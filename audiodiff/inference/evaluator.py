@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
@@ -30,7 +30,8 @@ class Evaluator(Protocol):
     Attributes:
         runtime: What runs it.
         place: Where: ``cpu``, ``cuda:0``, ``mps``.
-        hears_on: Whether it has a `listener`.
+        listener: Makes what computes the features of a channel piece by piece, before its first frame; None
+            for a network that hears every chunk anew.
         workers: Threads that may work with it at the same time.
     """
 
@@ -39,7 +40,7 @@ class Evaluator(Protocol):
     @property
     def place(self) -> str: ...  # noqa: D102
     @property
-    def hears_on(self) -> bool: ...  # noqa: D102
+    def listener(self) -> Callable[[], Listener] | None: ...  # noqa: D102
     @property
     def workers(self) -> int: ...  # noqa: D102
 
@@ -49,10 +50,6 @@ class Evaluator(Protocol):
 
     def step(self, x_t: Real, t: Real, features: Sequence[object]) -> Real:
         """One evaluation of the network: the prediction, in the shape of x_t."""
-        ...
-
-    def listener(self) -> Listener:
-        """What computes the features of a channel piece by piece, before its first frame."""
         ...
 
 
@@ -70,11 +67,16 @@ class GraphEvaluator:
     def __init__(self, model: Model, threads: int | None, names: Mapping[str, str] | None = None) -> None:
         assert model.graphs is not None  # `evaluator_of` asked
         self._folder, self._threads, self._files = model.graphs, threads or cores(), names or {}
-        self.hears_on = all((self._folder / name).is_file() for name in graph.PIECEWISE)
-        self.workers = self._threads if self.hears_on else 1
+        self._has_halves = all((self._folder / name).is_file() for name in graph.PIECEWISE)
+        self.workers = self._threads if self._has_halves else 1
         self._step = self._session(graph.STEP)
         self._names = [node.name for node in self._step.get_inputs()[2:]]
-        _ = self._halves if self.hears_on else self._encode  # what cannot be run is told here
+        _ = self._halves if self._has_halves else self._encode  # what cannot be run is told here
+
+    @property
+    def listener(self) -> Callable[[], Listener] | None:
+        """See `Evaluator`."""
+        return self._listener if self._has_halves else None
 
     @functools.cached_property
     def _encode(self) -> InferenceSession:
@@ -89,7 +91,7 @@ class GraphEvaluator:
         # two halves at work at the same time scale better than operations that are shared
         return graph.session(
             self._folder / self._files.get(name, name),
-            max(1, self._threads // 2) if self.hears_on else self._threads,
+            max(1, self._threads // 2) if self._has_halves else self._threads,
         )
 
     def encode(self, cond: Real) -> Sequence[object]:
@@ -102,8 +104,7 @@ class GraphEvaluator:
         result: Real = _run(self._step, {"x_t": x_t, "t": t, **known})[0]
         return result
 
-    def listener(self) -> GraphListener:
-        """See `Evaluator`."""
+    def _listener(self) -> GraphListener:
         return GraphListener(*self._halves)
 
 

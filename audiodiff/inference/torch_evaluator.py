@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from audiodiff.inference.device import Precision, autocast_dtype, pick_device, working
-from audiodiff.inference.hearing import Listener
 from audiodiff.model.model import Model
 from audiodiff.model.representation import Real
 from audiodiff.networks.contract import Network
@@ -33,7 +32,7 @@ class TorchEvaluator:
     dtype: torch.dtype | None = None
     threads: int | None = None
     runtime: str = "torch"
-    hears_on: bool = False
+    listener: None = None
     workers: int = 1
 
     @classmethod
@@ -59,10 +58,6 @@ class TorchEvaluator:
         with self._working():
             result: Real = self.net(self._tensor(x_t), self._tensor(t), known).float().cpu().numpy()
         return result
-
-    def listener(self) -> Listener:
-        """See `Evaluator`: torch hears every chunk anew."""
-        raise NotImplementedError
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
