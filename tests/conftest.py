@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import settings
 
+from audiodiff.system import cores
 from tests.no_network import sitecustomize
 
 if TYPE_CHECKING:
@@ -33,10 +34,19 @@ settings.register_profile("quick", derandomize=True, deadline=None, max_examples
 Recording = Callable[..., npt.NDArray[np.float32]]
 
 
+def is_quick(config: pytest.Config) -> bool:
+    """Whether the quick tier was asked for."""
+    return bool(config.getoption("markexpr") == "quick")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The quick tier draws fewer examples of each property."""
-    quick = config.getoption("markexpr") == "quick"
-    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick" if quick else "ci"))
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick" if is_quick(config) else "ci"))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker a core; with the slow tests one more, as many of them wait for a browser or a process."""
+    return cores() + (not is_quick(config))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

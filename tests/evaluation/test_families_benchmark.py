@@ -60,6 +60,7 @@ def tensors(state: checkpoint.State) -> dict[str, Tensor]:
     return {**state.net.state_dict(), **{f"ema.{k}": v for k, v in state.average.items()}, **moments}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OWN)
 def test_a_resumed_training_equals_an_undisturbed_one(
     modules: dict[str, ModuleType], name: str, tmp_path: Path

@@ -186,6 +186,7 @@ def test_values_keep_their_brackets() -> None:
         range_of("data.batch")
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_killed_before_it_had_its_values_is_made_all_the_same(tmp_path: Path) -> None:
     axes = (tuning.Grid("optim.lr", ("1", "2", "3")),)
     search = tuning.Search(tmp_path / "recipe.toml", (), axes, "si_sdr")
