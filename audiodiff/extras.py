@@ -14,6 +14,9 @@ DISTRIBUTION = "audiodiff-speech"
 CORE = ""
 """In place of an extra's name: what audiodiff always needs."""
 
+NO_PORTAUDIO = "sounddevice finds no PortAudio; install that (Debian, Ubuntu: apt install libportaudio2)"
+"""The extra ``live`` is there, but a library of the system that it needs is not."""
+
 
 def packages(extra: str) -> list[str]:
     """Requirements of an extra (or `CORE`), such as ``av>=18``; none where audiodiff is not installed."""

@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,7 +18,7 @@ from audiodiff import system
 from audiodiff.cli._common import SOME_FAILED
 from audiodiff.cli._options import AllowCode
 from audiodiff.errors import AudiodiffError, ConfigError
-from audiodiff.extras import CORE, install_hint
+from audiodiff.extras import CORE, NO_PORTAUDIO, install_hint
 
 NEEDED = (
     "numpy", "onnxruntime", "soundfile", "soxr", "safetensors", "typer", "pydantic", "filelock", "jinja2",
@@ -87,11 +87,15 @@ def doctor(
 
 @dataclass(frozen=True)
 class ImportFault:
-    """Why a module cannot be imported; it, or what it needs, may be missing altogether."""
+    """Why a module cannot be imported.
+
+    Attributes:
+        kind: It or another module is missing, it is broken, or a library of the system is missing.
+    """
 
     module: str
     text: str
-    missing: bool
+    kind: Literal["missing", "broken", "system"]
 
 
 def import_faults(modules: Iterable[str]) -> list[ImportFault]:
@@ -104,10 +108,13 @@ def import_faults(modules: Iterable[str]) -> list[ImportFault]:
                 importlib.import_module(name)
         except ModuleNotFoundError as error:
             needs = "" if error.name == name else f" (it needs {error.name})"
-            faults.append(ImportFault(name, f"missing {name}{needs}", True))
+            faults.append(ImportFault(name, f"missing {name}{needs}", "missing"))
         except Exception as error:  # noqa: BLE001  a broken package raises what it likes
+            if name == "sounddevice" and isinstance(error, OSError):
+                faults.append(ImportFault(name, NO_PORTAUDIO, "system"))
+                continue
             why = " ".join(f"{type(error).__name__}: {error}".split())
-            faults.append(ImportFault(name, f"{name} cannot be imported ({why})", False))
+            faults.append(ImportFault(name, f"{name} cannot be imported ({why})", "broken"))
     return faults
 
 
@@ -119,9 +126,12 @@ def _packages() -> list[str]:
 
 
 def _with_hint(faults: list[ImportFault], extra: str) -> str:
-    missing = any(fault.missing for fault in faults)
-    again = () if missing else tuple(fault.module for fault in faults)
-    return f"{', '.join(fault.text for fault in faults)}; {install_hint(extra, again)}"
+    texts = ", ".join(fault.text for fault in faults)
+    kinds = {fault.kind for fault in faults}
+    if kinds == {"system"}:
+        return texts
+    again = () if "missing" in kinds else tuple(fault.module for fault in faults)
+    return f"{texts}; {install_hint(extra, again)}"
 
 
 def _versions() -> list[str]:
@@ -161,7 +171,7 @@ def _extras() -> list[str]:
     lines = []
     for extra, (modules, use) in EXTRAS.items():
         faults = import_faults(modules)
-        mark = "" if all(fault.missing for fault in faults) else _FAULT
+        mark = _FAULT if any(fault.kind == "broken" for fault in faults) else ""
         state = _with_hint(faults, extra) if faults else "there"
         lines.append(f"{extra} ({use}): {mark}{state}")
     return lines

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audiodiff.errors import ConfigError
+from audiodiff.extras import NO_PORTAUDIO
 from audiodiff.io.formats import AudioInfo
 from audiodiff.signal.types import Samples
 
@@ -157,8 +158,7 @@ def _library() -> Any:
     try:
         import sounddevice
     except OSError as error:  # its way to say that the library it is made for is not there
-        line = "sounddevice finds no PortAudio; install that (Debian, Ubuntu: apt install libportaudio2)"
-        raise ConfigError(line) from error
+        raise ConfigError(NO_PORTAUDIO) from error
     return sounddevice
 
 

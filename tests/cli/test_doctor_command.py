@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from audiodiff.cli import run
-from audiodiff.extras import CORE, install_hint
+from audiodiff.extras import CORE, NO_PORTAUDIO, install_hint
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +49,21 @@ def test_a_missing_extra_is_no_fault(
     monkeypatch.setattr(doctor, "EXTRAS", {"ui": (("no_such_module",), "a page")})
     assert run(["doctor", "-m", str(toy_folder), "--threads", "1"]) == 0
     assert f"ui (a page): missing no_such_module; {install_hint('ui')}" in capsys.readouterr().out
+
+
+def test_a_missing_library_of_the_system_is_told_and_no_fault(
+    toy_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class NoPortAudio:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "sounddevice":
+                raise OSError("PortAudio library not found")
+
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [NoPortAudio(), *sys.meta_path])
+    monkeypatch.setattr(doctor, "EXTRAS", {"live": (("sounddevice",), "microphones")})
+    assert run(["doctor", "-m", str(toy_folder), "--threads", "1"]) == 0
+    assert f"live (microphones): {NO_PORTAUDIO}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
