@@ -14,6 +14,8 @@ from audiodiff.cli._help import OUTPUT, SOUND
 from audiodiff.cli.denoise import (
     MaxReduction,
     ModelName,
+    PrecisionName,
+    PrecisionOption,
     Quality,
     QualityName,
     Quiet,
@@ -122,6 +124,7 @@ def live(
     model: ModelName = "podcast",
     quality: QualityName = Quality.BALANCED,
     seed: Seed = 0,
+    precision: PrecisionOption = PrecisionName.FLOAT32,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -148,7 +151,7 @@ def live(
         sink = _sink(goal, found.info, raw)
         if origin == PIPE:
             found.start()  # the pipe fills while the model is loaded
-        denoiser = _denoiser(model, quality.value, strength, max_reduction, seed, threads)
+        denoiser = _denoiser(model, quality.value, strength, max_reduction, seed, precision.value, threads)
         session = _session(denoiser, found, sink, block, level)
         if record is not None:
             from audiodiff.batch.sidecar import provenance_line
@@ -209,7 +212,13 @@ def _sink(name: str | None, info: AudioInfo, raw: str | None) -> PipeSink | Loud
 
 
 def _denoiser(
-    model: str, quality: str, strength: float, max_reduction: float, seed: int, threads: int | None
+    model: str,
+    quality: str,
+    strength: float,
+    max_reduction: float,
+    seed: int,
+    precision: str,
+    threads: int | None,
 ) -> Denoiser:
     from audiodiff.batch.denoise_task import DenoiseSettings
 
@@ -219,6 +228,7 @@ def _denoiser(
         max_reduction_db=max_reduction,
         seed=seed,
         device="cpu",
+        precision=PrecisionName(precision).value,
         threads=threads,
     )
     return settings.load(model).denoiser

@@ -21,6 +21,7 @@ from audiodiff import Denoiser
 from audiodiff.cli import _live, run
 from audiodiff.cli._live import Intake, Session
 from audiodiff.inference.engine import Samples
+from audiodiff.inference.live import gain_for
 from audiodiff.interrupts import Stop
 from audiodiff.io.devices import Loudspeaker
 from audiodiff.io.formats import AudioInfo
@@ -107,6 +108,16 @@ def test_a_pipe_gives_the_samples_of_a_file(
     found, expected = read(out), read(filed)
     assert found[1] == expected[1] == rate
     np.testing.assert_array_equal(found[0], expected[0])
+
+
+def test_integers_go_live_too(piped: Piped, recording: Recording) -> None:
+    x = recording(3.0, 48000)
+    words = ["-", "-", "--precision", "int8", "--level", "-25", "-q"]
+    code, out = piped(words, wav_bytes(x, "FLOAT", 48000))
+    assert code == 0
+    denoiser = Denoiser("podcast", precision="int8")
+    live = denoiser.live(48000, 1, gain_for(denoiser.model, -25.0), 0.5)
+    np.testing.assert_array_equal(read(out)[0], np.concatenate([live.push(x), live.flush()], axis=1))
 
 
 @pytest.mark.parametrize(("raw", "subtype"), [("s16", "PCM_16"), ("s24", "PCM_24"), ("f32", "FLOAT")])
