@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -24,64 +24,80 @@ _FILES, _JUDGES = "Results in files", "Words and opinions"
 _NEEDED = "give a reference and at least one estimate, or --transcripts and --hypotheses"
 
 
+Reference: TypeAlias = Annotated[
+    Path | None,
+    typer.Argument(metavar="REFERENCE", help="Clean reference, or a folder of them."),
+]
+Estimates: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="ESTIMATE...",
+        help="Estimate, or a folder of them; files are named like the references. Several are compared.",
+    ),
+]
+Noisy: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="Noisy original, or a folder of them, to show the gain; with several estimates, the first "
+        "system."
+    ),
+]
+Jobs: TypeAlias = Annotated[int, typer.Option(min=1, help="Number of files to score at a time.")]
+Worst: TypeAlias = Annotated[int, typer.Option(min=0, help="Number of worst files to list.")]
+AsJson: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object per file, then one with the summary.")
+]
+Csv: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Write the scores of every clip as CSV.", rich_help_panel=_FILES)
+]
+Markdown: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Write the tables as Markdown.", rich_help_panel=_FILES)
+]
+Html: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Write the tables as one HTML page.", rich_help_panel=_FILES)
+]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel=_FILES)
+]
+Transcripts: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of .txt files with what is said in the references, for word error rates.",
+        rich_help_panel=_JUDGES,
+    ),
+]
+Hypotheses: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Folder of .txt files that a recogniser made of an estimate; one for each, in order.",
+        rich_help_panel=_JUDGES,
+    ),
+]
+DnsmosOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="Folder with DNSMOS's sig_bak_ovr.onnx, to use it.", rich_help_panel=_JUDGES),
+]
+Mos: TypeAlias = Annotated[
+    bool,
+    typer.Option("--mos", help="Add opinions by Distill-MOS (extra [mos]).", rich_help_panel=_JUDGES),
+]
+
+
 def evaluate(
-    reference: Annotated[
-        Path | None,
-        typer.Argument(metavar="REFERENCE", help="Clean reference, or a folder of them."),
-    ] = None,
-    estimates: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="ESTIMATE...",
-            help="Estimate, or a folder of them; files are named like the references. Several are compared.",
-        ),
-    ] = None,
-    noisy: Annotated[
-        Path | None,
-        typer.Option(
-            help="Noisy original, or a folder of them, to show the gain; with several estimates, the first "
-            "system."
-        ),
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Number of files to score at a time.")] = 2,
-    worst: Annotated[int, typer.Option(min=0, help="Number of worst files to list.")] = 5,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per file, then one with the summary.")
-    ] = False,
-    csv: Annotated[
-        Path | None, typer.Option(help="Write the scores of every clip as CSV.", rich_help_panel=_FILES)
-    ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="Write the tables as Markdown.", rich_help_panel=_FILES)
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Write the tables as one HTML page.", rich_help_panel=_FILES)
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that exist.", rich_help_panel=_FILES)
-    ] = False,
-    transcripts: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of .txt files with what is said in the references, for word error rates.",
-            rich_help_panel=_JUDGES,
-        ),
-    ] = None,
-    hypotheses: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Folder of .txt files that a recogniser made of an estimate; one for each, in order.",
-            rich_help_panel=_JUDGES,
-        ),
-    ] = None,
-    dnsmos: Annotated[
-        Path | None,
-        typer.Option(help="Folder with DNSMOS's sig_bak_ovr.onnx, to use it.", rich_help_panel=_JUDGES),
-    ] = None,
-    mos: Annotated[
-        bool,
-        typer.Option("--mos", help="Add opinions by Distill-MOS (extra [mos]).", rich_help_panel=_JUDGES),
-    ] = False,
+    reference: Reference = None,
+    estimates: Estimates = None,
+    noisy: Noisy = None,
+    jobs: Jobs = 2,
+    worst: Worst = 5,
+    as_json: AsJson = False,
+    csv: Csv = None,
+    markdown: Markdown = None,
+    html: Html = None,
+    overwrite: Overwrite = False,
+    transcripts: Transcripts = None,
+    hypotheses: Hypotheses = None,
+    dnsmos: DnsmosOption = None,
+    mos: Mos = False,
 ) -> None:
     """Score estimates against clean references, and compare systems.
 

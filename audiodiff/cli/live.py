@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -38,87 +38,98 @@ TOO_SLOW, TIGHT = 0.95, 0.7
 """Shares of real time that the computation takes, from which on it is refused, and warned of."""
 
 
+SourceArgument: TypeAlias = Annotated[
+    str | None, typer.Argument(metavar="INPUT", help="As --input; - for a pipe.", show_default=False)
+]
+Target: TypeAlias = Annotated[
+    str | None, typer.Argument(metavar="OUTPUT", help="As --output; - for a pipe.", show_default=False)
+]
+InputDevice: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="DEVICE",
+        help="Number or part of the name of a microphone, or - for wav on standard input. "
+        "Default: the system's.",
+        rich_help_panel=ENDS,
+    ),
+]
+OutputDevice: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        metavar="DEVICE",
+        help="Number or part of the name of a loudspeaker, or - for standard output. Default: the system's.",
+        rich_help_panel=ENDS,
+    ),
+]
+Devices: TypeAlias = Annotated[
+    bool, typer.Option("--devices", help="List the devices and exit.", rich_help_panel=ENDS)
+]
+Rate: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=4000,
+        max=384000,
+        metavar="HZ",
+        help="Sample rate of devices and of --raw. Default: the microphone's own.",
+        rich_help_panel=ENDS,
+    ),
+]
+Channels: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=1, max=32, help="Channels of devices and of --raw. Default: 1.", rich_help_panel=ENDS),
+]
+Raw: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMAT",
+        help="Pipes hold samples without a header: s16, s24, s32 or f32, little-endian.",
+        rich_help_panel=ENDS,
+    ),
+]
+Record: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Also keep the result in this file.", rich_help_panel=OUTPUT),
+]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an existing --record.", rich_help_panel=OUTPUT)
+]
+Block: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        min=0.1,
+        max=8.0,
+        metavar="SECONDS",
+        help="Sound that is cleaned at once; shorter is heard earlier and costs more.",
+        rich_help_panel=SOUND,
+    ),
+]
+Level: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=-70.0,
+        max=0.0,
+        metavar="DBFS",
+        help="Level of your speech. Default: measured all the time, over what was heard so far.",
+        rich_help_panel=SOUND,
+    ),
+]
+
+
 def live(
-    source: Annotated[
-        str | None, typer.Argument(metavar="INPUT", help="As --input; - for a pipe.", show_default=False)
-    ] = None,
-    target: Annotated[
-        str | None, typer.Argument(metavar="OUTPUT", help="As --output; - for a pipe.", show_default=False)
-    ] = None,
-    input_device: Annotated[
-        str | None,
-        typer.Option(
-            "--input",
-            metavar="DEVICE",
-            help="Number or part of the name of a microphone, or - for wav on standard input. "
-            "Default: the system's.",
-            rich_help_panel=ENDS,
-        ),
-    ] = None,
-    output_device: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            metavar="DEVICE",
-            help="Number or part of the name of a loudspeaker, or - for standard output. "
-            "Default: the system's.",
-            rich_help_panel=ENDS,
-        ),
-    ] = None,
-    devices: Annotated[
-        bool, typer.Option("--devices", help="List the devices and exit.", rich_help_panel=ENDS)
-    ] = False,
-    rate: Annotated[
-        int | None,
-        typer.Option(
-            min=4000,
-            max=384000,
-            metavar="HZ",
-            help="Sample rate of devices and of --raw. Default: the microphone's own.",
-            rich_help_panel=ENDS,
-        ),
-    ] = None,
-    channels: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=32, help="Channels of devices and of --raw. Default: 1.", rich_help_panel=ENDS
-        ),
-    ] = None,
-    raw: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FORMAT",
-            help="Pipes hold samples without a header: s16, s24, s32 or f32, little-endian.",
-            rich_help_panel=ENDS,
-        ),
-    ] = None,
-    record: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Also keep the result in this file.", rich_help_panel=OUTPUT),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing --record.", rich_help_panel=OUTPUT)
-    ] = False,
-    block: Annotated[
-        float,
-        typer.Option(
-            min=0.1,
-            max=8.0,
-            metavar="SECONDS",
-            help="Sound that is cleaned at once; shorter is heard earlier and costs more.",
-            rich_help_panel=SOUND,
-        ),
-    ] = 0.5,
-    level: Annotated[
-        float | None,
-        typer.Option(
-            min=-70.0,
-            max=0.0,
-            metavar="DBFS",
-            help="Level of your speech. Default: measured all the time, over what was heard so far.",
-            rich_help_panel=SOUND,
-        ),
-    ] = None,
+    source: SourceArgument = None,
+    target: Target = None,
+    input_device: InputDevice = None,
+    output_device: OutputDevice = None,
+    devices: Devices = False,
+    rate: Rate = None,
+    channels: Channels = None,
+    raw: Raw = None,
+    record: Record = None,
+    overwrite: Overwrite = False,
+    block: Block = 0.5,
+    level: Level = None,
     strength: Strength = 1.0,
     max_reduction: MaxReduction = math.inf,
     model: ModelName = "podcast",

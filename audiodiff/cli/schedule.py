@@ -29,67 +29,79 @@ class Solver(StrEnum):
     DDIM, DPMPP_2M, HEUN = "ddim", "dpmpp_2m", "heun"
 
 
+Model: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="Name of a shipped model, or a model folder; it denoises."),
+]
+Data: TypeAlias = Annotated[
+    Path, typer.Option(help="Folder with noisy/ and clean/, whose files have equal names.")
+]
+Output: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="Folder for trials and picture; default: runs/schedule-NAME.",
+        rich_help_panel=RESULT,
+    ),
+]
+Save: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="Write a copy of the model with the presets that were found.", rich_help_panel=RESULT),
+]
+Steps: TypeAlias = Annotated[
+    list[int] | None,
+    typer.Option(min=1, max=1000, help="Steps to try; repeatable; default: 1 2 4 8.", rich_help_panel=SEARCH),
+]
+Sampler: TypeAlias = Annotated[
+    list[Solver] | None,
+    typer.Option(help="Sampler to try; repeatable; default: all three.", rich_help_panel=SEARCH),
+]
+Metric: TypeAlias = Annotated[
+    MetricName | None,
+    typer.Option(
+        help="Score that decides; default: pesq_wb where pesq is installed, else si_sdr.",
+        rich_help_panel=SEARCH,
+    ),
+]
+Descend: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Steps of the grid whose times are moved; default: 4.",
+        rich_help_panel=SEARCH,
+    ),
+]
+Trials: TypeAlias = Annotated[
+    int,
+    typer.Option(min=0, help="Maximum number of grids that the descent tries.", rich_help_panel=SEARCH),
+]
+Files: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, help="Use only the first N pairs.", rich_help_panel=SEARCH)
+]
+Seed: TypeAlias = Annotated[
+    int, typer.Option(min=0, help="Seed of the noise and of the search.", rich_help_panel=SEARCH)
+]
+Threads: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads; default: all cores.", rich_help_panel=SEARCH)
+]
+
+
 def schedule(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="Name of a shipped model, or a model folder; it denoises."),
-    ],
-    data: Annotated[Path, typer.Option(help="Folder with noisy/ and clean/, whose files have equal names.")],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            help="Folder for trials and picture; default: runs/schedule-NAME.",
-            rich_help_panel=RESULT,
-        ),
-    ] = None,
-    save: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write a copy of the model with the presets that were found.", rich_help_panel=RESULT
-        ),
-    ] = None,
+    model: Model,
+    data: Data,
+    output: Output = None,
+    save: Save = None,
     allow_code: AllowCode = False,
-    steps: Annotated[
-        list[int] | None,
-        typer.Option(
-            min=1, max=1000, help="Steps to try; repeatable; default: 1 2 4 8.", rich_help_panel=SEARCH
-        ),
-    ] = None,
-    sampler: Annotated[
-        list[Solver] | None,
-        typer.Option(help="Sampler to try; repeatable; default: all three.", rich_help_panel=SEARCH),
-    ] = None,
-    metric: Annotated[
-        MetricName | None,
-        typer.Option(
-            help="Score that decides; default: pesq_wb where pesq is installed, else si_sdr.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = None,
-    descend: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1000,
-            help="Steps of the grid whose times are moved; default: 4.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = None,
-    trials: Annotated[
-        int,
-        typer.Option(min=0, help="Maximum number of grids that the descent tries.", rich_help_panel=SEARCH),
-    ] = 20,
-    files: Annotated[
-        int | None, typer.Option(min=1, help="Use only the first N pairs.", rich_help_panel=SEARCH)
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the noise and of the search.", rich_help_panel=SEARCH)
-    ] = 0,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; default: all cores.", rich_help_panel=SEARCH)
-    ] = None,
+    steps: Steps = None,
+    sampler: Sampler = None,
+    metric: Metric = None,
+    descend: Descend = None,
+    trials: Trials = 20,
+    files: Files = None,
+    seed: Seed = 0,
+    threads: Threads = None,
 ) -> None:
     """Find the steps, sampler and times that suit a model.
 

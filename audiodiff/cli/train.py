@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -16,46 +16,55 @@ SIGNAL_EXIT = 128
 """A run that a signal stopped ends with this plus the signal's number, as shells do: 130, 143, 129."""
 
 
+Recipe: TypeAlias = Annotated[
+    Path,
+    typer.Argument(
+        help="Recipe (TOML), its folder or its name (`audiodiff recipes list`), or a run's recipe.json."
+    ),
+]
+Overrides: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Keys of the recipe to change."),
+]
+Output: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="Folder of the run; default: runs/NAME, by the recipe.",
+        rich_help_panel=RUN,
+    ),
+]
+Resume: TypeAlias = Annotated[
+    bool, typer.Option("--resume", help="Continue from the newest checkpoint.", rich_help_panel=RUN)
+]
+Init: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="Model folder or shipped model whose weights the training starts from.", rich_help_panel=RUN
+    ),
+]
+MaxMinutes: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=0, help="Stop after this many minutes; 0 only exports the model.", rich_help_panel=LIMITS
+    ),
+]
+Threads: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPU threads; default: PyTorch's choice.", rich_help_panel=LIMITS),
+]
+
+
 def train(
-    recipe: Annotated[
-        Path,
-        typer.Argument(
-            help="Recipe (TOML), its folder or its name (`audiodiff recipes list`), or a run's recipe.json."
-        ),
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Keys of the recipe to change."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            help="Folder of the run; default: runs/NAME, by the recipe.",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue from the newest checkpoint.", rich_help_panel=RUN)
-    ] = False,
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            help="Model folder or shipped model whose weights the training starts from.", rich_help_panel=RUN
-        ),
-    ] = None,
+    recipe: Recipe,
+    overrides: Overrides = None,
+    output: Output = None,
+    resume: Resume = False,
+    init: Init = None,
     allow_code: AllowCode = False,
-    max_minutes: Annotated[
-        float | None,
-        typer.Option(
-            min=0, help="Stop after this many minutes; 0 only exports the model.", rich_help_panel=LIMITS
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="CPU threads; default: PyTorch's choice.", rich_help_panel=LIMITS),
-    ] = None,
+    max_minutes: MaxMinutes = None,
+    threads: Threads = None,
 ) -> None:
     """Train a model by a recipe.
 

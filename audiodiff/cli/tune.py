@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -22,51 +22,62 @@ DRAWN = 20
 """Trials with a range, where nothing is said."""
 
 
+Recipe: TypeAlias = Annotated[Path, typer.Argument(help="Recipe (TOML).")]
+Overrides: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Keys of the recipe to change in all trials."),
+]
+Output: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Folder of the trials; default: runs/tune-NAME."),
+]
+GridOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SECTION.KEY=A,B,...",
+        help="Try these values of a key, with those of every other --grid; repeatable.",
+        rich_help_panel=SEARCH,
+    ),
+]
+Ranges: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--range",
+        metavar="SECTION.KEY=LOW:HIGH[:log]",
+        help="Draw values between two numbers, evenly or in their logarithm; repeatable.",
+        rich_help_panel=SEARCH,
+    ),
+]
+Metric: TypeAlias = Annotated[
+    Literal["pesq", "estoi", "si_sdr"],
+    typer.Option(help="Score of the last validation that decides.", rich_help_panel=SEARCH),
+]
+Trials: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help=f"Trials in all; default: all of a grid, {DRAWN} with a range.",
+        rich_help_panel=SEARCH,
+    ),
+]
+Seed: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of the draws.", rich_help_panel=SEARCH)]
+Threads: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPU threads; default: PyTorch's choice.", rich_help_panel=LIMITS),
+]
+
+
 def tune(
-    recipe: Annotated[Path, typer.Argument(help="Recipe (TOML).")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Keys of the recipe to change in all trials."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="Folder of the trials; default: runs/tune-NAME."),
-    ] = None,
-    grid: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SECTION.KEY=A,B,...",
-            help="Try these values of a key, with those of every other --grid; repeatable.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = None,
-    ranges: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--range",
-            metavar="SECTION.KEY=LOW:HIGH[:log]",
-            help="Draw values between two numbers, evenly or in their logarithm; repeatable.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = None,
-    metric: Annotated[
-        Literal["pesq", "estoi", "si_sdr"],
-        typer.Option(help="Score of the last validation that decides.", rich_help_panel=SEARCH),
-    ] = "si_sdr",
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help=f"Trials in all; default: all of a grid, {DRAWN} with a range.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.", rich_help_panel=SEARCH)] = 0,
+    recipe: Recipe,
+    overrides: Overrides = None,
+    output: Output = None,
+    grid: GridOption = None,
+    ranges: Ranges = None,
+    metric: Metric = "si_sdr",
+    trials: Trials = None,
+    seed: Seed = 0,
     allow_code: AllowCode = False,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="CPU threads; default: PyTorch's choice.", rich_help_panel=LIMITS),
-    ] = None,
+    threads: Threads = None,
 ) -> None:
     """Try values of a recipe's keys.
 
