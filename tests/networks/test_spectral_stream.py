@@ -7,19 +7,8 @@ import torch
 from torch import Tensor
 
 from audiodiff.networks.spectral_stream import StreamDown, StreamUp
-from audiodiff.networks.spectral_unet import Spectral, SpectralConfig
-
-SMALL = SpectralConfig(
-    n_bins=65,
-    low_bins=32,
-    low_stride=4,
-    high_pool=8,
-    channels=(8, 12, 16),
-    squeeze=4,
-    width=24,
-    layers=2,
-    head=8,
-)
+from audiodiff.networks.spectral_unet import Spectral
+from tests.networks.small import SMALL
 
 
 @pytest.fixture(scope="module")

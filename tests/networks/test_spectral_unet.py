@@ -9,18 +9,7 @@ from audiodiff.errors import ConfigError
 from audiodiff.networks import build, complete
 from audiodiff.networks.spectral_unet import Spectral, SpectralConfig
 from tests.networks.contract_checks import check
-
-SMALL = SpectralConfig(
-    n_bins=65,
-    low_bins=32,
-    low_stride=4,
-    high_pool=8,
-    channels=(8, 12, 16),
-    squeeze=4,
-    width=24,
-    layers=2,
-    head=8,
-)
+from tests.networks.small import SMALL
 
 
 def make(config: SpectralConfig = SMALL, seed: int = 0) -> Spectral:
