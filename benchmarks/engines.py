@@ -54,7 +54,8 @@ def distance(a: Wave, b: Wave, x: Wave) -> float:
 def in_pieces(denoiser: Denoiser, x: Wave, rate: int) -> Wave:
     pieces = [x[None, at : at + PUSH] for at in range(0, len(x), PUSH)]
     gain = denoiser.gain(pieces, rate)
-    return np.concatenate(list(denoiser.stream(pieces, rate, gain)), axis=1)[0]
+    whole: Wave = np.concatenate(list(denoiser.stream(pieces, rate, gain)), axis=1)[0]
+    return whole
 
 
 def by_jobs(task: Literal["denoise", "vocode"], model: str, quality: Quality, jobs: int, work: Path) -> str:

@@ -25,13 +25,14 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import atheris
 
 with atheris.instrument_imports(include=["audiodiff", "pickletools"]):
     import audiodiff
     from audiodiff import networks
-    from audiodiff.batch import journal, sidecar
+    from audiodiff.batch import journal, naming, sidecar
     from audiodiff.cli.info import look
     from audiodiff.errors import AudiodiffError
     from audiodiff.io import mel_file, tag_copy
@@ -115,7 +116,7 @@ def record(folder: Path, data: bytes) -> None:
     found.standing(target)
     _ = found.seconds
     found.begin(target, {})
-    sidecar.sidecar_path(target).write_bytes(data)
+    naming.sidecar_path(target).write_bytes(data)
     sidecar.read_sidecar(target)
 
 
@@ -221,7 +222,7 @@ def _media() -> list[bytes]:
     for kind, codec in (("ipod", "aac"), ("matroska", "libopus")):
         file = io.BytesIO()
         with av.open(file, "w", format=kind) as out:
-            stream = out.add_stream(codec, rate=48000, layout="mono")
+            stream = cast(av.AudioStream, out.add_stream(codec, rate=48000, layout="mono"))
             wave = (0.3 * np.sin(np.arange(4800) / 7)).astype(np.float32)
             frame = av.AudioFrame.from_ndarray(wave[None], "fltp", "mono")
             frame.sample_rate = 48000

@@ -16,11 +16,15 @@ import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 Wave = NDArray[np.float32]
 Enhance = Callable[[Wave, int], Wave]
@@ -33,7 +37,7 @@ def package_folder(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def onnx_session(path: Path):
+def onnx_session(path: Path) -> InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -45,7 +49,7 @@ def noisereduce(x: Wave, sample_rate: int) -> Wave:
     """Spectral gating in its default, non-stationary form; any rate."""
     import noisereduce as nr
 
-    return nr.reduce_noise(y=x, sr=sample_rate, n_jobs=1)
+    return np.asarray(nr.reduce_noise(y=x, sr=sample_rate, n_jobs=1), np.float32)
 
 
 def rnnoise(x: Wave, _rate: int) -> Wave:
@@ -99,9 +103,10 @@ class Dtln:
         return y
 
     @staticmethod
-    def _call(net, value: NDArray[np.float32], state: NDArray[np.float32]):
+    def _call(net: InferenceSession, value: Wave, state: Wave) -> tuple[Wave, Wave]:
         names = [i.name for i in net.get_inputs()]
-        return net.run(None, dict(zip(names, (value, state), strict=True)))
+        found, kept = net.run(None, dict(zip(names, (value, state), strict=True)))
+        return found, kept
 
 
 class Gtcrn:

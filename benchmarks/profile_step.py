@@ -23,11 +23,12 @@ import torch
 from torch import nn
 
 from audiodiff.data.batches import Batch, make_batch
+from audiodiff.data.own_data import OwnSource
 from audiodiff.data.sources import open_sources
 from audiodiff.data.store import Store
 from audiodiff.diffusion.loss import sample_state
 from audiodiff.diffusion.prediction import make_denoiser
-from audiodiff.errors import AudiodiffError
+from audiodiff.errors import AudiodiffError, ConfigError
 from audiodiff.inference.device import pick_device
 from audiodiff.training import ema
 from audiodiff.training.checkpoint import State
@@ -69,6 +70,10 @@ class Laps:
 
 def synthetic_batch(task: SpectralTask, device: torch.device) -> Batch:
     rate, data = task.front.sample_rate, task.data
+    if isinstance(data, OwnSource):
+        raise ConfigError(
+            "data of your own have no batch of a known shape; profile the network with data.kind=mix"
+        )
     generator = torch.Generator().manual_seed(0)
     clean = 0.05 * torch.randn(data.batch, round(data.segment_s * rate), generator=generator)
     noisy = clean + 0.02 * torch.randn(clean.shape, generator=generator)
@@ -104,7 +109,7 @@ def timed_step(
     laps.end("objective")
     for optimiser in state.optimisers:
         optimiser.zero_grad(set_to_none=True)
-    total.mean().backward()
+    total.mean().backward()  # type: ignore[no-untyped-call]  # torch's own
     laps.end("backward")
     nn.utils.clip_grad_norm_(state.net.parameters(), recipe.optim.clip or math.inf)
     for optimiser in state.optimisers:
@@ -150,12 +155,14 @@ def profile(recipe: Recipe, task: SpectralTask, n: int) -> None:
     parts = {name: statistics.median(laps.times[name][2:]) for name in PARTS}  # two to warm up
     total = sum(parts.values())
     whole, mixing = loop_ms(recipe, context, state, batch, n), mixing_ms(recipe, n)
-    audio_s = task.data.batch * task.data.segment_s
+    n_items, n_samples = batch[0].shape
+    segment_s = n_samples / task.front.sample_rate
+    audio_s = n_items * segment_s
     precision = "bfloat16" if context.bf16 else "float32"
     compiled = "compiled" if state.progress.compiled else "not compiled"
     parameters = sum(parameter.numel() for parameter in state.net.parameters()) / 1e6
     print(
-        f"{task.data.batch} items of {task.data.segment_s:g} s, {parameters:.2f} M parameters, {device}, "
+        f"{n_items} items of {segment_s:g} s, {parameters:.2f} M parameters, {device}, "
         f"{torch.get_num_threads()} threads, {precision}, {compiled}, torch {torch.__version__}\n"
     )
     print(f"| part | ms (median of {n}) | share |\n|---|---|---|")

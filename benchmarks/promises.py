@@ -89,7 +89,8 @@ def power_db(x: Wave) -> float:
 
 
 def noisy_sample() -> tuple[Wave, int]:
-    return soundfile.read(SAMPLES / "interview_noisy.flac", dtype="float32")
+    audio, rate = soundfile.read(SAMPLES / "interview_noisy.flac", dtype="float32")
+    return audio, rate
 
 
 def clean_stays(denoiser: Denoiser, paths: list[Path]) -> Row:

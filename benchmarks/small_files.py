@@ -98,14 +98,16 @@ def watch(clock: Clock) -> None:
     from audiodiff.inference.denoiser import Denoiser
     from audiodiff.inference.engine import Engine
     from audiodiff.io import atomic, reader, writer
+    from audiodiff.signal.clipping import ClipMeter
+    from audiodiff.signal.level import LevelMeter
 
     clock.time(evaluator, "_run", "network")
     for name in ("push", "flush"):
         clock.time(Engine, name, "STFT, level of bins, overlap and add")
     clock.time(Denoiser, "gain", "level of the recording")
-    clock.time(denoise_task.LevelMeter, "push", "level of the recording")
-    clock.time(denoise_task.LevelMeter, "active_db", "level of the recording")
-    clock.time(denoise_task.ClipMeter, "push", "level of the recording")
+    clock.time(LevelMeter, "push", "level of the recording")
+    clock.time(LevelMeter, "active_db", "level of the recording")
+    clock.time(ClipMeter, "push", "level of the recording")
     clock.time(reader, "_survey", "opening the recording, counting what is in it")
     clock.time(reader.SoundReader, "_fill", "reading")
     for name in ("_begin", "write", "_complete"):

@@ -17,6 +17,7 @@ has the peers. With PYTHONDONTWRITEBYTECODE every start of ours would compile it
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -29,6 +30,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from audiodiff.inference.device import Precision
 
 # Nothing heavy is imported here: on Linux the peak of a child is never below the size of its parent.
 
@@ -97,7 +102,7 @@ def make_recording(path: str, seconds: str, channels: str = "2") -> None:
 
 
 def clean_by_interface(
-    source: str, target: str, model: str, precision: str, steps: str, threads: str
+    source: str, target: str, model: str, precision: Precision, steps: str, threads: str
 ) -> None:
     """What the command does, with the precision chosen; steps and threads ``None`` for the defaults."""
     from audiodiff.batch.denoise_task import denoise_file
@@ -139,7 +144,7 @@ def time_network(model: str, threads: str, n: str) -> None:
         with torch.inference_mode(), half:
             h = loaded.net.encode(y)
             encode_ms = median_ms(lambda: loaded.net.encode(y))
-            step_ms = median_ms(lambda h=h: loaded.net(y, t, h))
+            step_ms = median_ms(functools.partial(loaded.net, y, t, h))
         total_ms = encode_ms + preset.evaluations * step_ms
         found.append([precision, encode_ms, step_ms, preset.steps, total_ms / 1000 / CORE_S])
     print(json.dumps(found))
