@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch: workers and what they start share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from audiodiff.model.config import ModelConfig
     from audiodiff.model.model import Model
     from audiodiff.networks.contract import Network
+
+for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    _number = getattr(signal, _name, None)  # Windows has no SIGHUP
+    if _number is not None and signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)  # ignored in the background and under nohup, and tests send it
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 settings.register_profile("quick", derandomize=True, deadline=None, max_examples=15)
